@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import { formatHex } from '../../tlog/bytes.ts'
+import { rootOfFullTile, rootOfSlots, slotsOfNode } from '../../tlog/tile-nodes.ts'
+import { entriesOf, leafHashesOf, referenceReader, referenceTree } from './reference-tree.ts'
+
+type NodeCase = {
+  level: number
+  index: number
+  tileLevel: number
+  tileIndex: number
+  from: number
+  to: number
+  hash?: string
+}
+const file = new URL('../vectors/tiles/node-to-tile.json', import.meta.url)
+const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: NodeCase[] }
+
+describe('a node of the tree', () => {
+  const tree = referenceTree(entriesOf(65_536))
+  const reader = referenceReader(tree)
+
+  it.each(cases)('of level $level and index $index is found in its tile', async (c) => {
+    const slots = slotsOfNode({ level: c.level, index: c.index })
+    expect(slots).toEqual({ level: c.tileLevel, index: c.tileIndex, from: c.from, to: c.to })
+    if (c.hash === undefined) return
+    const tile = await reader.readTile(slots.level, slots.index, slots.to)
+    expect(formatHex(rootOfSlots(tile, slots.from, slots.to))).toBe(c.hash)
+  })
+
+  it('of any level and place in a tile is the root of its leaves', () => {
+    const tile = leafHashesOf(tree, 256, 512)
+    for (let width = 1; width <= 256; width *= 2) {
+      for (let from = 0; from < 256; from += width) {
+        const want = tree.root(256 + from, 256 + from + width)
+        expect(rootOfSlots(tile, from, from + width, nativeSha256)).toEqual(want)
+      }
+    }
+    expect(rootOfFullTile(tile)).toEqual(tree.root(256, 512))
+  })
+
+  it('of an index above 2^32 is found without loss', () => {
+    const index = 2 ** 51 + 5
+    const tile = { level: 0, index: index / 64 - 5 / 64, from: 20, to: 24 }
+    expect(slotsOfNode({ level: 2, index })).toEqual(tile)
+  })
+})
+
+describe('a tile', () => {
+  const tile = leafHashesOf(referenceTree(entriesOf(5)), 0, 5)
+
+  it('that is too short for the slots is refused', () => {
+    expect(() => rootOfSlots(tile, 4, 6)).toThrow(/no slot 5/)
+    expect(() => rootOfFullTile(tile)).toThrow(/got 160 bytes, want 8192/)
+  })
+
+  it('is not changed by hashing it', () => {
+    const before = tile.slice()
+    rootOfSlots(tile, 0, 4)
+    expect(tile).toEqual(before)
+  })
+})

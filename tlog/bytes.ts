@@ -1,0 +1,96 @@
+import { TlogError } from './errors.ts'
+
+// lib.dom is not loaded (this folder runs in browsers, workers and servers alike), so the two globals that all of
+// them have are declared by hand.
+declare class TextEncoder {
+  encode(text: string): Uint8Array
+}
+declare class TextDecoder {
+  constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean })
+  decode(bytes: Uint8Array): string
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** UTF-8 bytes of `text`. Lone surrogates become U+FFFD: callers refuse them first. */
+export function encodeUtf8(text: string): Uint8Array {
+  return encoder.encode(text)
+}
+
+/** Text of UTF-8 `bytes`; throws a TypeError on anything that is not UTF-8. A byte order mark is kept as U+FEFF. */
+export function decodeUtf8(bytes: Uint8Array): string {
+  return decoder.decode(bytes)
+}
+
+/** -1, 0 or 1: unsigned bytewise order, shorter prefix first. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const difference = (a[i] as number) - (b[i] as number)
+    if (difference !== 0) return difference < 0 ? -1 : 1
+  }
+  return a.length === b.length ? 0 : a.length < b.length ? -1 : 1
+}
+
+/** Equality of public bytes. Not constant-time: never for secrets. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && compareBytes(a, b) === 0
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
+
+const hexDigits = '0123456789abcdef'
+
+/** Lower-case hex, two digits a byte. */
+export function formatHex(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += hexDigits.charAt(byte >> 4) + hexDigits.charAt(byte & 15)
+  return text
+}
+
+/** Bytes of lower-case hex; upper case, odd lengths and other characters throw `malformed-hex`. */
+export function parseHex(text: string): Uint8Array {
+  if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) {
+    throw new TlogError('malformed-hex', `hex: got ${JSON.stringify(text.slice(0, 80))}`)
+  }
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
+}
+
+const base64Digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+
+/** Standard base64 with padding, RFC 4648 section 4. */
+export function formatBase64(bytes: Uint8Array): string {
+  let text = ''
+  for (let i = 0; i < bytes.length; i += 3) {
+    const left = bytes.length - i
+    const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
+    text += base64Digits.charAt(word >> 18) + base64Digits.charAt((word >> 12) & 63)
+    text += left > 1 ? base64Digits.charAt((word >> 6) & 63) : '='
+    text += left > 2 ? base64Digits.charAt(word & 63) : '='
+  }
+  return text
+}
+
+/** Bytes of canonical standard base64; url-safe, unpadded text and set trailing bits throw `malformed-base64`. */
+export function parseBase64(text: string): Uint8Array {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  const out = new Uint8Array(Math.max(0, (text.length / 4) * 3 - padding))
+  if (text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
+    for (let i = 0, at = 0; i < text.length; i += 4) {
+      let word = 0
+      for (let j = 0; j < 4; j++) word = (word << 6) | Math.max(0, base64Digits.indexOf(text.charAt(i + j)))
+      for (let shift = 16; shift >= 0 && at < out.length; shift -= 8) out[at++] = (word >> shift) & 255
+    }
+    if (formatBase64(out) === text) return out
+  }
+  throw new TlogError('malformed-base64', `base64: got ${JSON.stringify(text.slice(0, 80))}`)
+}
