@@ -1,0 +1,45 @@
+-- Every right that is not written here does not exist. Functions are open to everybody unless revoked.
+set local role {{prefix}}ledger_owner_role;
+
+grant insert
+  on {{schema}}.audit_logs, {{schema}}.entry_ids, {{schema}}.tiles, {{schema}}.tree_heads, {{schema}}.quarantine
+  to {{prefix}}app_writer_role;
+
+grant select
+  on {{schema}}.audit_logs, {{schema}}.entry_ids, {{schema}}.tiles, {{schema}}.tree_heads,
+     {{schema}}.checkpoints, {{schema}}.cosignatures, {{schema}}.anchors,
+     {{schema}}.findings, {{schema}}.verifier_progress, {{schema}}.archive_manifests
+  to {{prefix}}auditor_reader_role, {{prefix}}verifier_role;
+
+grant select
+  on {{schema}}.quarantine
+  to {{prefix}}verifier_role;
+
+grant insert
+  on {{schema}}.findings, {{schema}}.verifier_progress
+  to {{prefix}}verifier_role;
+
+-- The signer recomputes heads from tiles and leaf hashes; it sees nothing of what the entries say.
+grant select (sequence_number, leaf_hash)
+  on {{schema}}.audit_logs
+  to {{prefix}}checkpoint_signer_role;
+
+grant select
+  on {{schema}}.tiles, {{schema}}.tree_heads
+  to {{prefix}}checkpoint_signer_role;
+
+grant select, insert
+  on {{schema}}.checkpoints, {{schema}}.cosignatures, {{schema}}.anchors, {{schema}}.archive_manifests
+  to {{prefix}}checkpoint_signer_role;
+
+revoke all
+  on all functions in schema {{schema}}
+  from public;
+
+grant execute
+  on function {{schema}}.writer_head(), {{schema}}.known_entries(uuid[]), {{schema}}.ensure_partitions(bigint)
+  to {{prefix}}app_writer_role;
+
+select {{schema}}.ensure_partitions(0);
+
+reset role;

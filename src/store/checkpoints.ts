@@ -1,0 +1,48 @@
+import type { Hash } from '../../tlog/hash.ts'
+import type { Schema } from './batch.ts'
+import { readBytes, readHash, readInteger, readText } from './row.ts'
+import type { Query } from './session.ts'
+
+/** A signed tree head as it is stored: the note and, of the same head, the RFC 6962 signature. */
+export type StoredCheckpoint = {
+  /** Counted from 0 without gaps. */
+  readonly number: number
+  readonly treeSize: number
+  readonly root: Hash
+  /** Milliseconds since 1970, the STH's. */
+  readonly timestampMs: number
+  readonly note: string
+  /** RFC 5246 DigitallySigned. */
+  readonly sthSignature: Uint8Array
+}
+
+export async function readNewestCheckpoint(query: Query, schema: Schema): Promise<StoredCheckpoint | undefined> {
+  const [row] = await query(
+    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+     from ${schema.evidence}.checkpoints
+     order by number desc
+     limit 1`,
+  )
+  if (row === undefined) return undefined
+  return {
+    number: readInteger(row, 'number'),
+    treeSize: readInteger(row, 'tree_size'),
+    root: readHash(row, 'root_hash'),
+    timestampMs: readInteger(row, 'timestamp_ms'),
+    note: readText(row, 'note'),
+    sthSignature: readBytes(row, 'sth_signature'),
+  }
+}
+
+// Fence: the primary key lets one signer take a number, and a trigger refuses a number whose predecessor is missing
+// and sizes or times that go back.
+export async function insertCheckpoint(query: Query, schema: Schema, checkpoint: StoredCheckpoint): Promise<void> {
+  await query(
+    `insert into ${schema.evidence}.checkpoints (number, tree_size, root_hash, timestamp_ms, note, sth_signature)
+     values ($1, $2, $3, $4, $5, $6)`,
+    [
+      ...[checkpoint.number, checkpoint.treeSize, checkpoint.root],
+      ...[checkpoint.timestampMs, checkpoint.note, checkpoint.sthSignature],
+    ],
+  )
+}

@@ -1,0 +1,174 @@
+/**
+ * The server's own PostgreSQL, in its data folder. The postmaster outlives a server that dies; the next start adopts
+ * it. Order of a first start: folder, lock, password, cluster beside its final name, rename, postmaster, database. A
+ * crash between any two leaves what the next start finishes or makes anew.
+ */
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { Client, type ClientConfig } from 'pg'
+import { type Binaries, findBinaries } from './embedded/binaries.ts'
+import { ClusterError } from './embedded/cluster-error.ts'
+import { type RunAs, runCommand } from './embedded/command.ts'
+import {
+  type DataFolder,
+  dataFolderAt,
+  give,
+  makeDataFolder,
+  makePrivateFolder,
+  makeSocketFolder,
+  openPassword,
+  readClusterMajor,
+} from './embedded/data-folder.ts'
+import { lockFolder } from './embedded/folder-lock.ts'
+import { adminUser, type Postmaster, startOrAdopt, stopPostmaster } from './embedded/postmaster.ts'
+import { chooseRunAs } from './embedded/run-as.ts'
+import { clusterSettings } from './embedded/settings.ts'
+import { syncFolder } from './secret-file.ts'
+
+export interface ClusterOptions {
+  /** Made if missing. The cluster is its `pg`, the superuser's password its `keys/pg-admin-password`. */
+  readonly dataDir: string
+  /** Folder of initdb, pg_ctl and postgres; without it the npm package's, else the system's. */
+  readonly binDir?: string | undefined
+  /** Over those of settings.ts. Only for a new postmaster: an adopted one keeps its own. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+export interface Cluster {
+  /** The superuser's connection to database `dendrolog`, over the Unix socket in `host`. */
+  readonly config: ClientConfig
+  /** As `postgres --version` says it. */
+  readonly version: string
+  readonly startedAs: 'created' | 'started' | 'adopted'
+  /** Stops PostgreSQL, waits for it, and frees the folder. Further calls do nothing. */
+  stop(): Promise<void>
+}
+
+const databaseName = 'dendrolog'
+const initSeconds = 300
+const queryMs = 60_000
+
+/**
+ * Makes, starts or adopts the cluster of a data folder, which is this process's until `stop` or its end.
+ * Throws ClusterError, naming the folder, if another process has it, or PostgreSQL cannot run or start.
+ */
+export async function openCluster(options: ClusterOptions, signal?: AbortSignal): Promise<Cluster> {
+  const folder = dataFolderAt(resolve(options.dataDir))
+  await makeDataFolder(folder)
+  const unlock = await lockFolder(folder.dir)
+  try {
+    return await openLocked(folder, options, unlock, signal)
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+async function openLocked(
+  folder: DataFolder,
+  options: ClusterOptions,
+  unlock: () => Promise<void>,
+  signal?: AbortSignal,
+): Promise<Cluster> {
+  const major = await readClusterMajor(folder)
+  const runAs = await chooseRunAs(folder.dir, folder.pg)
+  const binaries = await findClusterBinaries(folder, options, major, runAs)
+  const password = await openPassword(folder, major !== undefined)
+  if (major === undefined) await createCluster(folder, binaries, runAs, password, signal)
+  const socketDir = await makeSocketFolder(folder, runAs)
+  const settings = { ...clusterSettings, ...options.settings }
+  const postmaster: Postmaster = { folder, binaries, runAs, password, socketDir, settings }
+  const { config, startedAs } = await startDatabase(postmaster, signal)
+  let stopping: Promise<void> | undefined
+  const stop = (): Promise<void> => {
+    stopping ??= stopPostmaster(postmaster)
+      .then(() => rm(socketDir, { recursive: true, force: true }))
+      .finally(unlock)
+    return stopping
+  }
+  return { config, version: binaries.version, startedAs: major === undefined ? 'created' : startedAs, stop }
+}
+
+async function findClusterBinaries(
+  folder: DataFolder,
+  options: ClusterOptions,
+  major: number | undefined,
+  runAs: RunAs,
+): Promise<Binaries> {
+  try {
+    return await findBinaries({ binDir: options.binDir, major, copyDir: folder.copies, runAs })
+  } catch (cause) {
+    if (!(cause instanceof ClusterError)) throw cause
+    const made =
+      major === undefined ? '' : `was made by PostgreSQL ${major}, and a cluster needs its own major version: `
+    throw new ClusterError(`${folder.pg}: ${made}${cause.message}`, { cause })
+  }
+}
+
+async function createCluster(
+  folder: DataFolder,
+  binaries: Binaries,
+  runAs: RunAs,
+  password: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const passwordCopy = `${folder.unfinished}.password`
+  await makePrivateFolder(folder.unfinished, runAs)
+  try {
+    await rm(passwordCopy, { force: true })
+    await writeFile(passwordCopy, password, { mode: 0o600, flag: 'wx' })
+    await give(passwordCopy, runAs)
+    const args = initArguments(folder.unfinished, passwordCopy, binaries.major)
+    const result = await runCommand(runAs, join(binaries.dir, 'initdb'), args, initSeconds * 1000, signal)
+    signal?.throwIfAborted()
+    if (result.status !== 0) throw new ClusterError(`${folder.pg}: initdb failed: ${result.output.trim().slice(-1000)}`)
+  } finally {
+    await rm(passwordCopy, { force: true })
+  }
+  await rename(folder.unfinished, folder.pg).catch((cause: Error) => {
+    throw new ClusterError(`${folder.pg}: has files but no PG_VERSION; move it away to start anew`, { cause })
+  })
+  await syncFolder(folder.dir)
+}
+
+/** Strings compare by bytes everywhere: an index must not depend on the host's collation library. */
+function initArguments(dir: string, passwordFile: string, major: number): readonly string[] {
+  const locale = major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []
+  return [
+    `--pgdata=${dir}`,
+    `--username=${adminUser}`,
+    `--pwfile=${passwordFile}`,
+    '--auth-local=scram-sha-256',
+    '--auth-host=scram-sha-256',
+    '--data-checksums',
+    '--encoding=UTF8',
+    '--locale=C',
+    ...locale,
+  ]
+}
+
+async function startDatabase(
+  postmaster: Postmaster,
+  signal?: AbortSignal,
+): Promise<{ config: ClientConfig; startedAs: 'started' | 'adopted' }> {
+  const { config, startedAs } = await startOrAdopt(postmaster, signal)
+  try {
+    await ensureDatabase(config)
+  } catch (error) {
+    if (startedAs === 'started') await stopPostmaster(postmaster)
+    throw error
+  }
+  return { config: { ...config, database: databaseName }, startedAs }
+}
+
+async function ensureDatabase(config: ClientConfig): Promise<void> {
+  const client = new Client({ ...config, query_timeout: queryMs })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const found = await client.query('select from pg_catalog.pg_database where datname = $1', [databaseName])
+    if (found.rowCount === 0) await client.query(`create database ${databaseName}`)
+  } finally {
+    await client.end()
+  }
+}

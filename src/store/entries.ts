@@ -1,0 +1,73 @@
+import { parseHex } from '../../tlog/bytes.ts'
+import type { LeafFields } from '../../tlog/entry.ts'
+import type { Hash } from '../../tlog/hash.ts'
+import type { Schema } from './batch.ts'
+import { type Row, readHash, readInteger, readIntegerOrNull, readText, readTextOrNull } from './row.ts'
+import type { Query } from './session.ts'
+
+/** An entry as the ledger holds it. Nothing of it is checked yet. */
+export type StoredEntry = {
+  readonly fields: LeafFields
+  /** Lower-case hex, 64 digits. */
+  readonly previousHash: string
+  readonly leafHash: Hash
+  /** The payload as PostgreSQL prints jsonb. */
+  readonly payloadText: string
+}
+
+const columns = `sequence_number, event_id, lamport, actor_id, action, resource, client_ip, writer, source_position,
+       previous_hash, current_hash, payload_hash, leaf_hash, payload::text as payload_text,
+       (extract(epoch from timestamp) * 1000000)::bigint as timestamp_us,
+       (extract(epoch from occurred_at) * 1000000)::bigint as occurred_at_us`
+
+export async function readEntry(
+  query: Query,
+  schema: Schema,
+  sequenceNumber: number,
+): Promise<StoredEntry | undefined> {
+  const [row] = await query(`select ${columns} from ${schema.evidence}.audit_logs where sequence_number = $1`, [
+    sequenceNumber,
+  ])
+  return row === undefined ? undefined : entryOf(row)
+}
+
+/** The sequence number under which an id (UUID text) was logged. */
+export async function findSequenceNumber(query: Query, schema: Schema, id: string): Promise<number | undefined> {
+  const [row] = await query(`select sequence_number from ${schema.evidence}.entry_ids where event_id = $1`, [id])
+  return row === undefined ? undefined : readInteger(row, 'sequence_number')
+}
+
+/** Entries of a range of sequence numbers, both ends included, in order. */
+export async function readEntries(query: Query, schema: Schema, from: number, to: number): Promise<StoredEntry[]> {
+  const rows = await query(
+    `select ${columns}
+     from ${schema.evidence}.audit_logs
+     where sequence_number between $1 and $2
+     order by sequence_number`,
+    [from, to],
+  )
+  return rows.map(entryOf)
+}
+
+function entryOf(row: Row): StoredEntry {
+  return {
+    fields: {
+      sequenceNumber: readInteger(row, 'sequence_number'),
+      eventId: parseHex(readText(row, 'event_id').replaceAll('-', '')),
+      timestamp: readInteger(row, 'timestamp_us'),
+      occurredAt: readIntegerOrNull(row, 'occurred_at_us'),
+      lamport: readIntegerOrNull(row, 'lamport'),
+      actorId: readText(row, 'actor_id'),
+      action: readText(row, 'action'),
+      resource: readText(row, 'resource'),
+      clientIp: readText(row, 'client_ip'),
+      writer: readText(row, 'writer'),
+      sourcePosition: readTextOrNull(row, 'source_position'),
+      payloadHash: readHash(row, 'payload_hash'),
+      currentHash: parseHex(readText(row, 'current_hash')) as Hash,
+    },
+    previousHash: readText(row, 'previous_hash'),
+    leafHash: readHash(row, 'leaf_hash'),
+    payloadText: readText(row, 'payload_text'),
+  }
+}

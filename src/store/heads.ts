@@ -1,0 +1,59 @@
+import { emptyRoot } from '../../tlog/hash.ts'
+import type { Schema, TreeHead } from './batch.ts'
+import { type Row, readBytes, readHash, readInteger, readIntegerOrNull } from './row.ts'
+import type { Query } from './session.ts'
+
+/** The newest head as the writer may see it, and how far the rows of the ledger go. */
+export type WriterHead = { readonly head: TreeHead; readonly lastSequenceNumber: number }
+
+/** Undefined in a database whose log was never created. */
+export async function readWriterHead(query: Query, schema: Schema): Promise<WriterHead | undefined> {
+  const [row] = await query(`select * from ${schema.evidence}.writer_head()`)
+  if (row === undefined || row.tree_size === null) return undefined
+  return { head: headOf(row), lastSequenceNumber: readInteger(row, 'last_sequence_number') }
+}
+
+/** The newest head, for the signer. */
+export async function readNewestHead(query: Query, schema: Schema): Promise<TreeHead | undefined> {
+  const [row] = await query(
+    `select tree_size, root_hash, chain_hash, frontier, newest_timestamp, previous_size, previous_root, seal
+     from ${schema.evidence}.tree_heads
+     order by tree_size desc
+     limit 1`,
+  )
+  return row === undefined ? undefined : headOf(row)
+}
+
+/** The row of a new log: no entries, no predecessor. */
+export async function insertFirstHead(query: Query, schema: Schema, seal: Uint8Array): Promise<void> {
+  await query(
+    `insert into ${schema.evidence}.tree_heads (tree_size, root_hash, chain_hash, frontier, newest_timestamp, seal)
+     values (0, $1, $2, $3, 0, $4)`,
+    [emptyRoot, new Uint8Array(32), new Uint8Array(0), seal],
+  )
+}
+
+/** Microseconds since 1970 by the database's clock. */
+export async function readClock(query: Query): Promise<number> {
+  const [row] = await query(`select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now`)
+  return readInteger(row ?? {}, 'now')
+}
+
+/** Makes the partitions for sequence numbers up to `upTo`, and two more. */
+export async function ensurePartitions(query: Query, schema: Schema, upTo: number): Promise<void> {
+  await query(`select ${schema.evidence}.ensure_partitions($1)`, [upTo])
+}
+
+function headOf(row: Row): TreeHead {
+  const previousSize = readIntegerOrNull(row, 'previous_size')
+  return {
+    treeSize: readInteger(row, 'tree_size'),
+    root: readHash(row, 'root_hash'),
+    chainHash: readHash(row, 'chain_hash'),
+    frontier: readBytes(row, 'frontier'),
+    newestTimestamp: readInteger(row, 'newest_timestamp'),
+    previousSize: previousSize ?? 0,
+    previousRoot: previousSize === null ? emptyRoot : readHash(row, 'previous_root'),
+    seal: readBytes(row, 'seal'),
+  }
+}

@@ -1,0 +1,89 @@
+import { once } from 'node:events'
+import pg from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
+import { copyHeader, copyTrailer } from './copy-binary.ts'
+import type { Row } from './row.ts'
+
+/** What runs statements: a connection of our own, one of a pool, or either of them wrapped by a test that injects faults. */
+export type Query = (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
+
+/** One connection that holds a transaction. */
+export type Session = {
+  readonly query: Query
+  /** `copy TABLE (...) from stdin (format binary)` of these rows, which come without header and trailer. */
+  readonly copy: (statement: string, rows: Uint8Array) => Promise<void>
+  /**
+   * Commits. Throws unless the server says COMMIT and nothing else: a warning ("might not have been replicated") or a
+   * lost connection leaves the outcome unknown.
+   */
+  readonly commit: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** A role's pool; statements only, no transactions. */
+export type Pool = { readonly query: Query; readonly close: () => Promise<void> }
+
+export const connectTimeoutMs = 5_000
+const copyChunkBytes = 262_144
+
+export function openPool(config: pg.ClientConfig, connections: number, statementTimeoutMs: number): Pool {
+  const pool = new pg.Pool({
+    ...config,
+    max: connections,
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + 1_000,
+    keepAlive: true,
+  })
+  // A backend that is killed while idle reports here and nowhere else; the next query takes a fresh connection.
+  pool.on('error', () => {})
+  return {
+    query: async (text, values = []) => (await pool.query(text, [...values])).rows as Row[],
+    close: () => pool.end(),
+  }
+}
+
+/**
+ * Opens the connection of a writer. A process that is stopped in the middle of a transaction loses it after
+ * `idleTimeoutMs`, so that it holds neither head nor lock against the others.
+ */
+export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number): Promise<Session> {
+  const client = new pg.Client({
+    ...config,
+    connectionTimeoutMillis: connectTimeoutMs,
+    idle_in_transaction_session_timeout: idleTimeoutMs,
+    keepAlive: true,
+  })
+  client.on('error', () => {})
+  await client.connect()
+  const warnings: string[] = []
+  client.on('notice', (notice) => {
+    if (notice.severity !== 'NOTICE' && notice.severity !== 'INFO') warnings.push(notice.message ?? 'no text')
+  })
+  return {
+    query: async (text, values = []) => (await client.query(text, [...values])).rows as Row[],
+    copy: (statement, rows) => copyRows(client, statement, rows),
+    commit: () => commitStrictly(client, warnings),
+    close: () => client.end(),
+  }
+}
+
+async function commitStrictly(client: pg.Client, warnings: string[]): Promise<void> {
+  warnings.length = 0
+  const { command } = await client.query('commit')
+  if (command !== 'COMMIT') throw new Error(`commit: the server answered ${command}`)
+  if (warnings.length > 0) throw new Error(`commit: the server warned: ${warnings.join('; ')}`)
+}
+
+async function copyRows(client: pg.Client, statement: string, rows: Uint8Array): Promise<void> {
+  const stream = client.query(copyFrom(statement))
+  const finished = once(stream, 'finish')
+  // A failure while rows are still being written shows in `finished`; it is awaited below, never left unhandled.
+  finished.catch(() => {})
+  stream.write(copyHeader)
+  for (let at = 0; at < rows.length; at += copyChunkBytes) {
+    if (!stream.write(rows.subarray(at, at + copyChunkBytes))) await Promise.race([once(stream, 'drain'), finished])
+  }
+  stream.end(copyTrailer)
+  await finished
+}
