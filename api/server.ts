@@ -1,0 +1,39 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Principal } from '../src/auth/principal.ts'
+import type { Door } from '../src/ingest/submit.ts'
+import type { Log } from '../src/log/log.ts'
+import type { StoredEntry } from '../src/store/entries.ts'
+import type { Sha256 } from '../tlog/hash.ts'
+
+/** What a log tells the world of itself. */
+export type LogIdentity = {
+  readonly origin: string
+  readonly vkey: string
+  readonly sthPublicKey: string
+  readonly logId: string
+}
+
+export type ApiLimits = {
+  readonly bodyBytesMax: number
+  readonly recordsMax: number
+  readonly checkpointIntervalMs: number
+  readonly resignIntervalMs: number
+}
+
+/** What the routes need; functions where it is not the log itself. */
+export type Server = {
+  readonly log: Log
+  readonly identity: LogIdentity
+  readonly limits: ApiLimits
+  readonly hash: Sha256
+  readonly door: Door
+  readonly publicEntries: boolean
+  readonly authenticate: (secret: string) => Promise<Principal | undefined>
+  readonly readEntry: (sequenceNumber: number) => Promise<StoredEntry | undefined>
+  readonly findSequenceNumber: (id: string) => Promise<number | undefined>
+  /** Told of what a handler did not expect. */
+  readonly onUnexpected: (error: unknown) => void
+}
+
+/** Hono's environment: Node's request is there when a socket is. */
+export type Env = { Bindings: Partial<HttpBindings> }

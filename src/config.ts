@@ -1,0 +1,188 @@
+// The only reader of the environment. Every setting stands in the table once, with its unit and default; `dendrolog
+// config` prints it from there.
+
+export type Config = {
+  readonly databaseUrl: string | undefined
+  readonly roleUrls: RoleUrls
+  readonly dataDir: string
+  readonly pgBin: string | undefined
+  readonly schema: string
+  readonly rolePrefix: string
+  readonly host: string
+  readonly port: number
+  readonly origin: string | undefined
+  readonly signerState: string | undefined
+  readonly checkpointIntervalMs: number
+  readonly resignIntervalMs: number
+  readonly poolEntriesMax: number
+  readonly poolBytesMax: number
+  readonly batchEntriesMax: number
+  readonly batchBytesMax: number
+  readonly bodyBytesMax: number
+  readonly recordsMax: number
+  readonly publicEntries: boolean
+  readonly trustProxy: boolean
+  readonly logLevel: string
+}
+
+/** Connections of the roles; all of them or none. */
+export type RoleUrls =
+  | {
+      readonly writer: string
+      readonly reader: string
+      readonly signer: string
+      readonly verifier: string
+      readonly state: string
+    }
+  | undefined
+
+export type Source = 'default' | 'environment'
+
+/** A setting as `dendrolog config` shows it. `value` hides the password of a URL. */
+export type SettingReport = {
+  readonly name: string
+  readonly value: string
+  readonly default: string
+  readonly unit: string
+  readonly source: Source
+  readonly purpose: string
+}
+
+/** A setting that cannot be used; names the setting. */
+export class ConfigError extends Error {
+  constructor(name: string, reason: string) {
+    super(`${name}: ${reason}`)
+    this.name = 'ConfigError'
+  }
+}
+
+type Setting = { readonly name: string; readonly default: string; readonly unit: string; readonly purpose: string }
+
+function setting(name: string, fallback: string, unit: string, purpose: string): Setting {
+  return { name, default: fallback, unit, purpose }
+}
+
+const settings = {
+  databaseUrl: setting('DATABASE_URL', '', 'URL', "an administrator's; empty: an own PostgreSQL in the data folder"),
+  writerUrl: setting(
+    'DENDROLOG_WRITER_URL',
+    '',
+    'URL',
+    'login of app_writer_role, where `migrate` is a job of its own',
+  ),
+  readerUrl: setting('DENDROLOG_READER_URL', '', 'URL', 'login of auditor_reader_role'),
+  signerUrl: setting('DENDROLOG_SIGNER_URL', '', 'URL', 'login of checkpoint_signer_role'),
+  verifierUrl: setting('DENDROLOG_VERIFIER_URL', '', 'URL', 'login of verifier_role'),
+  stateUrl: setting('DENDROLOG_STATE_URL', '', 'URL', 'login of app_state_role'),
+  dataDir: setting('DENDROLOG_DATA_DIR', './data', 'folder', 'keys, signer state, and the embedded PostgreSQL'),
+  pgBin: setting('DENDROLOG_PG_BIN', '', 'folder', 'PostgreSQL binaries to use instead of those from npm'),
+  schema: setting('DENDROLOG_SCHEMA', 'security', 'name', 'schema of the log'),
+  rolePrefix: setting('DENDROLOG_ROLE_PREFIX', '', 'name', 'stands before the names of the roles'),
+  host: setting('HOST', '127.0.0.1', 'address', 'where to listen'),
+  port: setting('PORT', '8080', 'port', 'where to listen; 0: any free one'),
+  origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
+  signerState: setting('DENDROLOG_SIGNER_STATE', '', 'file', 'what the signer remembers; empty: in the data folder'),
+  checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
+  resignIntervalMs: setting('DENDROLOG_RESIGN_INTERVAL_MS', '60000', 'ms', 'an idle log signs its head again'),
+  poolEntriesMax: setting('DENDROLOG_POOL_ENTRIES_MAX', '65536', 'entries', 'more pending ones are 503'),
+  poolBytesMax: setting('DENDROLOG_POOL_BYTES_MAX', '67108864', 'bytes', 'more pending ones are 503'),
+  batchEntriesMax: setting('DENDROLOG_BATCH_ENTRIES_MAX', '8192', 'entries', 'of one commit'),
+  batchBytesMax: setting('DENDROLOG_BATCH_BYTES_MAX', '16777216', 'bytes', 'of one commit'),
+  bodyBytesMax: setting('DENDROLOG_BODY_BYTES_MAX', '16777216', 'bytes', 'of a request, uncompressed; more is 413'),
+  recordsMax: setting('DENDROLOG_RECORDS_MAX', '10000', 'records', 'of a request; more is 413'),
+  publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
+  trustProxy: setting('DENDROLOG_BEHIND_TLS_PROXY', 'false', 'boolean', 'a proxy terminates TLS: any HOST is allowed'),
+  logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
+} as const satisfies Record<string, Setting>
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Reads every setting; throws ConfigError on the first that cannot be used. */
+export function readConfig(environment: Environment = process.env): Config {
+  const text = (s: Setting): string => environment[s.name] ?? s.default
+  const optional = (s: Setting): string | undefined => text(s) || undefined
+  const config: Config = {
+    databaseUrl: optional(settings.databaseUrl),
+    roleUrls: readRoleUrls(text),
+    dataDir: text(settings.dataDir),
+    pgBin: optional(settings.pgBin),
+    schema: readName(settings.schema, text(settings.schema), /^[a-z_][a-z0-9_]{0,30}$/),
+    rolePrefix: readName(settings.rolePrefix, text(settings.rolePrefix), /^([a-z_][a-z0-9_]{0,30})?$/),
+    host: text(settings.host),
+    port: readInteger(settings.port, text(settings.port), 0, 65_535),
+    origin: optional(settings.origin),
+    signerState: optional(settings.signerState),
+    checkpointIntervalMs: readInteger(settings.checkpointIntervalMs, text(settings.checkpointIntervalMs), 10, 60_000),
+    resignIntervalMs: readInteger(settings.resignIntervalMs, text(settings.resignIntervalMs), 100, 86_400_000),
+    poolEntriesMax: readInteger(settings.poolEntriesMax, text(settings.poolEntriesMax), 1, 10_000_000),
+    poolBytesMax: readInteger(settings.poolBytesMax, text(settings.poolBytesMax), 1_048_576, 4_294_967_296),
+    batchEntriesMax: readInteger(settings.batchEntriesMax, text(settings.batchEntriesMax), 1, 65_536),
+    batchBytesMax: readInteger(settings.batchBytesMax, text(settings.batchBytesMax), 65_536, 268_435_456),
+    bodyBytesMax: readInteger(settings.bodyBytesMax, text(settings.bodyBytesMax), 1_024, 268_435_456),
+    recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
+    publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
+    trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
+    logLevel: readName(settings.logLevel, text(settings.logLevel), /^(debug|info|warn|error|silent)$/),
+  }
+  checkListenAddress(config)
+  return config
+}
+
+/** Every setting with its value and where that came from; passwords of URLs are not shown. */
+export function reportConfig(environment: Environment = process.env): readonly SettingReport[] {
+  return Object.values(settings).map((s) => {
+    const given = environment[s.name]
+    const value = hidePassword(given ?? s.default)
+    return { ...s, value, source: given === undefined ? 'default' : 'environment' }
+  })
+}
+
+function readRoleUrls(text: (s: Setting) => string): RoleUrls {
+  const urls = {
+    writer: text(settings.writerUrl),
+    reader: text(settings.readerUrl),
+    signer: text(settings.signerUrl),
+    verifier: text(settings.verifierUrl),
+    state: text(settings.stateUrl),
+  }
+  const given = Object.values(urls).filter((url) => url !== '').length
+  if (given === 0) return undefined
+  if (given < Object.keys(urls).length) {
+    throw new ConfigError('DENDROLOG_*_URL', 'writer, reader, signer, verifier and state must all be given, or none')
+  }
+  return urls
+}
+
+function readInteger(s: Setting, text: string, min: number, max: number): number {
+  const n = Number(text)
+  if (!Number.isSafeInteger(n) || String(n) !== text || n < min || n > max) {
+    throw new ConfigError(s.name, `want an integer of ${min} to ${max} (${s.unit}), got ${JSON.stringify(text)}`)
+  }
+  return n
+}
+
+function readBoolean(s: Setting, text: string): boolean {
+  if (text !== 'true' && text !== 'false') {
+    throw new ConfigError(s.name, `want true or false, got ${JSON.stringify(text)}`)
+  }
+  return text === 'true'
+}
+
+function readName(s: Setting, text: string, pattern: RegExp): string {
+  if (!pattern.test(text)) throw new ConfigError(s.name, `got ${JSON.stringify(text)}, want ${pattern.source}`)
+  return text
+}
+
+function checkListenAddress({ host, trustProxy }: Config): void {
+  const isLoopback = host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+  if (isLoopback || trustProxy) return
+  throw new ConfigError(
+    'HOST',
+    `${host} is not a loopback address, and this server speaks plain HTTP: tokens would travel readable. ` +
+      'Put a proxy that terminates TLS before it and set DENDROLOG_BEHIND_TLS_PROXY=true',
+  )
+}
+
+function hidePassword(value: string): string {
+  return value.replace(/^([a-z]+:\/\/[^:/@]*):[^@]*@/, '$1:***@')
+}

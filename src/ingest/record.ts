@@ -1,0 +1,226 @@
+import { encodeUtf8 } from '../../tlog/bytes.ts'
+import { TlogError } from '../../tlog/errors.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
+import { isIpAddress } from '../../tlog/ip-address.ts'
+import { canonicalLengthMax, writeChainText, writeJcs } from '../../tlog/json-canonical.ts'
+import { scan, skipSpace } from '../../tlog/json-scan.ts'
+import {
+  checkStrict,
+  endOf,
+  escapedFlag,
+  firstChild,
+  hasIndexNames,
+  kindOf,
+  memberValue,
+  metaOf,
+  nextMember,
+  none,
+  readNumber,
+  readString,
+  startOf,
+  stringIs,
+  stringPoints,
+  Tape,
+} from '../../tlog/json-tape.ts'
+import { parseOccurredAtBytes } from '../../tlog/time.ts'
+import { parseUuidV7 } from '../../tlog/uuid.ts'
+import type { Arena } from '../log/arena.ts'
+import { encodeSubmission, type Provenance, type Submission, type Utf8 } from '../log/submission.ts'
+
+/** What a client may submit (DESIGN section 3). */
+export const payloadBytesMax = 1_048_576
+export const payloadDepthMax = 64
+/** How a member that the server encrypted is marked: a client's payload must not look like one. */
+const encryptedName = Buffer.from('"dendrolog:enc":')
+const reservedActionPrefix = encodeUtf8('dendrolog.')
+
+/** Who sends the records, and what stands in where they leave something out. */
+export type RecordContext = {
+  readonly provenance: Provenance
+  /** Stands in for `clientIp`. */
+  readonly peerAddress: Utf8
+  readonly makeId: () => Uint8Array
+  readonly sha256: Sha256
+}
+
+const memberNames = ['id', 'actorId', 'action', 'resource', 'payload', 'clientIp', 'occurredAt', 'lamport'] as const
+type MemberName = (typeof memberNames)[number]
+/** Places of the names in `memberNames`. */
+const [id, actorId, action, resource, payload, clientIp, occurredAt, lamport] = [0, 1, 2, 3, 4, 5, 6, 7] as const
+const required: readonly number[] = [actorId, action, resource, payload]
+const everyName: readonly number[] = memberNames.map((_, i) => i)
+/** The names that begin with a byte: one or two to compare with. */
+const namesByFirstByte: readonly (readonly number[])[] = Array.from({ length: 256 }, (_, byte) =>
+  everyName.filter((i) => memberNames[i]?.charCodeAt(0) === byte),
+)
+
+/**
+ * Reads submissions from JSON bytes, one after the other, without building objects of them. Reused: what it returns
+ * lies in the arena, everything else is overwritten by the next record.
+ */
+export class RecordReader {
+  // The record is one level around the payload.
+  readonly #tape = new Tape(payloadDepthMax + 1)
+  #canonical = Buffer.alloc(65_536)
+  /** Of the record that was scanned last: the value node of each member, `none` where it is absent. */
+  readonly #nodes = new Int32Array(memberNames.length)
+
+  /**
+   * The JSON value at bytes[start, end) as a submission; white space around it is skipped. Throws `malformed-json`,
+   * `json-not-strict` or `malformed-submission`, the last two with the pointer of the member.
+   */
+  read(bytes: Uint8Array, start: number, end: number, arena: Arena, context: RecordContext): Submission {
+    const after = skipSpace(bytes, this.scan(bytes, start, end), end)
+    if (after < end) throw new TlogError('malformed-json', `JSON, byte ${after - start}: text after the value`)
+    return this.submission(arena, context)
+  }
+
+  /** Scans the value at `start` and returns the position behind it; syntax errors throw, violations are kept. */
+  scan(bytes: Uint8Array, start: number, end: number): number {
+    return scan(bytes, skipSpace(bytes, start, end), end, this.#tape)
+  }
+
+  /** The submission in the value that was scanned last. */
+  submission(arena: Arena, context: RecordContext): Submission {
+    checkStrict(this.#tape)
+    this.#findMembers()
+    const jcsText = this.#readPayload(this.#node(payload))
+    const fields = {
+      eventId: this.#has(id) ? this.#readId(this.#node(id)) : context.makeId(),
+      clientMadeId: this.#has(id),
+      occurredAt: this.#has(occurredAt) ? this.#readOccurredAt(this.#node(occurredAt)) : null,
+      lamport: this.#has(lamport) ? this.#readLamport(this.#node(lamport)) : null,
+      actorId: this.#readText(this.#node(actorId), 'actorId', 255),
+      action: this.#readAction(this.#node(action)),
+      resource: this.#readText(this.#node(resource), 'resource', 255),
+      clientIp: this.#has(clientIp) ? this.#readAddress(this.#node(clientIp)) : context.peerAddress,
+      jcsText,
+      chainText: this.#chainText(this.#node(payload), jcsText),
+    }
+    return encodeSubmission(arena, fields, context.provenance, context.sha256)
+  }
+
+  #findMembers(): void {
+    const tape = this.#tape
+    if (kindOf(tape, 0) !== 'object') throw refuse('', `want an object, got ${kindOf(tape, 0)}`)
+    this.#nodes.fill(none)
+    for (let name = firstChild(tape, 0); name !== none; name = nextMember(tape, 0, name)) {
+      this.#nodes[this.#findName(name)] = memberValue(name)
+    }
+    for (const name of required) if (!this.#has(name)) throw refuse(`/${memberNames[name]}`, 'is required')
+  }
+
+  /** The place in `memberNames` of the name at `node`. */
+  #findName(node: number): number {
+    const tape = this.#tape
+    const candidates = this.#isEscaped(node) ? everyName : namesByFirstByte[tape.bytes[startOf(tape, node) + 1] ?? 0]
+    for (const i of candidates ?? everyName) if (stringIs(tape, node, memberNames[i] as MemberName)) return i
+    const name = readString(tape, node)
+    throw refuse(`/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, 'is not a member of a submission')
+  }
+
+  #has(name: number): boolean {
+    return this.#nodes[name] !== none
+  }
+
+  #node(name: number): number {
+    return this.#nodes[name] as number
+  }
+
+  #readId(node: number): Uint8Array {
+    this.#expect(node, 'string', 'id')
+    return translate('/id', () => parseUuidV7(readString(this.#tape, node)))
+  }
+
+  #readOccurredAt(node: number): number {
+    this.#expect(node, 'string', 'occurredAt')
+    const { bytes, start, end } = this.#utf8(node)
+    return translate('/occurredAt', () => parseOccurredAtBytes(bytes, start, end))
+  }
+
+  #readLamport(node: number): number {
+    this.#expect(node, 'number', 'lamport')
+    const n = readNumber(this.#tape, node)
+    if (!Number.isSafeInteger(n) || n < 0) throw refuse('/lamport', 'want an integer of 0 to 2^53-1')
+    return n
+  }
+
+  #readAction(node: number): Utf8 {
+    const action = this.#readText(node, 'action', 100)
+    if (startsWith(action, reservedActionPrefix)) throw refuse('/action', 'the prefix "dendrolog." is reserved')
+    return action
+  }
+
+  #readAddress(node: number): Utf8 {
+    this.#expect(node, 'string', 'clientIp')
+    if (!isIpAddress(readString(this.#tape, node))) throw refuse('/clientIp', 'want an IPv4 or IPv6 address, no zone')
+    return this.#utf8(node)
+  }
+
+  #readText(node: number, name: MemberName, pointsMax: number): Utf8 {
+    this.#expect(node, 'string', name)
+    const points = stringPoints(this.#tape, node)
+    if (points < 1 || points > pointsMax) throw refuse(`/${name}`, `want 1 to ${pointsMax} characters, got ${points}`)
+    return this.#utf8(node)
+  }
+
+  #readPayload(node: number): Utf8 {
+    this.#expect(node, 'object', 'payload')
+    const bytesMax = canonicalLengthMax(this.#tape, node)
+    // The canonical text is written twice where the chain's differs, one behind the other.
+    if (2 * bytesMax > this.#canonical.length) this.#canonical = Buffer.alloc(2 * bytesMax)
+    const end = writeJcs(this.#tape, node, this.#canonical, 0)
+    if (end > payloadBytesMax) throw refuse('/payload', `${end} bytes of canonical JSON, limit ${payloadBytesMax}`)
+    // In canonical text a quote within a string is escaped, so this can only be a member's name.
+    if (this.#canonical.subarray(0, end).includes(encryptedName)) {
+      throw refuse('/payload', 'the member name "dendrolog:enc" is reserved')
+    }
+    return { bytes: this.#canonical, start: 0, end }
+  }
+
+  #chainText(node: number, jcsText: Utf8): Utf8 {
+    if (!hasIndexNames(this.#tape, node)) return jcsText
+    const start = jcsText.end
+    return { bytes: this.#canonical, start, end: writeChainText(this.#tape, node, this.#canonical, start) }
+  }
+
+  #expect(node: number, want: string, name: MemberName): void {
+    const got = kindOf(this.#tape, node)
+    if (got !== want) throw refuse(`/${name}`, `want ${want}, got ${got}`)
+  }
+
+  #isEscaped(node: number): boolean {
+    return (metaOf(this.#tape, node) & escapedFlag) !== 0
+  }
+
+  /** The UTF-8 of a string node: where it stands, or unescaped. */
+  #utf8(node: number): Utf8 {
+    const tape = this.#tape
+    if (!this.#isEscaped(node)) {
+      return { bytes: tape.bytes, start: startOf(tape, node) + 1, end: endOf(tape, node) - 1 }
+    }
+    const bytes = encodeUtf8(readString(tape, node))
+    return { bytes, start: 0, end: bytes.length }
+  }
+}
+
+function refuse(pointer: string, reason: string): TlogError {
+  const name = pointer === '' ? 'submission' : pointer.slice(1, 80)
+  return new TlogError('malformed-submission', `${name}: ${reason}`, { pointer })
+}
+
+/** Gives an error of a value's parser the place of the value. */
+function translate<T>(pointer: string, parse: () => T): T {
+  try {
+    return parse()
+  } catch (cause) {
+    if (!(cause instanceof TlogError)) throw cause
+    throw new TlogError('malformed-submission', `${pointer.slice(1)}: ${cause.message}`, { cause, pointer })
+  }
+}
+
+function startsWith(text: Utf8, prefix: Uint8Array): boolean {
+  if (text.end - text.start < prefix.length) return false
+  for (let i = 0; i < prefix.length; i++) if (text.bytes[text.start + i] !== prefix[i]) return false
+  return true
+}

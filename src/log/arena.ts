@@ -1,0 +1,45 @@
+/** Buffers are kept for reuse up to this many: fresh memory costs a page fault every 4 KiB, and garbage collection. */
+const sparesMax = 128
+const chunkBytes = 262_144
+const spares: Uint8Array[] = []
+
+/** A growing run of buffers for the submissions of one request; each submission lies in one of them. */
+export class Arena {
+  readonly #isLarge: boolean
+  readonly #chunks: Uint8Array[] = []
+  #chunk: Uint8Array = new Uint8Array(0)
+  #at = 0
+
+  /** `bytesExpected`: what the request is likely to need. Small ones get buffers of their own. */
+  constructor(bytesExpected: number) {
+    this.#isLarge = bytesExpected > chunkBytes / 4
+  }
+
+  /** A buffer with `bytes` free bytes from `start`. */
+  reserve(bytes: number): { readonly chunk: Uint8Array; readonly start: number } {
+    if (this.#at + bytes > this.#chunk.length) this.#grow(bytes)
+    return { chunk: this.#chunk, start: this.#at }
+  }
+
+  /** Everything before `end` in the current buffer is taken. */
+  commit(end: number): void {
+    this.#at = end
+  }
+
+  /** Gives the buffers back for reuse. Nothing that lies in them may be read any more. */
+  release(): void {
+    for (const chunk of this.#chunks) {
+      if (chunk.length === chunkBytes && spares.length < sparesMax) spares.push(chunk)
+    }
+    this.#chunks.length = 0
+    this.#chunk = new Uint8Array(0)
+    this.#at = 0
+  }
+
+  #grow(bytes: number): void {
+    if (!this.#isLarge || bytes > chunkBytes) this.#chunk = Buffer.allocUnsafeSlow(bytes)
+    else this.#chunk = spares.pop() ?? Buffer.allocUnsafeSlow(chunkBytes)
+    this.#chunks.push(this.#chunk)
+    this.#at = 0
+  }
+}

@@ -1,0 +1,41 @@
+import { LogIncident } from './incident.ts'
+
+/** Microseconds since 1970. */
+export type Clock = () => number
+
+export const clockSkewMaxMicroseconds = 10_000_000
+
+export const systemClock: Clock = () => Date.now() * 1_000
+
+/** The database's clock as read a while ago, carried on by a clock that nobody sets. */
+export class DatabaseTime {
+  #reading = { microseconds: 0, atMs: Number.NEGATIVE_INFINITY }
+
+  /** Takes a reading of the database's clock, made now. */
+  set(microseconds: number): void {
+    this.#reading = { microseconds, atMs: performance.now() }
+  }
+
+  get ageMs(): number {
+    return performance.now() - this.#reading.atMs
+  }
+
+  now(): number {
+    return this.#reading.microseconds + Math.round(this.ageMs * 1_000)
+  }
+}
+
+/**
+ * The timestamp of a batch taken at `now`: never before that of the newest entry. Throws CLOCK_SKEW where the host's
+ * clock is more than 10 s away from the database's, or the newest entry is more than 10 s ahead of the host: one
+ * reading of 2100 must not poison the log.
+ */
+export function batchTimestamp(now: number, databaseNow: number, newestTimestamp: number): number {
+  if (Math.abs(now - databaseNow) > clockSkewMaxMicroseconds) {
+    throw new LogIncident('CLOCK_SKEW', `clocks differ: host ${now} us, database ${databaseNow} us since 1970`)
+  }
+  if (newestTimestamp - now > clockSkewMaxMicroseconds) {
+    throw new LogIncident('CLOCK_SKEW', `newest entry is of ${newestTimestamp} us since 1970, host clock says ${now}`)
+  }
+  return Math.max(now, newestTimestamp)
+}

@@ -1,0 +1,35 @@
+/** What the log found wrong with what it builds on. Codes are those of findings (DESIGN section 6). */
+export type IncidentCode =
+  | 'ROLLBACK'
+  | 'FORKED'
+  | 'FORGED_HEAD'
+  | 'UNSEALED_ROWS'
+  | 'ROOT_MISMATCH'
+  | 'CLOCK_SKEW'
+  | 'OUTCOME_UNKNOWN'
+  | 'FENCED'
+
+/**
+ * The log cannot go on with the database as it is. Never retried blindly: whoever catches it stops sequencing, and
+ * only a new look at head and cell may start it again.
+ */
+export class LogIncident extends Error {
+  readonly code: IncidentCode
+
+  constructor(code: IncidentCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'LogIncident'
+    this.code = code
+  }
+}
+
+/** A submission could not be taken or its fate is not known; the client may send it again. */
+export class Unavailable extends Error {
+  readonly retryAfterSeconds: number
+
+  constructor(message: string, retryAfterSeconds = 1, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'Unavailable'
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}

@@ -1,0 +1,256 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClientConfig } from 'pg'
+import { asTreeSize } from '../../tlog/coords.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
+import type { TileReader } from '../../tlog/log-reader.ts'
+import { checkEdge, edgeFromTiles } from '../../tlog/tree-edge.ts'
+import type { Schema } from '../store/batch.ts'
+import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { Committer } from '../store/committer.ts'
+import { readClock, readWriterHead } from '../store/heads.ts'
+import { openPool, type Pool } from '../store/session.ts'
+import { openTileStore } from '../store/tile-store.ts'
+import { batchTimestamp, type Clock, DatabaseTime } from './clock.ts'
+import { LogIncident, Unavailable } from './incident.ts'
+import type { LogState } from './integrate.ts'
+import type { LogKeys } from './log-keys.ts'
+import { PendingPool, type Placement, type PoolLimits } from './pool.ts'
+import { Publisher } from './publisher.ts'
+import { isSealed } from './seal.ts'
+import { Sequencer } from './sequencer.ts'
+import { Signer } from './signer.ts'
+import type { SignerCell } from './signer-cell.ts'
+import type { Submission } from './submission.ts'
+import { TileCache } from './tile-cache.ts'
+
+export type LogOptions = {
+  readonly origin: string
+  readonly keys: LogKeys
+  readonly cell: SignerCell
+  readonly schema: Schema
+  readonly hash: Sha256
+  readonly clock: Clock
+  readonly writer: ClientConfig
+  readonly reader: ClientConfig
+  readonly signer: ClientConfig
+  readonly poolLimits: PoolLimits
+  readonly batchLimits: PoolLimits
+  readonly checkpointIntervalMs: number
+  readonly resignIntervalMs: number
+  /** Told what made the log stop; it is opened again after a pause. */
+  readonly onIncident: (error: unknown) => void
+  /** Opens the connection that commits. */
+  readonly openCommitter: () => Promise<Committer>
+}
+
+/** How the log is. `integratedSize` is durable, `publishedSize` signed and served. */
+export type LogHealth = {
+  readonly isReady: boolean
+  readonly problem: string | undefined
+  readonly pendingEntries: number
+  readonly integratedSize: number
+  readonly publishedSize: number
+}
+
+const statementTimeoutMs = 30_000
+/** A head that stays unsigned so long stops sequencing (DESIGN section 4.4). */
+const unsignedMaxMs = 10_000
+const reopenPauseMs = 500
+const prepareEarlyFrom = 1_024
+
+/**
+ * One log on one database: takes submissions, sequences and publishes them. When the database goes away, or is not
+ * what the signer remembers, it stops, and is opened from the truth again.
+ */
+export class Log {
+  readonly #options: LogOptions
+  readonly #pool: PendingPool
+  readonly #databaseTime = new DatabaseTime()
+  readonly #publisher: Publisher
+  readonly #tiles: TileCache
+  readonly #connections: { readonly writer: Pool; readonly signer: Pool }
+  /** The auditors' login, for everything that is read. */
+  readonly reader: Pool
+  #integratedSize: number
+  #unsignedSince: number | undefined
+  #problem: Error | undefined = new Unavailable('the log is starting')
+
+  private constructor(options: LogOptions, published: StoredCheckpoint) {
+    this.#options = options
+    this.#pool = new PendingPool(options.poolLimits)
+    this.#connections = {
+      writer: openPool(options.writer, 3, statementTimeoutMs),
+      signer: openPool(options.signer, 2, statementTimeoutMs),
+    }
+    this.reader = openPool(options.reader, 8, statementTimeoutMs)
+    this.#tiles = new TileCache(openTileStore(this.reader.query, options.schema, options.hash))
+    this.#integratedSize = published.treeSize
+    this.#publisher = new Publisher(published, {
+      intervalMs: options.checkpointIntervalMs,
+      resignAfterMs: options.resignIntervalMs,
+      clock: options.clock,
+      onPublished: (checkpoint) => this.#notePublished(checkpoint),
+    })
+  }
+
+  /** Opens a log that was created before; nothing runs yet. Throws where the signer remembers nothing. */
+  static async open(options: LogOptions): Promise<Log> {
+    const last = await options.cell.read()
+    if (last === undefined) throw new LogIncident('ROLLBACK', 'the signer remembers nothing')
+    return new Log(options, last)
+  }
+
+  get published(): StoredCheckpoint {
+    return this.#publisher.published
+  }
+
+  get tiles(): TileReader {
+    return this.#tiles
+  }
+
+  get health(): LogHealth {
+    return {
+      isReady: this.#problem === undefined && !this.#isUnsignedTooLong(),
+      problem: this.#problem?.message,
+      pendingEntries: this.#pool.entries,
+      integratedSize: this.#integratedSize,
+      publishedSize: this.published.treeSize,
+    }
+  }
+
+  /**
+   * Resolves when the entries are durable; rejects with `Unavailable` otherwise. `release` is called when the log reads
+   * the submissions no more, which is later.
+   */
+  submit(submissions: readonly Submission[], release?: () => void): Promise<Placement> {
+    if (this.#problem !== undefined) {
+      return Promise.reject(new Unavailable(`the log takes no entries now: ${this.#problem.message}`))
+    }
+    return this.#pool.submit(submissions, release)
+  }
+
+  /** Resolves with the first checkpoint of at least `size` entries. */
+  waitForCheckpoint(size: number): Promise<StoredCheckpoint> {
+    return this.#publisher.waitFor(size)
+  }
+
+  /** Microseconds since 1970 by the host's clock. */
+  now(): number {
+    return this.#options.clock()
+  }
+
+  /**
+   * Sequences and publishes until `signal` aborts; then takes nothing more, and resolves when everything that was
+   * accepted is durable and under a checkpoint.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.#pool.close(), { once: true })
+    while (!signal.aborted) {
+      try {
+        await this.#runOnce(signal)
+      } catch (error) {
+        this.#stopFor(error)
+        await sleep(reopenPauseMs, undefined, { signal }).catch(() => {})
+      }
+    }
+    const stopped = new Unavailable('the log has stopped', 5)
+    this.#problem = stopped
+    this.#pool.rejectAll(stopped)
+    this.#publisher.stop(stopped)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#connections.writer.close(), this.#connections.signer.close(), this.reader.close()])
+  }
+
+  async #runOnce(signal: AbortSignal): Promise<void> {
+    const committer = await this.#options.openCommitter()
+    const stop = new AbortController()
+    try {
+      const signer = await this.#openSigner()
+      const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState())
+      await this.#publisher.publish(signer)
+      this.#problem = undefined
+      const publishing = this.#publisher.run(signer, stop.signal)
+      const sequencing = sequencer.run(stop.signal)
+      try {
+        // The sequencer ends by itself when the pool is closed and drained; the publisher only when it is told.
+        await Promise.race([sequencing, publishing])
+      } finally {
+        stop.abort()
+        await Promise.allSettled([sequencing, publishing])
+      }
+      await this.#publisher.publish(signer)
+    } finally {
+      await committer.close().catch(() => {})
+    }
+    if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
+  }
+
+  #openSigner(): Promise<Signer> {
+    const { origin, keys, cell, schema, hash } = this.#options
+    const query = this.#connections.signer.query
+    return Signer.open({ origin, sealKey: keys.sealKey, keys: keys.signing, cell, query, schema, hash })
+  }
+
+  /** The newest head, checked: seal, rows above it, clock, and the edge of the tree from the stored tiles. */
+  async #readState(): Promise<LogState> {
+    const { origin, keys, schema, hash, clock } = this.#options
+    const { writer, signer } = this.#connections
+    const newest = await readWriterHead(writer.query, schema)
+    if (newest === undefined) throw new LogIncident('ROLLBACK', 'the database has no log')
+    const { head, lastSequenceNumber } = newest
+    if (!isSealed(keys.sealKey, origin, head)) {
+      throw new LogIncident('FORGED_HEAD', `the head of size ${head.treeSize} has no valid seal`)
+    }
+    if (lastSequenceNumber > head.treeSize) {
+      throw new LogIncident('UNSEALED_ROWS', `the ledger has ${lastSequenceNumber} rows, the head ${head.treeSize}`)
+    }
+    this.#databaseTime.set(await readClock(writer.query))
+    batchTimestamp(clock(), this.#databaseTime.now(), head.newestTimestamp)
+    const edge = await edgeFromTiles(openTileStore(signer.query, schema, hash), asTreeSize(head.treeSize), hash)
+    checkEdge(edge, head.root, hash)
+    this.#tiles.add(edge, [])
+    this.#noteIntegrated(head.treeSize)
+    return { edge, root: head.root, chainHash: head.chainHash, newestTimestamp: head.newestTimestamp }
+  }
+
+  #sequencerOptions(committer: Committer): ConstructorParameters<typeof Sequencer>[0] {
+    const { origin, keys, schema, hash, clock, batchLimits } = this.#options
+    return {
+      ...{ origin, sealKey: keys.sealKey, schema, hash, clock, batchLimits, prepareEarlyFrom, committer },
+      databaseTime: this.#databaseTime,
+      pool: this.#pool,
+      query: this.#connections.writer.query,
+      checkMayWrite: () => this.#checkMayWrite(),
+      onCommitted: (state, batch) => {
+        this.#tiles.add(state.edge, batch.fullTiles)
+        this.#noteIntegrated(state.edge.size)
+      },
+    }
+  }
+
+  #noteIntegrated(size: number): void {
+    this.#integratedSize = size
+    if (size > this.published.treeSize) this.#unsignedSince ??= performance.now()
+  }
+
+  #notePublished(checkpoint: StoredCheckpoint): void {
+    this.#unsignedSince = checkpoint.treeSize < this.#integratedSize ? performance.now() : undefined
+  }
+
+  #isUnsignedTooLong(): boolean {
+    return this.#unsignedSince !== undefined && performance.now() - this.#unsignedSince > unsignedMaxMs
+  }
+
+  #checkMayWrite(): void {
+    if (this.#isUnsignedTooLong()) throw new Unavailable(`the head has not been signed for ${unsignedMaxMs} ms`)
+  }
+
+  #stopFor(error: unknown): void {
+    this.#problem = error instanceof Error ? error : new Error(String(error))
+    this.#options.onIncident(error)
+    this.#pool.rejectAll(new Unavailable('the log had to stop before this was written', 1, { cause: error }))
+    this.#publisher.stop(error)
+  }
+}

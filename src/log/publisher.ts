@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { Clock } from './clock.ts'
+import { Unavailable } from './incident.ts'
+import type { Signer } from './signer.ts'
+
+export type PublisherOptions = {
+  readonly intervalMs: number
+  /** An idle log signs its head again after this time. */
+  readonly resignAfterMs: number
+  readonly clock: Clock
+  /** Told of each checkpoint, before anybody who waits. */
+  readonly onPublished: (checkpoint: StoredCheckpoint) => void
+}
+
+type Waiter = {
+  readonly size: number
+  readonly resolve: (checkpoint: StoredCheckpoint) => void
+  readonly reject: (reason: Error) => void
+}
+
+/** Signs the newest head in intervals and wakes whoever waits for it. */
+export class Publisher {
+  readonly #options: PublisherOptions
+  #published: StoredCheckpoint
+  #waiters: Waiter[] = []
+  #stopped: Error | undefined
+
+  constructor(published: StoredCheckpoint, options: PublisherOptions) {
+    this.#published = published
+    this.#options = options
+  }
+
+  /** The newest checkpoint that we serve. */
+  get published(): StoredCheckpoint {
+    return this.#published
+  }
+
+  /** Resolves with the first checkpoint of at least `size` entries. */
+  waitFor(size: number): Promise<StoredCheckpoint> {
+    if (this.#published.treeSize >= size) return Promise.resolve(this.#published)
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ size, resolve, reject })
+    })
+  }
+
+  /** Publishes until `signal` aborts. Rejects with what `signer` throws. */
+  async run(signer: Signer, signal: AbortSignal): Promise<void> {
+    this.#stopped = undefined
+    while (!signal.aborted) {
+      const startedAt = performance.now()
+      await this.publish(signer)
+      const restMs = this.#options.intervalMs - (performance.now() - startedAt)
+      await sleep(Math.max(0, restMs), undefined, { signal }).catch(ignoreAbort)
+    }
+  }
+
+  /** Signs and publishes once, if there is something to sign. */
+  async publish(signer: Signer): Promise<void> {
+    const nowMs = Math.floor(this.#options.clock() / 1_000)
+    const checkpoint = await signer.sign(nowMs, this.#options.resignAfterMs)
+    if (checkpoint === undefined) return
+    this.#published = checkpoint
+    this.#options.onPublished(checkpoint)
+    const ready = this.#waiters.filter((waiter) => waiter.size <= checkpoint.treeSize)
+    this.#waiters = this.#waiters.filter((waiter) => waiter.size > checkpoint.treeSize)
+    for (const waiter of ready) waiter.resolve(checkpoint)
+  }
+
+  /** Tells everybody who waits that nothing more will be published for now. */
+  stop(cause: unknown): void {
+    this.#stopped = new Unavailable('the entry is logged, but its checkpoint could not be published yet', 1, { cause })
+    for (const waiter of this.#waiters) waiter.reject(this.#stopped)
+    this.#waiters = []
+  }
+}
+
+function ignoreAbort(error: unknown): void {
+  if (!(error instanceof Error && error.name === 'AbortError')) throw error
+}

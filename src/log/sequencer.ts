@@ -1,0 +1,234 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sha256 } from '../../tlog/hash.ts'
+import type { BatchRows, Schema, TreeHead } from '../store/batch.ts'
+import type { Committer } from '../store/committer.ts'
+import { ensurePartitions, readClock } from '../store/heads.ts'
+import { findKnownEntries } from '../store/known-entries.ts'
+import type { Query } from '../store/session.ts'
+import { batchTimestamp, type Clock, type DatabaseTime } from './clock.ts'
+import { LogIncident, Unavailable } from './incident.ts'
+import { type Batch, integrate, type LogState } from './integrate.ts'
+import { clientMadeIds, IdJudge, type UnderwayIds } from './known-ids.ts'
+import type { Group, KnownSubmission, PendingPool, Placement, PoolLimits } from './pool.ts'
+import { type SealKey, sealHead } from './seal.ts'
+import type { Submission } from './submission.ts'
+
+export type SequencerOptions = {
+  readonly origin: string
+  readonly sealKey: SealKey
+  readonly schema: Schema
+  readonly hash: Sha256
+  readonly clock: Clock
+  readonly databaseTime: DatabaseTime
+  readonly pool: PendingPool
+  /** What one commit takes at most. */
+  readonly batchLimits: PoolLimits
+  /** While a commit runs, the next batch is prepared as soon as this many entries are pending. */
+  readonly prepareEarlyFrom: number
+  /** Commits; also kept alive by this loop. */
+  readonly committer: Committer
+  /** The writer's other connections: look-ups, partitions. */
+  readonly query: Query
+  /** Throws where nothing may be sequenced: a head that is unsigned for too long, say. */
+  readonly checkMayWrite: () => void
+  /** Told of each commit, before anybody who waits. */
+  readonly onCommitted: (state: LogState, batch: Batch) => void
+}
+
+/** A batch with the requests that it answers. */
+type Prepared = {
+  readonly groups: readonly Group[]
+  readonly placements: readonly Placement[]
+  /** Undefined where every submission was known. */
+  readonly batch: Batch | undefined
+  readonly ids: UnderwayIds
+}
+
+const heartbeatMs = 1_000
+const partitionEntries = 65_536
+const noIds: UnderwayIds = new Map()
+
+/**
+ * The one loop that gives entries their place: takes all that is pending, computes a batch on top of the last one, and
+ * commits it while the next is prepared. Any failure of a commit ends the loop: only a new look at the database may
+ * start another.
+ */
+export class Sequencer {
+  readonly #options: SequencerOptions
+  /** What the next batch builds on: committed, or being committed. */
+  #tip: LogState
+  #partitionedTo = 0
+  #underway: UnderwayIds = noIds
+  #underwayGroups: readonly Group[] = []
+  #committing: Promise<void> = Promise.resolve()
+  #isCommitting = false
+  #hasFailed = false
+
+  constructor(options: SequencerOptions, state: LogState) {
+    this.#options = options
+    this.#tip = state
+  }
+
+  /** Runs until the pool is closed and drained, or `signal` aborts. Rejects with what made it stop. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#preparePartitions(this.#tip.edge.size)
+    const stopped = new AbortController()
+    const heartbeat = this.#heartbeat(AbortSignal.any([signal, stopped.signal]))
+    try {
+      await Promise.race([this.#sequence(AbortSignal.any([signal, stopped.signal])), heartbeat])
+    } finally {
+      stopped.abort()
+      await Promise.allSettled([heartbeat, this.#committing])
+    }
+  }
+
+  async #sequence(signal: AbortSignal): Promise<void> {
+    const { pool, batchLimits } = this.#options
+    while (!signal.aborted && !pool.isDrained) {
+      await pool.wait(() => this.#entriesWanted(), signal)
+      if (!this.#isCommitting) await this.#committing
+      const groups = pool.take(batchLimits)
+      if (groups.length === 0) continue
+      const prepared = await this.#prepare(groups)
+      await this.#awaitCommit(groups)
+      this.#committing = this.#commit(prepared)
+      // Its failure is met above, before the next batch or by whoever waits for entries.
+      this.#committing.catch(() => this.#options.pool.recheck())
+    }
+    await this.#committing
+  }
+
+  /** While a commit runs it pays to collect; a failed one must be noticed at once. */
+  #entriesWanted(): number {
+    if (this.#hasFailed) return 0
+    return this.#isCommitting ? this.#options.prepareEarlyFrom : 1
+  }
+
+  async #awaitCommit(groups: readonly Group[]): Promise<void> {
+    try {
+      await this.#committing
+    } catch (cause) {
+      rejectGroups(groups, new Unavailable('the log had to stop before this was written', 1, { cause }))
+      throw cause
+    }
+  }
+
+  async #prepare(groups: readonly Group[]): Promise<Prepared> {
+    try {
+      this.#options.checkMayWrite()
+      const timestamp = batchTimestamp(
+        this.#options.clock(),
+        this.#options.databaseTime.now(),
+        this.#tip.newestTimestamp,
+      )
+      const ids = clientMadeIds(groups)
+      const { query, schema } = this.#options
+      const stored = ids.length === 0 ? [] : await findKnownEntries(query, schema, ids)
+      return this.#place(groups, new IdJudge(this.#underway, stored, this.#tip.edge.size + 1), timestamp)
+    } catch (cause) {
+      rejectGroups(groups, new Unavailable('the log cannot take entries now', 1, { cause }))
+      throw cause
+    }
+  }
+
+  #place(groups: readonly Group[], judge: IdJudge, timestamp: number): Prepared {
+    const accepted: Submission[] = []
+    const before = this.#tip
+    const drafts = groups.map((group) => {
+      const offset = accepted.length
+      const known = judgeGroup(group, judge, accepted)
+      return { offset, known, acceptedCount: accepted.length - offset }
+    })
+    const batch = accepted.length === 0 ? undefined : integrate(before, accepted, timestamp, this.#options.hash)
+    if (batch !== undefined) this.#tip = batch.after
+    const placements = drafts.map(({ offset, known, acceptedCount }) => ({
+      firstSequenceNumber: before.edge.size + offset + 1,
+      acceptedCount,
+      known,
+      timestamp,
+      chainHashes: batch?.chainHashes.subarray(32 * offset) ?? noHashes,
+      leafHashes: batch?.leafHashes.subarray(32 * offset) ?? noHashes,
+    }))
+    return { groups, placements, batch, ids: judge.ownIds }
+  }
+
+  async #commit({ groups, placements, batch, ids }: Prepared): Promise<void> {
+    this.#remember(groups, ids)
+    if (batch !== undefined) {
+      this.#isCommitting = true
+      try {
+        await this.#preparePartitions(batch.after.edge.size)
+        await this.#options.committer.commit(this.#rowsOf(batch))
+      } catch (cause) {
+        this.#hasFailed = true
+        rejectGroups(groups, new Unavailable('it is not known whether this was written', 1, { cause }))
+        throw new LogIncident('OUTCOME_UNKNOWN', `commit of tree size ${batch.after.edge.size}`, { cause })
+      } finally {
+        this.#isCommitting = false
+        this.#options.pool.recheck()
+      }
+      this.#options.onCommitted(batch.after, batch)
+    }
+    groups.forEach((group, i) => {
+      group.resolve(placements[i] as Placement)
+    })
+  }
+
+  /**
+   * The ids of this batch are what the next ones are judged by; its submissions are read until then. Those of the
+   * batch before are done with: every later batch finds them in the ledger.
+   */
+  #remember(groups: readonly Group[], ids: UnderwayIds): void {
+    for (const group of this.#underwayGroups) group.release()
+    this.#underwayGroups = groups
+    this.#underway = ids
+  }
+
+  #rowsOf(batch: Batch): BatchRows {
+    const { before, after, ledgerRows, idRows, fullTiles } = batch
+    const head: Omit<TreeHead, 'seal'> = {
+      treeSize: after.edge.size,
+      root: after.root,
+      chainHash: after.chainHash,
+      frontier: after.edge.frontier,
+      newestTimestamp: after.newestTimestamp,
+      previousSize: before.edge.size,
+      previousRoot: before.root,
+    }
+    const seal = sealHead(this.#options.sealKey, this.#options.origin, head)
+    return { head: { ...head, seal }, ledgerRows, idRows, fullTiles }
+  }
+
+  /** Keeps partitions two ahead; asked for again when the last but one is entered. */
+  async #preparePartitions(upTo: number): Promise<void> {
+    if (upTo <= this.#partitionedTo) return
+    await ensurePartitions(this.#options.query, this.#options.schema, Math.max(1, upTo))
+    this.#partitionedTo = Math.ceil(Math.max(1, upTo) / partitionEntries) * partitionEntries
+  }
+
+  /** Reads the database's clock, and keeps the writer's connection from being closed as idle. */
+  async #heartbeat(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#options.databaseTime.set(await readClock(this.#options.query))
+      if (!this.#isCommitting) await this.#options.committer.ping()
+      await sleep(heartbeatMs, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+const noHashes = new Uint8Array(0)
+
+/** Adds what is new to `accepted`, returns what is known. */
+function judgeGroup(group: Group, judge: IdJudge, accepted: Submission[]): KnownSubmission[] {
+  const known: KnownSubmission[] = []
+  group.submissions.forEach((submission, i) => {
+    const verdict = judge.judge(submission)
+    if (verdict.kind === 'new') accepted.push(submission)
+    else known.push({ i, kind: verdict.kind, sequenceNumber: verdict.sequenceNumber })
+  })
+  return known
+}
+
+function rejectGroups(groups: readonly Group[], reason: Error): void {
+  for (const group of groups) group.reject(reason)
+}
