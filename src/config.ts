@@ -79,7 +79,7 @@ const settings = {
   schema: setting('DENDROLOG_SCHEMA', 'security', 'name', 'schema of the log'),
   rolePrefix: setting('DENDROLOG_ROLE_PREFIX', '', 'name', 'stands before the names of the roles'),
   host: setting('HOST', '127.0.0.1', 'address', 'where to listen'),
-  port: setting('PORT', '8080', 'port', 'where to listen; 0: any free one'),
+  port: setting('PORT', '8080', 'port', 'where to listen; 0 picks a free one'),
   origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
   signerState: setting('DENDROLOG_SIGNER_STATE', '', 'file', 'what the signer remembers; empty: in the data folder'),
   checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
@@ -91,7 +91,7 @@ const settings = {
   bodyBytesMax: setting('DENDROLOG_BODY_BYTES_MAX', '16777216', 'bytes', 'of a request, uncompressed; more is 413'),
   recordsMax: setting('DENDROLOG_RECORDS_MAX', '10000', 'records', 'of a request; more is 413'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
-  trustProxy: setting('DENDROLOG_BEHIND_TLS_PROXY', 'false', 'boolean', 'a proxy terminates TLS: any HOST is allowed'),
+  trustProxy: setting('DENDROLOG_BEHIND_TLS_PROXY', 'false', 'boolean', 'a proxy terminates TLS: every HOST is allowed'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
 } as const satisfies Record<string, Setting>
 

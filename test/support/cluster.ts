@@ -1,7 +1,7 @@
 /**
  * One PostgreSQL for a whole test run, with a migrated template database and the roles' passwords set once: roles are
  * the cluster's, and databases that alter them at the same time fail. `TEST_DATABASE_URL`, a superuser's, names
- * another server to use instead.
+ * another server to use instead, `TEST_PG_BIN` the binaries of another version.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -54,7 +54,7 @@ async function openServer(): Promise<{ admin: ClientConfig; stop: () => Promise<
   const dataDir = await mkdtemp(join(tmpdir(), 'dendrolog-test-'))
   const remove = (): Promise<void> => rm(dataDir, { recursive: true, force: true })
   try {
-    const cluster = await openCluster({ dataDir, settings })
+    const cluster = await openCluster({ dataDir, settings, binDir: process.env.TEST_PG_BIN })
     return { admin: cluster.config, stop: () => cluster.stop().finally(remove) }
   } catch (error) {
     await remove()
