@@ -58,7 +58,8 @@ export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number
   await client.connect()
   const warnings: string[] = []
   client.on('notice', (notice) => {
-    if (notice.severity !== 'NOTICE' && notice.severity !== 'INFO') warnings.push(notice.message ?? 'no text')
+    // Severities are translated, codes are not: 00000 is what a mere NOTICE has.
+    if (notice.code !== '00000') warnings.push(notice.message ?? 'no text')
   })
   return {
     query: async (text, values = []) => (await client.query(text, [...values])).rows as Row[],
