@@ -1,0 +1,122 @@
+/**
+ * The export list of `dendrolog/tlog`: what an auditor needs to check a log without its server. The folder's own files
+ * import each other, never this one.
+ */
+export { concatBytes, equalBytes, formatBase64, formatHex, parseBase64, parseHex } from './bytes.ts'
+export { chainHash, chainText, genesisHash } from './chain.ts'
+export {
+  type Checkpoint,
+  type CheckpointBody,
+  formatCheckpoint,
+  type OpenedCheckpoint,
+  openCheckpoint,
+  parseCheckpoint,
+} from './checkpoint.ts'
+export {
+  appendLeafHash,
+  asCompactRange,
+  type CompactRange,
+  emptyRange,
+  extendRange,
+  rangeRoot,
+} from './compact-range.ts'
+export {
+  asLeafIndex,
+  asTreeSize,
+  indexOfSequence,
+  type LeafIndex,
+  type LeafRange,
+  parseDecimal,
+  type SequenceNumber,
+  sequenceOfIndex,
+  type TreeNode,
+  type TreeSize,
+} from './coords.ts'
+export { decodeLeaf, encodeLeaf, type LeafFields, leafBytesMax, leafFormat } from './entry.ts'
+export { bundleEntryBytesMax, decodeEntryBundle, encodeEntryBundle, tileOfEntryBundle } from './entry-bundle.ts'
+export { TlogError, type TlogErrorCode } from './errors.ts'
+export {
+  asHash,
+  digest,
+  emptyRoot,
+  type Hash,
+  hashBytes,
+  leafHash,
+  nobleSha256,
+  nodeHash,
+  type Sha256,
+} from './hash.ts'
+export { isIpAddress } from './ip-address.ts'
+export { jcs } from './jcs.ts'
+export { parseStrict } from './json-scan.ts'
+export { Tape } from './json-tape.ts'
+export type { LogReader, TileReader } from './log-reader.ts'
+export {
+  formatNote,
+  formatSignatureLine,
+  mergeSignatures,
+  type Note,
+  type NoteSignature,
+  type NoteSigner,
+  type NoteVerifier,
+  noteBytesMax,
+  noteSignaturesMax,
+  type OpenedNote,
+  openNote,
+  parseNote,
+  parseSignatureLines,
+  type SignatureCheck,
+  signNote,
+  textVerifier,
+} from './note.ts'
+export {
+  cosignatureKeyType,
+  type Ed25519PublicKey,
+  ecdsaKeyType,
+  ed25519KeyType,
+  formatSkey,
+  formatVkey,
+  type KeyType,
+  mlDsaKeyType,
+  namedKey,
+  namedSeed,
+  parseSkey,
+  parseVkey,
+  type SignerKey,
+  sthKeyType,
+  type VerifierKey,
+} from './note-key.ts'
+export { buildConsistencyProof, buildInclusionProof } from './proof.ts'
+export { type CheckedReceipt, checkReceipt, entryMembers, parseReceipt, receiptDepthMax } from './receipt.ts'
+export {
+  checkSth,
+  decodeDigitallySigned,
+  encodeDigitallySigned,
+  encodeTreeHead,
+  formatSth,
+  logId,
+  noteOfSth,
+  noteSignatureOfSth,
+  parseSth,
+  type SignedTreeHead,
+  type SthJson,
+  sthOfNote,
+  sthVerifier,
+  type TimedTreeHead,
+} from './sth.ts'
+export {
+  type BundleCoord,
+  checkTileLength,
+  formatBundlePath,
+  formatTilePath,
+  parseTilePath,
+  type TileCoord,
+  type TilePath,
+  tilesBetween,
+  tilesOfSize,
+  tileWidth,
+} from './tile.ts'
+export { formatMicroseconds, parseOccurredAt } from './time.ts'
+export { edgeFromTiles, type TreeEdge } from './tree-edge.ts'
+export { foreignUuid, formatUuid, parseUuid, parseUuidV7, uuidUnixMs, uuidVersion } from './uuid.ts'
+export { checkConsistency, checkInclusion, consistencyProofLength, inclusionProofLength } from './verify.ts'
