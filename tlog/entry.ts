@@ -89,12 +89,22 @@ export function writeLeafTail(out: Uint8Array, at: number, hashes: Uint8Array, s
  * checked; that is no violation) and `malformed-leaf` unless encoding the result gives the same bytes again.
  */
 export function decodeLeaf(leaf: Uint8Array): LeafFields {
+  const fields = readLeaf(leaf)
+  // One entry has one spelling: whatever is not the shortest or has bytes left over does not survive this.
+  if (leaf.length > leafBytesMax || !equalBytes(encodeLeaf(fields), leaf)) {
+    throw new TlogError('malformed-leaf', `leaf of ${leaf.length} bytes: not in its canonical encoding`)
+  }
+  return fields
+}
+
+/** `decodeLeaf` of a leaf that was just encoded: errors as there, but another spelling is not noticed. */
+export function readLeaf(leaf: Uint8Array): LeafFields {
   const reader = new LeafReader(leaf)
   reader.head(4)
   const format = reader.unsigned()
   if (format !== leafFormat)
     throw new TlogError('unknown-leaf-format', `leaf format: got ${format}, want ${leafFormat}`)
-  const fields: LeafFields = {
+  return {
     sequenceNumber: reader.unsigned(),
     eventId: reader.bytes(eventIdBytes),
     timestamp: reader.unsigned(),
@@ -109,11 +119,6 @@ export function decodeLeaf(leaf: Uint8Array): LeafFields {
     payloadHash: reader.bytes(hashBytes) as Hash,
     currentHash: reader.bytes(hashBytes) as Hash,
   }
-  // One entry has one spelling: whatever is not the shortest or has bytes left over does not survive this.
-  if (leaf.length > leafBytesMax || !equalBytes(encodeLeaf(fields), leaf)) {
-    throw new TlogError('malformed-leaf', `leaf of ${leaf.length} bytes: not in its canonical encoding`)
-  }
-  return fields
 }
 
 function writeText(out: Uint8Array, at: number, text: string): number {

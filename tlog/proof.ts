@@ -11,6 +11,7 @@ import { rootOfSlots, slotsOfNode } from './tile-nodes.ts'
 // looked up in tiles. Everything here trusts the tiles: check the proof, or the tiles, before it leaves the house.
 
 /** Bytes of a tile, 32 * `coord.width`. May be asked for the same tile more than once. */
+export type NodeLookup = (node: TreeNode) => Hash
 export type TileLookup = (coord: TileCoord) => Uint8Array
 
 /** The ranges of the audit path PATH(index, size), sibling of the leaf first (RFC 6962 2.1.1). */
@@ -121,9 +122,14 @@ export function hashesOfPlan(
   size: TreeSize,
   hash: Sha256 = nobleSha256,
 ): Hash[] {
+  return foldPlan((node) => nodeFromTiles(tileOf, node, size, hash), plan, hash)
+}
+
+/** The root of each range of a plan, from whoever knows the perfect subtrees of the tree. */
+export function foldPlan(nodeOf: NodeLookup, plan: readonly LeafRange[], hash: Sha256 = nobleSha256): Hash[] {
   return plan.map((range) => {
-    const nodes = nodesOfRange(range).map((node) => nodeFromTiles(tileOf, node, size, hash))
-    return foldRight(concatBytes(...nodes), hash)
+    const nodes = nodesOfRange(range).map(nodeOf)
+    return nodes.length === 1 ? (nodes[0] as Hash) : foldRight(concatBytes(...nodes), hash)
   })
 }
 

@@ -51,3 +51,36 @@ export function rootOfFullTile(tile: Uint8Array, hash: Sha256 = nobleSha256): Ha
   }
   return rootOfSlots(tile, 0, tileWidth, hash)
 }
+
+/**
+ * Every perfect subtree of a tile: `[h]` holds the roots of 2^h consecutive slots, 32 bytes each, from left to right.
+ * One hash a node, once, for whoever takes many proofs from one tile.
+ */
+export type TilePyramid = readonly Uint8Array[]
+
+/** The pyramid of a tile of any width. */
+export function buildPyramid(tile: Uint8Array, hash: Sha256 = nobleSha256): TilePyramid {
+  const pyramid = [tile]
+  const pair = new Uint8Array(1 + 2 * hashBytes)
+  pair[0] = 0x01
+  for (let below = tile; below.length >= 2 * hashBytes; ) {
+    const above = new Uint8Array(hashBytes * Math.floor(below.length / (2 * hashBytes)))
+    for (let at = 0; at < above.length; at += hashBytes) {
+      pair.set(below.subarray(2 * at, 2 * at + 2 * hashBytes), 1)
+      hash(pair, 0, pair.length, above, at)
+    }
+    pyramid.push(above)
+    below = above
+  }
+  return pyramid
+}
+
+/** `rootOfSlots` without a hash. Throws `malformed-tile` where the tile has fewer slots. */
+export function rootInPyramid(pyramid: TilePyramid, from: number, to: number): Hash {
+  const roots = pyramid[Math.log2(to - from)]
+  const at = (hashBytes * from) / (to - from)
+  if (roots === undefined || roots.length < at + hashBytes) {
+    throw new TlogError('malformed-tile', `tile of ${pyramid[0]?.length} bytes: no slot ${to - 1}`)
+  }
+  return roots.subarray(at, at + hashBytes) as Hash
+}

@@ -13,7 +13,7 @@ const secretBytesMax = 256
 const keptMs = 5_000
 const keptMax = 10_000
 
-type Kept = { readonly token: StoredToken | undefined; readonly untilMs: number }
+type Kept = { readonly principal: Promise<Principal | undefined>; readonly untilMs: number }
 
 /**
  * Finds the principal of a bearer token. What is looked up is a keyed hash of the secret, so that neither the database
@@ -38,14 +38,19 @@ export class TokenAuthenticator {
     const key = Buffer.from(hash).toString('base64')
     const now = performance.now()
     const kept = this.#kept.get(key)
-    const token = kept !== undefined && kept.untilMs > now ? kept.token : await this.#find(key, hash, now)
-    return token === undefined ? undefined : { role: token.role, identity: `token:${token.name}` }
+    return kept !== undefined && kept.untilMs > now ? kept.principal : this.#find(key, hash, now)
   }
 
-  async #find(key: string, hash: Uint8Array, now: number): Promise<StoredToken | undefined> {
-    const token = await findToken(this.#query, this.#schema, hash)
+  /** The promise is kept, not its result: a thousand requests at once ask the database once. */
+  #find(key: string, hash: Uint8Array, now: number): Promise<Principal | undefined> {
+    const principal = findToken(this.#query, this.#schema, hash).then(principalOf)
     if (this.#kept.size >= keptMax) this.#kept.clear()
-    this.#kept.set(key, { token, untilMs: now + keptMs })
-    return token
+    this.#kept.set(key, { principal, untilMs: now + keptMs })
+    principal.catch(() => this.#kept.delete(key))
+    return principal
   }
+}
+
+function principalOf(token: StoredToken | undefined): Principal | undefined {
+  return token === undefined ? undefined : { role: token.role, identity: `token:${token.name}` }
 }

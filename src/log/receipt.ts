@@ -1,16 +1,17 @@
 import { formatBase64, formatHex } from '../../tlog/bytes.ts'
-import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
-import { decodeLeaf, encodeLeaf, type LeafFields } from '../../tlog/entry.ts'
+import { asLeafIndex, asTreeSize, type LeafIndex, type TreeNode, type TreeSize } from '../../tlog/coords.ts'
+import { encodeLeaf, type LeafFields, readLeaf } from '../../tlog/entry.ts'
 import { type Hash, leafHash, type Sha256 } from '../../tlog/hash.ts'
-import type { TileReader } from '../../tlog/log-reader.ts'
-import { buildInclusionProof } from '../../tlog/proof.ts'
+import { foldPlan, planInclusionProof, tilesOfPlan } from '../../tlog/proof.ts'
 import { entryMembers } from '../../tlog/receipt.ts'
+import { rootInPyramid, slotsOfNode, type TilePyramid } from '../../tlog/tile-nodes.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { StoredEntry } from '../store/entries.ts'
 import { leafAt } from './integrate.ts'
 import type { Placement } from './pool.ts'
 import type { Submission } from './submission.ts'
+import type { TileCache } from './tile-cache.ts'
 
 /** An entry with its leaf; `payloadText` is JSON. */
 export type EntryWithLeaf = {
@@ -28,7 +29,7 @@ export function placedEntry(submission: Submission, placement: Placement, j: num
   const leaf = leafAt(submission, firstSequenceNumber + j, timestamp, currentHash)
   const { bytes, jcsStart, jcsEnd } = submission
   return {
-    fields: decodeLeaf(leaf),
+    fields: readLeaf(leaf),
     leaf,
     leafHash: leafHashes.subarray(32 * j, 32 * (j + 1)) as Hash,
     previousHash: formatHex(chainHashes.subarray(32 * j, 32 * (j + 1))),
@@ -54,7 +55,7 @@ export function entryJson(entry: EntryWithLeaf): string {
 
 /** The proof of one leaf under a checkpoint; checked against its root before it is handed out. */
 export async function proveInclusion(
-  tiles: TileReader,
+  tiles: TileCache,
   leafIndex: number,
   leaf: Hash,
   checkpoint: StoredCheckpoint,
@@ -62,14 +63,27 @@ export async function proveInclusion(
 ): Promise<readonly Hash[]> {
   const index = asLeafIndex(leafIndex)
   const size = asTreeSize(checkpoint.treeSize)
-  const proof = await buildInclusionProof(tiles, index, size, hash)
+  const proof = await readPath(tiles, index, size, hash)
   checkInclusion(index, size, leaf, proof, checkpoint.root, hash)
   return proof
 }
 
+/** The audit path, from tiles whose inner nodes are computed once for all proofs. */
+async function readPath(tiles: TileCache, index: LeafIndex, size: TreeSize, hash: Sha256): Promise<readonly Hash[]> {
+  const plan = planInclusionProof(index, size)
+  const coords = tilesOfPlan(plan, size)
+  const pyramids = await Promise.all(coords.map(({ level, index, width }) => tiles.readPyramid(level, index, width)))
+  const nodeOf = (node: TreeNode): Hash => {
+    const slots = slotsOfNode(node)
+    const place = coords.findIndex(({ level, index }) => level === slots.level && index === slots.index)
+    return rootInPyramid(pyramids[place] as TilePyramid, slots.from, slots.to)
+  }
+  return foldPlan(nodeOf, plan, hash)
+}
+
 /** The receipt of an entry: all that a client needs to check it offline. JSON text. */
 export async function receiptJson(
-  tiles: TileReader,
+  tiles: TileCache,
   entry: EntryWithLeaf,
   checkpoint: StoredCheckpoint,
   hash: Sha256,
