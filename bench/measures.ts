@@ -1,0 +1,133 @@
+// Every row of the table stands here once, with the figure that it must reach (issue 2, "What it must reach").
+import { median } from './statistics.ts'
+
+export const partNames = ['baseline', 'limit', 'hashing', 'ndjson', 'single', 'paced', 'start'] as const
+export type PartName = (typeof partNames)[number]
+
+export type Requirement = { readonly kind: 'at least' | 'at most'; readonly value: number }
+
+/** A row. `combine` says what stands for several runs: failures and memory count by the worst one. */
+export type Measure = {
+  readonly id: string
+  readonly part: PartName | 'ratios'
+  readonly title: string
+  readonly unit: string
+  readonly combine: 'median' | 'max'
+  readonly required: Requirement | undefined
+}
+
+/** One value a run, or why there is none: it was not asked for, or could not be had. */
+export type Outcome =
+  | { readonly kind: 'measured'; readonly values: readonly number[] }
+  | { readonly kind: 'skipped' | 'failed'; readonly reason: string }
+
+/** What a part found: one value a run for each of its measures, by id. */
+export type Findings = Readonly<Record<string, readonly number[]>>
+
+type RowOptions = { readonly combine?: 'max'; readonly required?: Requirement }
+
+function row(
+  part: Measure['part'],
+  id: string,
+  title: string,
+  unit: string,
+  { combine, required }: RowOptions = {},
+): Measure {
+  return { id: `${part}.${id}`, part, title, unit, combine: combine ?? 'median', required }
+}
+
+function atLeast(value: number): Requirement {
+  return { kind: 'at least', value }
+}
+
+function atMost(value: number): Requirement {
+  return { kind: 'at most', value }
+}
+
+const none = { combine: 'max', required: atMost(0) } as const
+const memory = { combine: 'max', required: atMost(350) } as const
+
+export const singleConnections = [1, 64, 256] as const
+export const receiptConnections = 2_048
+export const pacedIntervalsMs = [200, 50] as const
+
+export const measures: readonly Measure[] = [
+  row('ratios', 'limit', 'NDJSON / limit', 'x', { required: atLeast(0.4) }),
+  row('ratios', 'baseline1', 'NDJSON / baseline, 1 writer', 'x', { required: atLeast(30) }),
+  row('ratios', 'baseline16', 'NDJSON / baseline, 16 writers', 'x', { required: atLeast(100) }),
+  ...ndjsonRows(),
+  ...singleConnections.flatMap(integratedRows),
+  ...closedRows('single', `receipt${receiptConnections}`, `receipt, ${receiptConnections} connections`, 6_000, 600),
+  row('single', 'memory', 'peak memory of the server', 'MB', memory),
+  ...pacedIntervalsMs.flatMap(pacedRows),
+  row('start', 'first', 'start to ready, first time', 's', { required: atMost(10) }),
+  row('start', 'again', 'start to ready, again', 's', { required: atMost(3) }),
+  row('limit', 'ledger', 'COPY of ledger rows, one connection', 'entries/s'),
+  row('limit', 'commit', 'all that a commit writes (ids, tiles, head too)', 'entries/s'),
+  ...baselineRows(),
+  row('hashing', 'speed', 'SHA-256 of 1 MiB, one core', 'GB/s'),
+  row('hashing', 'payload', 'a payload of 500 bytes', 'ns'),
+  ...['payload', 'chain', 'leaf', 'node'].map((name) => row('hashing', `${name}Calls`, `${name} hashes an entry`, '')),
+  row('hashing', 'entry', 'all hashes of an entry', 'ns'),
+  row('hashing', 'share', 'share of a core at 20,000 entries/s', '%', { required: atMost(4) }),
+]
+
+function ndjsonRows(): Measure[] {
+  return [
+    row('ndjson', 'rate', 'ids made by the server', 'entries/s', { required: atLeast(40_000) }),
+    row('ndjson', 'idsRate', "clients' own UUIDv7 ids", 'entries/s'),
+    row('ndjson', 'refused', 'requests answered 503 and sent again', '', { combine: 'max' }),
+    row('ndjson', 'published', 'last answer to published', 'ms'),
+    row('ndjson', 'memory', 'peak memory of the server (VmHWM)', 'MB', memory),
+    row('ndjson', 'memorySampled', 'highest sample of its VmRSS', 'MB', { combine: 'max' }),
+    row('ndjson', 'stored', 'stored an entry, all tables and indexes', 'bytes'),
+    row('ndjson', 'wal', 'write-ahead log an entry', 'bytes'),
+  ]
+}
+
+function integratedRows(connections: number): Measure[] {
+  const title = `integrated, ${connections} connection${connections === 1 ? '' : 's'}`
+  const isRequired = connections === 256
+  return closedRows('single', `integrated${connections}`, title, isRequired ? 8_000 : undefined, 150)
+}
+
+function closedRows(part: PartName, id: string, title: string, rateMin: number | undefined, p99Max: number): Measure[] {
+  const isRequired = rateMin !== undefined
+  return [
+    row(part, `${id}.rate`, `${title}: rate`, 'entries/s', isRequired ? { required: atLeast(rateMin) } : {}),
+    row(part, `${id}.p50`, `${title}: p50`, 'ms'),
+    row(part, `${id}.p99`, `${title}: p99`, 'ms', isRequired ? { required: atMost(p99Max) } : {}),
+    row(part, `${id}.failed`, `${title}: failed`, 'requests', none),
+  ]
+}
+
+function pacedRows(intervalMs: (typeof pacedIntervalsMs)[number]): Measure[] {
+  const title = `interval ${intervalMs} ms`
+  const p95Max = intervalMs === 200 ? 250 : 100
+  return [
+    row('paced', `${intervalMs}.p50`, `${title}: p50`, 'ms'),
+    row('paced', `${intervalMs}.p95`, `${title}: p95`, 'ms', { required: atMost(p95Max) }),
+    row('paced', `${intervalMs}.p99`, `${title}: p99`, 'ms'),
+    row('paced', `${intervalMs}.failed`, `${title}: failed or never answered`, 'requests', none),
+    row('paced', `${intervalMs}.memory`, `${title}: peak memory of the server`, 'MB', memory),
+  ]
+}
+
+function baselineRows(): Measure[] {
+  return [1, 16].flatMap((writers) => {
+    const title = `${writers} writer${writers === 1 ? '' : 's'}`
+    return [
+      row('baseline', `${writers}.rate`, `${title}: committed`, 'entries/s'),
+      row('baseline', `${writers}.failures`, `${title}: transactions that failed`, '%'),
+    ]
+  })
+}
+
+/** The one value that stands for the runs. */
+export function combined({ combine }: Measure, values: readonly number[]): number {
+  return combine === 'max' ? Math.max(...values) : median(values)
+}
+
+export function isMet({ kind, value }: Requirement, got: number): boolean {
+  return kind === 'at least' ? got >= value : got <= value
+}
