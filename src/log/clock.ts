@@ -25,15 +25,19 @@ export class DatabaseTime {
   }
 }
 
+/** Throws CLOCK_SKEW where host and database are more than 10 s apart; both in microseconds since 1970. */
+export function checkClocks(now: number, databaseNow: number): void {
+  if (Math.abs(now - databaseNow) <= clockSkewMaxMicroseconds) return
+  throw new LogIncident('CLOCK_SKEW', `clocks differ: host ${now} us, database ${databaseNow} us since 1970`)
+}
+
 /**
  * The timestamp of a batch taken at `now`: never before that of the newest entry. Throws CLOCK_SKEW where the host's
  * clock is more than 10 s away from the database's, or the newest entry is more than 10 s ahead of the host: one
  * reading of 2100 must not poison the log.
  */
 export function batchTimestamp(now: number, databaseNow: number, newestTimestamp: number): number {
-  if (Math.abs(now - databaseNow) > clockSkewMaxMicroseconds) {
-    throw new LogIncident('CLOCK_SKEW', `clocks differ: host ${now} us, database ${databaseNow} us since 1970`)
-  }
+  checkClocks(now, databaseNow)
   if (newestTimestamp - now > clockSkewMaxMicroseconds) {
     throw new LogIncident('CLOCK_SKEW', `newest entry is of ${newestTimestamp} us since 1970, host clock says ${now}`)
   }

@@ -7,7 +7,7 @@ export type IncidentCode =
   | 'ROOT_MISMATCH'
   | 'CLOCK_SKEW'
   | 'OUTCOME_UNKNOWN'
-  | 'FENCED'
+  | 'LOCKED'
 
 /**
  * The log cannot go on with the database as it is. Never retried blindly: whoever catches it stops sequencing, and

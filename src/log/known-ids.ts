@@ -1,5 +1,5 @@
 import { encodeUtf8 } from '../../tlog/bytes.ts'
-import type { KnownEntry } from '../store/known-entries.ts'
+import type { KnownContent, KnownEntry } from '../store/known-entries.ts'
 import type { Group } from './pool.ts'
 import { eventIdStart, isSameContent, isStoredContent, type Submission, type Utf8, writeContent } from './submission.ts'
 
@@ -48,7 +48,11 @@ export class IdJudge {
         return verdict(isSameContent(submission, before.submission), before.sequenceNumber)
       }
       const stored = this.#stored.size === 0 ? undefined : this.#stored.get(eventIdText(submission))
-      if (stored !== undefined) return verdict(isSameAsStored(submission, stored), stored.sequenceNumber)
+      if (stored !== undefined) {
+        // What cannot be compared is not taken for the same: the sender learns of it, and its bytes are kept.
+        const isSame = stored.content !== null && isSameAsStored(submission, stored.content)
+        return verdict(isSame, stored.sequenceNumber)
+      }
       this.#own.set(key, { submission, sequenceNumber: this.#nextSequenceNumber })
     }
     this.#nextSequenceNumber++
@@ -73,7 +77,7 @@ function eventIdText(submission: Submission): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
-function isSameAsStored(submission: Submission, stored: KnownEntry): boolean {
+function isSameAsStored(submission: Submission, stored: KnownContent): boolean {
   const texts = { actorId: utf8(stored.actorId), action: utf8(stored.action), resource: utf8(stored.resource) }
   const out = new Uint8Array(32 + 3 * 1_024)
   const end = writeContent(out, 0, { ...texts, occurredAt: stored.occurredAt, lamport: stored.lamport })

@@ -2,23 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientConfig } from 'pg'
 import { asTreeSize } from '../../tlog/coords.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
-import type { TileReader } from '../../tlog/log-reader.ts'
 import { checkEdge, edgeFromTiles } from '../../tlog/tree-edge.ts'
+import { settleWithin } from '../ops/time-out.ts'
 import type { Schema } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
 import { readClock, readWriterHead } from '../store/heads.ts'
+import { type LogLock, lockIdleTimeoutMs, tryLogLock } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
-import { batchTimestamp, type Clock, DatabaseTime } from './clock.ts'
-import { LogIncident, Unavailable } from './incident.ts'
+import { batchTimestamp, type Clock, checkClocks, DatabaseTime } from './clock.ts'
+import { type IncidentCode, LogIncident, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
 import type { LogKeys } from './log-keys.ts'
 import { PendingPool, type Placement, type PoolLimits } from './pool.ts'
 import { Publisher } from './publisher.ts'
 import { isSealed } from './seal.ts'
 import { Sequencer } from './sequencer.ts'
-import { Signer } from './signer.ts'
+import { checkExtends, Signer } from './signer.ts'
 import type { SignerCell } from './signer-cell.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
@@ -39,23 +40,46 @@ export type LogOptions = {
   readonly resignIntervalMs: number
   /** Told what made the log stop; it is opened again after a pause. */
   readonly onIncident: (error: unknown) => void
+  /** Called before each attempt to open the log again: brings back a database that is ours to run. */
+  readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
   /** Opens the connection that commits. */
   readonly openCommitter: () => Promise<Committer>
+  /** Where it differs from `defaultTiming`. */
+  readonly timing?: Partial<LogTiming>
+}
+
+/** Milliseconds. */
+export type LogTiming = {
+  readonly reopenPauseMs: number
+  /** A head that stays unsigned so long stops sequencing (DESIGN section 4.4). */
+  readonly unsignedMaxMs: number
+  /** A commit without an answer for so long has an unknown outcome. */
+  readonly commitTimeoutMs: number
+  /** How long opening waits for another process to let go of the log. */
+  readonly lockWaitMs: number
+}
+
+// A process that was stopped holds the lock until it has been idle for `lockIdleTimeoutMs`.
+export const defaultTiming: LogTiming = {
+  reopenPauseMs: 500,
+  unsignedMaxMs: 10_000,
+  commitTimeoutMs: 30_000,
+  lockWaitMs: lockIdleTimeoutMs + 2_000,
 }
 
 /** How the log is. `integratedSize` is durable, `publishedSize` signed and served. */
 export type LogHealth = {
   readonly isReady: boolean
   readonly problem: string | undefined
+  /** What kind of problem, where the log found something wrong with its database, clock or company. */
+  readonly incident: IncidentCode | undefined
   readonly pendingEntries: number
   readonly integratedSize: number
   readonly publishedSize: number
 }
 
 const statementTimeoutMs = 30_000
-/** A head that stays unsigned so long stops sequencing (DESIGN section 4.4). */
-const unsignedMaxMs = 10_000
-const reopenPauseMs = 500
+const lockRetryMs = 250
 const prepareEarlyFrom = 1_024
 
 /**
@@ -68,6 +92,8 @@ export class Log {
   readonly #databaseTime = new DatabaseTime()
   readonly #publisher: Publisher
   readonly #tiles: TileCache
+  readonly #timing: LogTiming
+  #lock: LogLock
   readonly #connections: { readonly writer: Pool; readonly signer: Pool }
   /** The auditors' login, for everything that is read. */
   readonly reader: Pool
@@ -75,36 +101,47 @@ export class Log {
   #unsignedSince: number | undefined
   #problem: Error | undefined = new Unavailable('the log is starting')
 
-  private constructor(options: LogOptions, published: StoredCheckpoint) {
+  private constructor(options: LogOptions, published: StoredCheckpoint, lock: LogLock) {
     this.#options = options
+    this.#timing = { ...defaultTiming, ...options.timing }
+    this.#lock = lock
     this.#pool = new PendingPool(options.poolLimits)
     this.#connections = {
       writer: openPool(options.writer, 3, statementTimeoutMs),
       signer: openPool(options.signer, 2, statementTimeoutMs),
     }
     this.reader = openPool(options.reader, 8, statementTimeoutMs)
-    this.#tiles = new TileCache(openTileStore(this.reader.query, options.schema, options.hash))
+    this.#tiles = new TileCache(openTileStore(this.reader.query, options.schema, options.hash), options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {
       intervalMs: options.checkpointIntervalMs,
       resignAfterMs: options.resignIntervalMs,
-      clock: options.clock,
+      clock: () => this.#signingTime(),
       onPublished: (checkpoint) => this.#notePublished(checkpoint),
     })
   }
 
-  /** Opens a log that was created before; nothing runs yet. Throws where the signer remembers nothing. */
+  /**
+   * Opens a log that was created before; nothing runs yet. Throws ROLLBACK where the signer remembers nothing, LOCKED
+   * where another process works on the log.
+   */
   static async open(options: LogOptions): Promise<Log> {
-    const last = await options.cell.read()
-    if (last === undefined) throw new LogIncident('ROLLBACK', 'the signer remembers nothing')
-    return new Log(options, last)
+    const lock = await waitForLock(options, options.timing?.lockWaitMs ?? defaultTiming.lockWaitMs)
+    try {
+      const last = await options.cell.read()
+      if (last === undefined) throw new LogIncident('ROLLBACK', 'the signer remembers nothing')
+      return new Log(options, last, lock)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
   }
 
   get published(): StoredCheckpoint {
     return this.#publisher.published
   }
 
-  get tiles(): TileReader {
+  get tiles(): TileCache {
     return this.#tiles
   }
 
@@ -112,6 +149,7 @@ export class Log {
     return {
       isReady: this.#problem === undefined && !this.#isUnsignedTooLong(),
       problem: this.#problem?.message,
+      incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
       pendingEntries: this.#pool.entries,
       integratedSize: this.#integratedSize,
       publishedSize: this.published.treeSize,
@@ -145,12 +183,15 @@ export class Log {
    */
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#pool.close(), { once: true })
+    let isReopened = false
     while (!signal.aborted) {
       try {
+        if (isReopened) await this.#options.beforeReopen?.(signal)
         await this.#runOnce(signal)
       } catch (error) {
+        isReopened = true
         this.#stopFor(error)
-        await sleep(reopenPauseMs, undefined, { signal }).catch(() => {})
+        await sleep(this.#timing.reopenPauseMs, undefined, { signal }).catch(() => {})
       }
     }
     const stopped = new Unavailable('the log has stopped', 5)
@@ -160,31 +201,59 @@ export class Log {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#connections.writer.close(), this.#connections.signer.close(), this.reader.close()])
+    const { writer, signer } = this.#connections
+    await Promise.all([writer.close(), signer.close(), this.reader.close()])
+    await this.#lock.release()
   }
 
   async #runOnce(signal: AbortSignal): Promise<void> {
+    await this.#keepLock()
     const committer = await this.#options.openCommitter()
-    const stop = new AbortController()
     try {
       const signer = await this.#openSigner()
-      const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState())
+      const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
       await this.#publisher.publish(signer)
       this.#problem = undefined
-      const publishing = this.#publisher.run(signer, stop.signal)
-      const sequencing = sequencer.run(stop.signal)
-      try {
-        // The sequencer ends by itself when the pool is closed and drained; the publisher only when it is told.
-        await Promise.race([sequencing, publishing])
-      } finally {
-        stop.abort()
-        await Promise.allSettled([sequencing, publishing])
-      }
+      await this.#work(sequencer, signer)
       await this.#publisher.publish(signer)
     } finally {
-      await committer.close().catch(() => {})
+      await settleWithin(this.#timing.commitTimeoutMs, 'close', committer.close()).catch(() => {})
     }
     if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
+  }
+
+  /** The sequencer ends by itself when the pool is closed and drained; the publisher only when it is told. */
+  async #work(sequencer: Sequencer, signer: Signer): Promise<void> {
+    const stop = new AbortController()
+    const sequencing = sequencer.run(stop.signal)
+    const publishing = this.#publisher.run(signer, stop.signal)
+    try {
+      await Promise.race([sequencing, publishing, this.#untilLockLost(stop.signal)])
+    } catch (error) {
+      // Those who wait are told now: what still runs may take until its time-outs.
+      this.#refuse(error)
+      throw error
+    } finally {
+      stop.abort()
+      await Promise.allSettled([sequencing, publishing])
+    }
+    await publishing
+  }
+
+  async #keepLock(): Promise<void> {
+    if (!this.#lock.lost.aborted) return
+    await this.#lock.release()
+    this.#lock = await waitForLock(this.#options, 0)
+  }
+
+  /** Rejects when the lock is lost; never resolves. */
+  #untilLockLost(signal: AbortSignal): Promise<never> {
+    return new Promise((_, reject) => {
+      const { lost } = this.#lock
+      const fail = (): void => reject(new LogIncident('LOCKED', 'the lock of the log was lost'))
+      if (lost.aborted) fail()
+      lost.addEventListener('abort', fail, { once: true, signal })
+    })
   }
 
   #openSigner(): Promise<Signer> {
@@ -194,21 +263,23 @@ export class Log {
   }
 
   /** The newest head, checked: seal, rows above it, clock, and the edge of the tree from the stored tiles. */
-  async #readState(): Promise<LogState> {
+  async #readState(signer: Signer): Promise<LogState> {
     const { origin, keys, schema, hash, clock } = this.#options
-    const { writer, signer } = this.#connections
+    const { writer, signer: reader } = this.#connections
     const newest = await readWriterHead(writer.query, schema)
     if (newest === undefined) throw new LogIncident('ROLLBACK', 'the database has no log')
     const { head, lastSequenceNumber } = newest
     if (!isSealed(keys.sealKey, origin, head)) {
       throw new LogIncident('FORGED_HEAD', `the head of size ${head.treeSize} has no valid seal`)
     }
+    // The writer's login may lead to another database than the signer's.
+    checkExtends(head, signer.last)
     if (lastSequenceNumber > head.treeSize) {
       throw new LogIncident('UNSEALED_ROWS', `the ledger has ${lastSequenceNumber} rows, the head ${head.treeSize}`)
     }
     this.#databaseTime.set(await readClock(writer.query))
     batchTimestamp(clock(), this.#databaseTime.now(), head.newestTimestamp)
-    const edge = await edgeFromTiles(openTileStore(signer.query, schema, hash), asTreeSize(head.treeSize), hash)
+    const edge = await edgeFromTiles(openTileStore(reader.query, schema, hash), asTreeSize(head.treeSize), hash)
     checkEdge(edge, head.root, hash)
     this.#tiles.add(edge, [])
     this.#noteIntegrated(head.treeSize)
@@ -222,6 +293,7 @@ export class Log {
       databaseTime: this.#databaseTime,
       pool: this.#pool,
       query: this.#connections.writer.query,
+      commitTimeoutMs: this.#timing.commitTimeoutMs,
       checkMayWrite: () => this.#checkMayWrite(),
       onCommitted: (state, batch) => {
         this.#tiles.add(state.edge, batch.fullTiles)
@@ -240,17 +312,39 @@ export class Log {
   }
 
   #isUnsignedTooLong(): boolean {
-    return this.#unsignedSince !== undefined && performance.now() - this.#unsignedSince > unsignedMaxMs
+    return this.#unsignedSince !== undefined && performance.now() - this.#unsignedSince > this.#timing.unsignedMaxMs
   }
 
   #checkMayWrite(): void {
-    if (this.#isUnsignedTooLong()) throw new Unavailable(`the head has not been signed for ${unsignedMaxMs} ms`)
+    if (!this.#isUnsignedTooLong()) return
+    throw new Unavailable(`the head has not been signed for ${this.#timing.unsignedMaxMs} ms`)
+  }
+
+  #signingTime(): number {
+    const now = this.#options.clock()
+    checkClocks(now, this.#databaseTime.now())
+    return now
   }
 
   #stopFor(error: unknown): void {
-    this.#problem = error instanceof Error ? error : new Error(String(error))
+    this.#refuse(error)
     this.#options.onIncident(error)
+  }
+
+  #refuse(error: unknown): void {
+    this.#problem = error instanceof Error ? error : new Error(String(error))
     this.#pool.rejectAll(new Unavailable('the log had to stop before this was written', 1, { cause: error }))
     this.#publisher.stop(error)
+  }
+}
+
+async function waitForLock({ writer, schema }: LogOptions, waitMs: number): Promise<LogLock> {
+  for (const startedAt = performance.now(); ; ) {
+    const lock = await tryLogLock(writer, schema)
+    if (lock !== undefined) return lock
+    if (performance.now() - startedAt >= waitMs) {
+      throw new LogIncident('LOCKED', 'another process works on this log: one server at a time')
+    }
+    await sleep(lockRetryMs)
   }
 }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { Unavailable } from './incident.ts'
 import type { Submission } from './submission.ts'
 
@@ -52,6 +53,7 @@ export class PendingPool {
 
   /** Resolves when the entries are durable. Rejects with `Unavailable` where there is no room, or the log stopped. */
   submit(submissions: readonly Submission[], release: () => void = () => {}): Promise<Placement> {
+    assert(submissions.length > 0, 'a request without submissions would never be taken')
     const bytes = submissions.reduce((sum, submission) => sum + submission.rowEnd - submission.chainStart, 0)
     if (this.#closed) return Promise.reject(new Unavailable('the log is shutting down', 5))
     if (!this.#hasRoom(submissions.length, bytes)) {

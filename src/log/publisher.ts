@@ -8,6 +8,7 @@ export type PublisherOptions = {
   readonly intervalMs: number
   /** An idle log signs its head again after this time. */
   readonly resignAfterMs: number
+  /** Throws where the host's clock is not to be signed by. */
   readonly clock: Clock
   /** Told of each checkpoint, before anybody who waits. */
   readonly onPublished: (checkpoint: StoredCheckpoint) => void
@@ -56,11 +57,14 @@ export class Publisher {
     }
   }
 
-  /** Signs and publishes once, if there is something to sign. */
+  /**
+   * Signs and publishes once, if there is something to sign. Publishes too what the signer found in its memory when it
+   * was opened: a checkpoint that was signed and stored, but whose answer was lost.
+   */
   async publish(signer: Signer): Promise<void> {
     const nowMs = Math.floor(this.#options.clock() / 1_000)
-    const checkpoint = await signer.sign(nowMs, this.#options.resignAfterMs)
-    if (checkpoint === undefined) return
+    const checkpoint = (await signer.sign(nowMs, this.#options.resignAfterMs)) ?? signer.last
+    if (checkpoint.number === this.#published.number) return
     this.#published = checkpoint
     this.#options.onPublished(checkpoint)
     const ready = this.#waiters.filter((waiter) => waiter.size <= checkpoint.treeSize)

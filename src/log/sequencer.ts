@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sha256 } from '../../tlog/hash.ts'
+import { settleWithin } from '../ops/time-out.ts'
 import type { BatchRows, Schema, TreeHead } from '../store/batch.ts'
 import type { Committer } from '../store/committer.ts'
 import { ensurePartitions, readClock } from '../store/heads.ts'
@@ -29,7 +30,9 @@ export type SequencerOptions = {
   readonly committer: Committer
   /** The writer's other connections: look-ups, partitions. */
   readonly query: Query
-  /** Throws where nothing may be sequenced: a head that is unsigned for too long, say. */
+  /** A commit without an answer for so long is one of unknown outcome. */
+  readonly commitTimeoutMs: number
+  /** Throws where nothing may be sequenced: a head that is unsigned for too long, say. Also asked while all is idle. */
   readonly checkMayWrite: () => void
   /** Told of each commit, before anybody who waits. */
   readonly onCommitted: (state: LogState, batch: Batch) => void
@@ -47,6 +50,7 @@ type Prepared = {
 const heartbeatMs = 1_000
 const partitionEntries = 65_536
 const noIds: UnderwayIds = new Map()
+const stoppedBefore = 'the log had to stop before this was written'
 
 /**
  * The one loop that gives entries their place: takes all that is pending, computes a batch on top of the last one, and
@@ -73,24 +77,34 @@ export class Sequencer {
   async run(signal: AbortSignal): Promise<void> {
     await this.#preparePartitions(this.#tip.edge.size)
     const stopped = new AbortController()
-    const heartbeat = this.#heartbeat(AbortSignal.any([signal, stopped.signal]))
+    const stop = AbortSignal.any([signal, stopped.signal])
+    const sequencing = this.#sequence(stop)
+    const heartbeat = this.#heartbeat(stop)
     try {
-      await Promise.race([this.#sequence(AbortSignal.any([signal, stopped.signal])), heartbeat])
+      await Promise.race([sequencing, heartbeat])
     } finally {
       stopped.abort()
-      await Promise.allSettled([heartbeat, this.#committing])
+      // Only then the committer may be closed: nothing more is sent, everybody who was taken has an answer.
+      await Promise.allSettled([sequencing, heartbeat])
+      await this.#committing.catch(() => {})
     }
+    await sequencing
   }
 
   async #sequence(signal: AbortSignal): Promise<void> {
     const { pool, batchLimits } = this.#options
     while (!signal.aborted && !pool.isDrained) {
       await pool.wait(() => this.#entriesWanted(), signal)
+      if (signal.aborted) break
       if (!this.#isCommitting) await this.#committing
       const groups = pool.take(batchLimits)
       if (groups.length === 0) continue
       const prepared = await this.#prepare(groups)
       await this.#awaitCommit(groups)
+      if (signal.aborted) {
+        rejectGroups(groups, new Unavailable(stoppedBefore))
+        break
+      }
       this.#committing = this.#commit(prepared)
       // Its failure is met above, before the next batch or by whoever waits for entries.
       this.#committing.catch(() => this.#options.pool.recheck())
@@ -108,7 +122,7 @@ export class Sequencer {
     try {
       await this.#committing
     } catch (cause) {
-      rejectGroups(groups, new Unavailable('the log had to stop before this was written', 1, { cause }))
+      rejectGroups(groups, new Unavailable(stoppedBefore, 1, { cause }))
       throw cause
     }
   }
@@ -158,7 +172,8 @@ export class Sequencer {
       this.#isCommitting = true
       try {
         await this.#preparePartitions(batch.after.edge.size)
-        await this.#options.committer.commit(this.#rowsOf(batch))
+        const { committer, commitTimeoutMs } = this.#options
+        await settleWithin(commitTimeoutMs, 'commit', committer.commit(this.#rowsOf(batch)))
       } catch (cause) {
         this.#hasFailed = true
         rejectGroups(groups, new Unavailable('it is not known whether this was written', 1, { cause }))
@@ -209,8 +224,10 @@ export class Sequencer {
   /** Reads the database's clock, and keeps the writer's connection from being closed as idle. */
   async #heartbeat(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.#options.databaseTime.set(await readClock(this.#options.query))
-      if (!this.#isCommitting) await this.#options.committer.ping()
+      const { databaseTime, query, committer, commitTimeoutMs, checkMayWrite } = this.#options
+      databaseTime.set(await readClock(query))
+      checkMayWrite()
+      if (!this.#isCommitting) await settleWithin(commitTimeoutMs, 'ping', committer.ping())
       await sleep(heartbeatMs, undefined, { signal }).catch(() => {})
     }
   }

@@ -12,6 +12,7 @@ import { insertCheckpoint, readNewestCheckpoint, type StoredCheckpoint } from '.
 import { readNewestHead } from '../store/heads.ts'
 import type { Query } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
+import { clockSkewMaxMicroseconds } from './clock.ts'
 import { LogIncident } from './incident.ts'
 import { isSealed, type SealKey } from './seal.ts'
 import type { SignerCell } from './signer-cell.ts'
@@ -63,10 +64,7 @@ export class Signer {
       throw new LogIncident('ROLLBACK', 'the signer remembers nothing: its state file is gone, or this is another log')
     }
     const head = await readSealedHead(options)
-    if (head.treeSize < last.treeSize) {
-      const detail = `the database ends at ${head.treeSize} entries, checkpoint ${last.number} signed ${last.treeSize}`
-      throw new LogIncident('ROLLBACK', detail)
-    }
+    checkExtends(head, last)
     const tiles = openTileStore(options.query, options.schema, options.hash)
     const edge = await readSignedEdge(options, tiles, last)
     await reconcileCheckpoints(options, last)
@@ -80,12 +78,12 @@ export class Signer {
   /**
    * Signs the newest head if it is new, or if the last signature is older than `resignAfterMs`; undefined where there
    * is nothing to sign. `nowMs` is milliseconds since 1970. What it returns is durable in the cell and the database.
+   * After a rejection the signer is of no more use: open another.
    */
   async sign(nowMs: number, resignAfterMs: number): Promise<StoredCheckpoint | undefined> {
     const head = await readSealedHead(this.#options)
-    if (head.treeSize < this.#last.treeSize) {
-      throw new LogIncident('ROLLBACK', `the head went back to ${head.treeSize} from ${this.#last.treeSize} entries`)
-    }
+    checkExtends(head, this.#last)
+    checkTime(nowMs, this.#last)
     const isNew = head.treeSize > this.#last.treeSize
     if (!isNew && nowMs - this.#last.timestampMs < resignAfterMs) return undefined
     const edge = await this.#extend(head)
@@ -148,6 +146,24 @@ export function signTreeHead(
     note: decodeUtf8(note),
     sthSignature: encodeDigitallySigned(der),
   }
+}
+
+/** Throws ROLLBACK where the head is of a smaller tree than the checkpoint, FORKED where it is another of that size. */
+export function checkExtends(head: TreeHead, last: StoredCheckpoint): void {
+  if (head.treeSize < last.treeSize) {
+    const detail = `the database ends at ${head.treeSize} entries, checkpoint ${last.number} signed ${last.treeSize}`
+    throw new LogIncident('ROLLBACK', detail)
+  }
+  if (head.treeSize === last.treeSize && !equalBytes(head.root, last.root)) {
+    const roots = `root ${formatHex(head.root)}, checkpoint ${last.number} signed ${formatHex(last.root)}`
+    throw new LogIncident('FORKED', `the head of ${head.treeSize} entries has ${roots}`)
+  }
+}
+
+// One signature of a time far ahead would hold back all later ones, as they never go back.
+function checkTime(nowMs: number, last: StoredCheckpoint): void {
+  if (last.timestampMs - nowMs <= clockSkewMaxMicroseconds / 1_000) return
+  throw new LogIncident('CLOCK_SKEW', `the last signature is of ${last.timestampMs} ms since 1970, now is ${nowMs}`)
 }
 
 /** Leaf hashes of leaf index `from` to `to` - 1 as they are stored: full tiles, then rows. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { ClientConfig } from 'pg'
+import { settleWithin } from '../ops/time-out.ts'
 import { type BatchRows, commitBatch, type Schema } from './batch.ts'
 import type { Session } from './session.ts'
 
@@ -33,6 +34,8 @@ export type WorkerAnswer = { readonly id: number; readonly error?: string }
 
 /** Heap of the worker, MiB: rows pass through it outside the heap. */
 const workerHeapMax = 48
+/** A connection that hangs is cut off after this time. */
+const closeTimeoutMs = 2_000
 
 /**
  * A committer in a thread of its own. PostgreSQL wants a batch fed in pieces of some 100 kB; where parsing and hashing
@@ -44,7 +47,9 @@ export async function openWorkerCommitter(setup: WorkerSetup): Promise<Committer
     resourceLimits: { maxOldGenerationSizeMb: workerHeapMax },
   })
   const calls = new Map<number, { resolve: () => void; reject: (reason: Error) => void }>()
+  let dead: Error | undefined
   const fail = (reason: Error): void => {
+    dead ??= reason
     for (const call of calls.values()) call.reject(reason)
     calls.clear()
   }
@@ -61,6 +66,8 @@ export async function openWorkerCommitter(setup: WorkerSetup): Promise<Committer
   let lastId = 0
   const ask = (request: Omit<WorkerRequest, 'id'>, transfer: ArrayBuffer[] = []): Promise<void> =>
     new Promise((resolve, reject) => {
+      // A message to a thread that has ended goes nowhere, and nobody answers.
+      if (dead !== undefined) return reject(dead)
       const id = ++lastId
       calls.set(id, { resolve, reject })
       worker.postMessage({ ...request, id }, transfer)
@@ -69,7 +76,7 @@ export async function openWorkerCommitter(setup: WorkerSetup): Promise<Committer
     commit: (batch) => ask({ kind: 'commit', batch } as Omit<WorkerRequest, 'id'>, buffersOf(batch)),
     ping: () => ask({ kind: 'ping' }),
     close: async () => {
-      await ask({ kind: 'close' }).catch(() => {})
+      await settleWithin(closeTimeoutMs, 'close', ask({ kind: 'close' })).catch(() => {})
       await worker.terminate()
     },
   }

@@ -1,5 +1,5 @@
 import type { Schema } from './batch.ts'
-import { readHash, readInteger, readIntegerOrNull, readText } from './row.ts'
+import { type Row, readHash, readInteger, readIntegerOrNull, readText } from './row.ts'
 import type { Query } from './session.ts'
 
 /** What the ledger holds under an id: enough to tell a retry from a conflict. */
@@ -7,6 +7,11 @@ export type KnownEntry = {
   /** Lower-case UUID text. */
   readonly eventId: string
   readonly sequenceNumber: number
+  /** Null where the row is not there: archived with its partition. */
+  readonly content: KnownContent | null
+}
+
+export type KnownContent = {
   readonly occurredAt: number | null
   readonly lamport: number | null
   readonly actorId: string
@@ -25,11 +30,17 @@ export async function findKnownEntries(
   return rows.map((row) => ({
     eventId: readText(row, 'event_id'),
     sequenceNumber: readInteger(row, 'sequence_number'),
+    content: row.payload_hash === null ? null : contentOf(row),
+  }))
+}
+
+function contentOf(row: Row): KnownContent {
+  return {
     occurredAt: readIntegerOrNull(row, 'occurred_at_us'),
     lamport: readIntegerOrNull(row, 'lamport'),
     actorId: readText(row, 'actor_id'),
     action: readText(row, 'action'),
     resource: readText(row, 'resource'),
     payloadHash: readHash(row, 'payload_hash'),
-  }))
+  }
 }

@@ -56,6 +56,9 @@ export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number
   })
   client.on('error', () => {})
   await client.connect()
+  // Whatever a database or a role is set to: "logged" is said of what is on the disk.
+  await client.query(`select set_config('synchronous_commit', 'on', false)
+     where current_setting('synchronous_commit') in ('off', 'local')`)
   const warnings: string[] = []
   client.on('notice', (notice) => {
     // Severities are translated, codes are not: 00000 is what a mere NOTICE has.
