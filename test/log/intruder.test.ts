@@ -1,0 +1,116 @@
+import { Client } from 'pg'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { eventId, ledgerRow } from '../migrations/ledger.ts'
+import { asSuperuser } from '../support/database-copy.ts'
+import { createTestLog, type RunningLog, recordsOf, submit, type TestLog, untilIncident } from '../support/log.ts'
+
+// Whoever has stolen the writer's login may insert whatever the tables take. Nothing of it is ever signed.
+
+let home: TestLog
+beforeEach(async () => {
+  home = await createTestLog()
+})
+afterEach(() => home.drop())
+
+async function asWriter(...statements: readonly { text: string; values?: unknown[] }[]): Promise<void> {
+  const client = new Client(home.database.as('app_writer_role'))
+  await client.connect()
+  try {
+    for (const { text, values = [] } of statements) await client.query(text, values)
+  } finally {
+    await client.end()
+  }
+}
+
+/** A head for one more row on the newest one, right in everything but its seal. */
+async function forgedHead(): Promise<{ text: string; values: unknown[] }> {
+  const newest = await asSuperuser(home.database, async (client) => {
+    const { rows } = await client.query<{
+      tree_size: string
+      root_hash: Buffer
+      newest_timestamp: string
+      seal: Buffer
+    }>('select * from security.tree_heads order by tree_size desc limit 1')
+    return rows[0]
+  })
+  if (newest === undefined) throw new Error('no head')
+  const size = Number(newest.tree_size)
+  const [root, chain] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
+  return {
+    text: `insert into security.tree_heads
+      (tree_size, root_hash, chain_hash, frontier, newest_timestamp, previous_size, previous_root, seal)
+      values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    values: [size + 1, root, chain, root, newest.newest_timestamp, size, newest.root_hash, newest.seal],
+  }
+}
+
+async function expectUnsigned(running: RunningLog, code: string, publishedSize: number): Promise<void> {
+  const before = await home.cell.read()
+  await expect(submit(running.log, recordsOf(700, 701))).rejects.toThrow('takes no entries now')
+  expect(running.log.health).toMatchObject({ isReady: false, incident: code, publishedSize })
+  expect(await home.cell.read()).toEqual(before)
+  expect(before?.treeSize).toBe(publishedSize)
+}
+
+describe.each(['while the log runs', 'before it starts'] as const)('inserted %s', (when) => {
+  async function afterInserting(insert: () => Promise<void>): Promise<RunningLog> {
+    const running = await home.start()
+    await submit(running.log, recordsOf(0, 20))
+    await running.log.waitForCheckpoint(20)
+    if (when === 'while the log runs') {
+      await insert()
+      return running
+    }
+    await running.stop()
+    await insert()
+    return home.begin()
+  }
+
+  test('a head without a seal of ours is FORGED_HEAD', async () => {
+    const running = await afterInserting(async () => asWriter({ text: ledgerRow(21) }, await forgedHead()))
+    await untilIncident(running, 'FORGED_HEAD')
+    await expectUnsigned(running, 'FORGED_HEAD', 20)
+  })
+
+  test('rows above the newest head are UNSEALED_ROWS as soon as the log looks', async () => {
+    const running = await afterInserting(() => asWriter({ text: ledgerRow(21) }))
+    if (when === 'while the log runs') {
+      await expect(submit(running.log, recordsOf(20, 30))).rejects.toThrow('not known whether')
+    }
+    await untilIncident(running, 'UNSEALED_ROWS')
+    await expectUnsigned(running, 'UNSEALED_ROWS', 20)
+  })
+})
+
+test('a row far above the newest head, in a later partition, is UNSEALED_ROWS at the next start', async () => {
+  await (await home.start()).stop()
+  await asWriter({ text: ledgerRow(70_000) })
+  await untilIncident(await home.begin(), 'UNSEALED_ROWS')
+})
+
+test('an id that was registered without an entry does not stop the log: its owner is told of a conflict', async () => {
+  await asWriter({
+    text: `insert into security.entry_ids (event_id, sequence_number) values (${eventId(5)}, 70000)`,
+  })
+  const { log, stop } = await home.start()
+  const [record] = recordsOf(0, 1)
+  const id = '00000000-0000-7000-8000-000000000005'
+  const { known } = await submit(log, [{ ...record, id } as NonNullable<typeof record>])
+  expect(known).toEqual([{ i: 0, kind: 'conflict', sequenceNumber: 70_000 }])
+  expect(await submit(log, recordsOf(1, 2))).toMatchObject({ firstSequenceNumber: 1, acceptedCount: 1 })
+  await stop()
+})
+
+test('a full tile that a superuser altered is not signed over', async () => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 300))
+  await running.stop()
+  await asSuperuser(home.database, async (client) => {
+    for (const guard of ['start', 'end', 'drop']) {
+      await client.query(`alter event trigger security_guard_${guard} disable`)
+    }
+    await client.query('alter table security.tiles disable trigger refuse_change')
+    await client.query('update security.tiles set hashes = set_byte(hashes, 8191, get_byte(hashes, 8191) # 1)')
+  })
+  await untilIncident(await home.begin(), 'FORKED')
+})
