@@ -1,7 +1,80 @@
 #!/usr/bin/env node
-import { readConfig } from '../config.ts'
-import { serve } from '../serve.ts'
+import { readSetting } from '../config.ts'
+import { appendCommand } from './append.ts'
+import { checkCommand } from './check.ts'
+import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson, UsageError } from './command.ts'
+import { configCommand } from './config.ts'
+import { describeError, stackOf } from './describe-error.ts'
+import { initCommand } from './init.ts'
+import { migrateCommand } from './migrate.ts'
+import { serveCommand } from './serve.ts'
 
+const commands: Readonly<Record<string, Command>> = {
+  serve: serveCommand,
+  init: initCommand,
+  append: appendCommand,
+  check: checkCommand,
+  migrate: migrateCommand,
+  config: configCommand,
+}
+
+const [name, ...args] = process.argv.slice(2)
 const stop = new AbortController()
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stop.abort())
-await serve(readConfig(), stop.signal)
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
+// A reader that has seen enough (`| head`) is no error of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+// Not process.exit(): what was written to a pipe would be lost.
+process.exitCode = await runCommand(name, args)
+
+async function runCommand(name: string | undefined, args: readonly string[]): Promise<ExitStatus> {
+  if (name === undefined) return refuseUse('want a command', overview())
+  if (name === '--help' || name === '-h' || name === 'help') return print(overview())
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, overview())
+  if (asksForHelp(args)) return print(`${usage(name, command)}\n\n${command.help.trim()}\n`)
+  try {
+    return await command.run(args, stop.signal)
+  } catch (error) {
+    if (error instanceof UsageError) return refuseUse(`${name}: ${error.message}`, `${usage(name, command)}\n`)
+    return refuse(name, args, error)
+  }
+}
+
+function refuse(name: string, args: readonly string[], error: unknown): ExitStatus {
+  const message = describeError(error)
+  process.stderr.write(`dendrolog ${name}: ${message}\n`)
+  if (readSetting('DENDROLOG_LOG_LEVEL') === 'debug') process.stderr.write(`${stackOf(error)}\n`)
+  if (args.includes('--json')) printJson({ error: message })
+  return exitCouldNotCheck
+}
+
+function refuseUse(reason: string, help: string): ExitStatus {
+  process.stderr.write(`dendrolog: ${reason}\n\n${help}`)
+  return exitCouldNotCheck
+}
+
+function print(text: string): ExitStatus {
+  process.stdout.write(text)
+  return exitHolds
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return (end < 0 ? args : args.slice(0, end)).some((arg) => arg === '--help' || arg === '-h')
+}
+
+function usage(name: string, { synopsis }: Command): string {
+  return `usage: dendrolog ${name} ${synopsis}`
+}
+
+function overview(): string {
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}\n`)
+  return `usage: dendrolog COMMAND [OPTIONS]
+
+${lines.join('')}
+\`dendrolog COMMAND --help\` explains one; \`--json\` makes any of them answer for programs. Settings are environment
+variables, see \`dendrolog config\`. Exit status: 0 holds, 1 a violation was found, 2 could not check.
+`
+}

@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readSetting } from '../config.ts'
+import { hashTail, type Input, openInput } from './append/input.ts'
+import { Progress } from './append/progress.ts'
+import { type RefusedLine, runAppend } from './append/run.ts'
+import { type LogAnswer, readLog, type Target } from './append/server.ts'
+import { type AppendState, createState, noCounts, readState } from './append/state.ts'
+import {
+  type Command,
+  type ExitStatus,
+  exitHolds,
+  exitViolation,
+  type Parsed,
+  parseArguments,
+  printJson,
+  printLine,
+  UsageError,
+  visibleText,
+} from './command.ts'
+
+export const appendCommand: Command = {
+  summary: 'append the records of an NDJSON file or of standard input',
+  synopsis: '[FILE|-] [--url URL] [--token-file FILE] [OPTIONS]',
+  help: `Sends records, one JSON object a line, to a server, in the order of the input. Records without an \`id\` get one
+before they are sent. Interrupted in any way and started again with the same FILE, it goes on where it was, and each
+record becomes one entry: FILE.dendrolog-state remembers how far it came and what ids are made of. It stays when all is
+done; lines that are added to FILE later are appended by the next run. Remove it to append FILE anew.
+Standard input cannot be read again: what was interrupted there cannot be resumed.
+
+  --url URL           the server (default http://127.0.0.1:8080)
+  --token-file FILE   a file with the token of a writer, or a tokens.json (default: that of the data folder)
+  --state FILE        in place of FILE.dendrolog-state
+  --batch N           records of a request, at most (default 1000)
+  --gzip              compress requests
+  --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300)
+  --json              the result as JSON, with all refused records
+
+Exit status: 0 all records are entries, 1 some were refused, 2 it did not come to the end: run it again.`,
+  run: append,
+}
+
+const options = {
+  url: { type: 'string', default: 'http://127.0.0.1:8080' },
+  'token-file': { type: 'string' },
+  state: { type: 'string' },
+  batch: { type: 'string', default: '1000' },
+  gzip: { type: 'boolean', default: false },
+  'retry-for': { type: 'string', default: '300' },
+  json: { type: 'boolean', default: false },
+} as const
+
+const batchBytesMax = 4 * 1_048_576
+/** An id that is added, and the newline. */
+const addedBytesMax = 64
+
+async function append(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
+  const { values, positionals } = parseArguments(args, options, 1)
+  const input = await openInput(positionals[0] ?? '-')
+  try {
+    return await appendInput(input, values, signal)
+  } catch (error) {
+    if (signal.aborted) throw new Error('interrupted; the same command goes on from here, where FILE is a file')
+    throw error
+  } finally {
+    await input.close()
+  }
+}
+
+type Values = Parsed<typeof options>['values']
+
+async function appendInput(input: Input, values: Values, signal: AbortSignal): Promise<ExitStatus> {
+  const batch = readCount('--batch', values.batch, 65_536)
+  const notes = new Notes(input, values.json)
+  const target = await openTarget(values, (reason, pauseMs) =>
+    notes.say(`${reason}; trying again in ${(pauseMs / 1_000).toFixed(1)} s`),
+  )
+  const log = await readLog(target, signal)
+  const statePath = input.file === undefined ? undefined : (values.state ?? `${input.name}.dendrolog-state`)
+  const state = await openState(input, statePath, log)
+  if (statePath === undefined) notes.say(`${input.name} cannot be resumed if this run is interrupted`)
+  notes.begin(state)
+  const end = await runAppend(
+    {
+      ...{ input, target, state, statePath },
+      limits: { records: Math.min(batch, log.records), bytes: Math.min(batchBytesMax, log.bodyBytes) },
+      lineBytesMax: log.bodyBytes - addedBytesMax,
+      onRefused: (refused) => notes.refuse(refused),
+      onProgress: (now) => notes.advance(now),
+    },
+    signal,
+  )
+  return notes.finish(end)
+}
+
+async function openTarget(values: Values, onWait: Target['onWait']): Promise<Target> {
+  const url = readUrl(values.url)
+  const retryMs = 1_000 * readCount('--retry-for', values['retry-for'], 604_800)
+  const token = await readToken(values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json'))
+  return { url, token, isGzipped: values.gzip, retryMs, onWait }
+}
+
+function readUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    throw new UsageError('--url: want http://host:port or https://host')
+  }
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  return url
+}
+
+function readCount(name: string, text: string, max: number): number {
+  const n = Number(text)
+  if (!Number.isSafeInteger(n) || String(n) !== text || n < 1 || n > max) {
+    throw new UsageError(`${name}: want a number of 1 to ${max}`)
+  }
+  return n
+}
+
+/** The token of a file that holds nothing else, or the writer's of a tokens.json. Never part of a message. */
+async function readToken(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new Error(`token file ${path}: cannot be read (${cause.code}); name it with --token-file`, { cause })
+  })
+  const token = text.trimStart().startsWith('{') ? writerOf(path, text) : text.trim()
+  if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token)) throw new Error(`token file ${path}: holds no token`)
+  return token
+}
+
+function writerOf(path: string, text: string): string {
+  try {
+    const { writer } = JSON.parse(text) as { writer?: unknown }
+    if (typeof writer === 'string') return writer
+  } catch {
+    // The reason would quote the file.
+  }
+  throw new Error(`token file ${path}: has no member "writer"`)
+}
+
+/** The state of earlier runs on this input, or that of a first one, which is durable when this resolves. */
+async function openState(input: Input, path: string | undefined, { origin }: LogAnswer): Promise<AppendState> {
+  const run = { secret: randomBytes(16), startedMs: Date.now() }
+  const place = { offset: 0, line: 0 }
+  const fresh: AppendState = { origin, run, place, tail: '', counts: noCounts }
+  if (path === undefined || input.file === undefined) return fresh
+  const first = { ...fresh, tail: (await hashTail(input.file, 0)) ?? '' }
+  const found = await readState(path)
+  if (found === undefined && (await createState(path, first))) return first
+  const state = found ?? (await readState(path)) ?? first
+  if (state.origin !== origin) {
+    throw new Error(`${path}: ${input.name} was being appended to ${state.origin}, this is ${origin}; see --state`)
+  }
+  if ((await hashTail(input.file, state.place.offset)) !== state.tail) {
+    throw new Error(`${input.name}: is not the file that ${path} is about; move that away to append this one anew`)
+  }
+  return state
+}
+
+/** Refused records that a result in JSON lists; more are counted. */
+const refusedListMax = 10_000
+
+/** What a run tells: notes and refused records on standard error as they come, the result on standard output. */
+class Notes {
+  readonly #input: Input
+  readonly #asJson: boolean
+  readonly #refused: RefusedLine[] = []
+  #progress: Progress | undefined
+  #before = 0
+
+  constructor(input: Input, asJson: boolean) {
+    this.#input = input
+    this.#asJson = asJson
+  }
+
+  begin({ place, counts }: AppendState): void {
+    this.#before = total(counts)
+    if (place.offset > 0) this.say(`going on behind line ${place.line}, where an earlier run came to`)
+    if (!this.#asJson) this.#progress = new Progress(process.stderr, this.#input.size, place.offset)
+  }
+
+  say(note: string): void {
+    this.#progress?.clear()
+    process.stderr.write(`dendrolog append: ${visibleText(note)}\n`)
+  }
+
+  refuse(refused: RefusedLine): void {
+    if (this.#asJson && this.#refused.length < refusedListMax) this.#refused.push(refused)
+    if (this.#asJson) return
+    const { line, code, pointer, detail } = refused
+    this.say(`line ${line}: refused: ${code}${pointer === undefined ? '' : ` at ${pointer || '""'}`}: ${detail}`)
+  }
+
+  advance({ place, counts }: AppendState): void {
+    this.#progress?.update(place.offset, total(counts) - this.#before)
+  }
+
+  finish({ origin, counts, place }: AppendState): ExitStatus {
+    this.#progress?.clear()
+    const status = counts.refused > 0 ? exitViolation : exitHolds
+    if (this.#asJson) {
+      printJson({ origin, lines: place.line, ...counts, refusedRecords: this.#refused })
+      return status
+    }
+    const { accepted, duplicates, refused, firstIndex, lastIndex } = counts
+    const where = firstIndex === null ? '' : `, at indexes ${firstIndex} to ${lastIndex}`
+    const runs = this.#before > 0 ? ', with earlier runs' : ''
+    printLine(
+      `${this.#input.name} to ${origin}: ${accepted} accepted, ${duplicates} duplicates, ${refused} refused${where}${runs}`,
+    )
+    return status
+  }
+}
+
+function total({ accepted, duplicates, refused }: AppendState['counts']): number {
+  return accepted + duplicates + refused
+}

@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto'
+import { link, open, readFile, rename, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { formatHex, parseHex } from '../../../tlog/bytes.ts'
+import { syncFolder } from '../../store/secret-file.ts'
+import type { Place } from './lines.ts'
+import type { RunKey } from './record-id.ts'
+
+/**
+ * What a run must remember to go on after a crash. Exactly once rests on `run` alone, which is durable before the
+ * first record is sent: with it every line has the id that it had before. The rest saves sending again.
+ */
+export type AppendState = {
+  /** The log that the records went to. */
+  readonly origin: string
+  readonly run: RunKey
+  /** The input up to here was answered. */
+  readonly place: Place
+  /** SHA-256 of the last bytes before `place.offset`, hex: tells whether the input is still the same. */
+  readonly tail: string
+  readonly counts: Counts
+}
+
+/** Of this and earlier runs. Indexes are those of entries made or found, null where there are none. */
+export type Counts = {
+  readonly accepted: number
+  readonly duplicates: number
+  /** Records that the server put into quarantine, and lines that could not be sent. */
+  readonly refused: number
+  readonly firstIndex: number | null
+  readonly lastIndex: number | null
+}
+
+export const noCounts: Counts = { accepted: 0, duplicates: 0, refused: 0, firstIndex: null, lastIndex: null }
+
+/** Undefined where there is no such file; an error where it is not what `append` wrote. */
+export async function readState(path: string): Promise<AppendState | undefined> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  if (text === undefined) return undefined
+  try {
+    return parseState(JSON.parse(text))
+  } catch (cause) {
+    throw new Error(`${path}: is not what append wrote; if it was edited, restore it`, { cause })
+  }
+}
+
+/** Makes the file, mode 0600, durably. False where another run made it first: its run key counts then. */
+export async function createState(path: string, state: AppendState): Promise<boolean> {
+  const temporary = await writeTemporary(path, state)
+  try {
+    await link(temporary, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  } finally {
+    await unlink(temporary)
+  }
+  await syncFolder(dirname(path))
+  return true
+}
+
+/** Replaces the file: a crash leaves the old state or the new one. */
+export async function writeState(path: string, state: AppendState): Promise<void> {
+  await rename(await writeTemporary(path, state), path)
+  await syncFolder(dirname(path))
+}
+
+/** Under a name of its own: two runs at once must not write into one file. */
+async function writeTemporary(path: string, state: AppendState): Promise<string> {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
+  const handle = await open(temporary, 'wx', 0o600)
+  try {
+    await handle.writeFile(formatState(state))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  return temporary
+}
+
+function formatState({ origin, run, place, tail, counts }: AppendState): string {
+  const { secret, startedMs } = run
+  const state = { format: 1, origin, runKey: formatHex(secret), startedMs, ...place, tail, ...counts }
+  return `${JSON.stringify(state, null, 2)}\n`
+}
+
+function parseState(value: unknown): AppendState {
+  const state = value as Readonly<Record<string, unknown>>
+  if (state.format !== 1) throw new TypeError('unknown format')
+  const count = (name: string): number => integer(state[name])
+  const index = (name: string): number | null => (state[name] === null ? null : count(name))
+  const secret = parseHex(text(state.runKey))
+  if (secret.length !== 16) throw new TypeError('runKey: want 16 bytes')
+  return {
+    origin: text(state.origin),
+    run: { secret, startedMs: count('startedMs') },
+    place: { offset: count('offset'), line: count('line') },
+    tail: text(state.tail),
+    counts: {
+      ...{ accepted: count('accepted'), duplicates: count('duplicates'), refused: count('refused') },
+      ...{ firstIndex: index('firstIndex'), lastIndex: index('lastIndex') },
+    },
+  }
+}
+
+function text(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError(`got ${typeof value}, want a string`)
+  return value
+}
+
+function integer(value: unknown): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new TypeError('want an integer')
+  return value as number
+}

@@ -1,0 +1,45 @@
+import { ConfigError, readConfig, reportConfig, type SettingReport } from '../config.ts'
+import { type Command, type ExitStatus, exitHolds, parseArguments, printJson, printLine } from './command.ts'
+
+export const configCommand: Command = {
+  summary: 'print every setting, its value, and where that came from',
+  synopsis: '[--json]',
+  help: `Prints every setting: value, default, unit, source and purpose. Passwords in URLs are not shown. Also a setting
+that cannot be used is printed, and below the table what is wrong with it.
+
+  --json   {"settings": [...], "error": text or null}`,
+  run: async (args) => printConfig(args),
+}
+
+const columns = ['name', 'value', 'default', 'unit', 'source', 'purpose'] as const
+
+function printConfig(args: readonly string[]): ExitStatus {
+  const { values } = parseArguments(args, { json: { type: 'boolean' } }, 0)
+  const settings = reportConfig()
+  const error = findError()
+  if (values.json) printJson({ settings, error: error ?? null })
+  else printLine([...formatTable(settings), ...(error === undefined ? [] : ['', `error: ${error}`])].join('\n'))
+  return exitHolds
+}
+
+function findError(): string | undefined {
+  try {
+    readConfig()
+    return undefined
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+}
+
+function formatTable(settings: readonly SettingReport[]): string[] {
+  const header = columns.map((column) => column.toUpperCase())
+  const rows = [header, ...settings.map((setting) => columns.map((column) => setting[column] || '-'))]
+  const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}

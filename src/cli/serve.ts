@@ -1,0 +1,50 @@
+import { fileURLToPath } from 'node:url'
+import { readConfig } from '../config.ts'
+import { type Ready, serve } from '../serve.ts'
+import { type Command, type ExitStatus, exitHolds, parseArguments, printJson } from './command.ts'
+import { explainStart } from './describe-error.ts'
+
+export const serveCommand: Command = {
+  summary: 'serve the log; a first start makes it',
+  synopsis: '[--json]',
+  help: `Serves until SIGINT or SIGTERM, and then answers what was accepted. The first start on an empty data folder makes
+database, keys, tokens and the log. Settings are environment variables: see \`dendrolog config\`.
+
+  --json   once ready: origin, url, vkey and tokens (the file) as JSON`,
+  run: explainStart(runServe),
+}
+
+async function runServe(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
+  const { values } = parseArguments(args, { json: { type: 'boolean' } }, 0)
+  try {
+    await serve(readConfig(), signal, values.json ? printJson : announce)
+  } catch (error) {
+    // Told to stop while it was starting: that is no failure.
+    if (!signal.aborted || !(error instanceof Error) || error.name !== 'AbortError') throw error
+  }
+  return exitHolds
+}
+
+/** What a newcomer pastes next. Tokens are not shown: the command reads its own from the file. */
+function announce({ origin, url, vkey, tokens }: Ready): void {
+  const readToken = `JSON.parse(require('fs').readFileSync(process.argv[1])).writer`
+  const token = `$(node -p "${readToken}" ${quoteForShell(tokens)})`
+  const program = `node ${quoteForShell(fileURLToPath(new URL('./main.js', import.meta.url)))}`
+  process.stdout.write(`
+dendrolog ${origin} is ready on ${url}
+
+Append an event and keep its receipt:
+
+  curl -sS ${url}/v1/entries -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json' \\
+    -d '{"actorId":"alice","action":"document.read","resource":"doc/1","payload":{"reason":"review"}}' > receipt.json
+
+Check it, offline:
+
+  ${program} check receipt.json --vkey ${quoteForShell(vkey)}
+
+`)
+}
+
+function quoteForShell(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`
+}
