@@ -1,10 +1,12 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { Problem, problemResponse } from './problem.ts'
 import { routeEntries } from './routes/entries.ts'
 import { routeLog } from './routes/log.ts'
 import { routeProofs } from './routes/proofs.ts'
 import { routeSubmit } from './routes/submit.ts'
 import type { Env, Server } from './server.ts'
+
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
 /** The HTTP side of a log. */
 export function createApp(server: Server): Hono<Env> {
@@ -13,9 +15,21 @@ export function createApp(server: Server): Hono<Env> {
   routeEntries(app, server)
   routeProofs(app, server)
   routeLog(app, server)
-  app.notFound((c) =>
-    problemResponse(c, new Problem('not-found', `there is no ${c.req.path.slice(0, 200)}`), server.onUnexpected),
-  )
+  app.notFound((c) => problemResponse(c, notRouted(app, c), server.onUnexpected))
   app.onError((error, c) => problemResponse(c, error, server.onUnexpected))
   return app
+}
+
+/** 405 where the path is there for another method, else 404. */
+function notRouted(app: Hono<Env>, c: Context): Problem {
+  const allowed = methods.filter((method) => isRouted(app, method, c.req.path))
+  if (allowed.length === 0) return new Problem('not-found', `there is no ${c.req.path.slice(0, 200)}`)
+  const allow = allowed.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', ')
+  return new Problem('method-not-allowed', `this path takes ${allow}`, { headers: { allow } })
+}
+
+/** Middleware, which is for all methods, answers nothing by itself. */
+function isRouted(app: Hono<Env>, method: string, path: string): boolean {
+  const [handlers] = app.router.match(method, path)
+  return handlers.some(([[, route]]) => route.method === method)
 }

@@ -1,26 +1,46 @@
-import { once } from 'node:events'
 import type { Readable } from 'node:stream'
-import zlib from 'node:zlib'
 import type { Context } from 'hono'
+import { BudgetShare, type ByteBudget } from './byte-budget.ts'
+import { decompress, readEncoding } from './decompress.ts'
 import { Problem } from './problem.ts'
 import type { Env } from './server.ts'
 
-/** Bytes of a compressed body may grow to this many times their number before they are a bomb. */
-const readMs = 25_000
+export type BodyLimits = {
+  /** As it arrives, and decompressed. */
+  readonly bytesMax: number
+  /** The body must have arrived after this time; shippers give up after 30 s. */
+  readonly arrivalMs: number
+  /** Of all requests. */
+  readonly budget: ByteBudget
+}
 
 /**
- * The request's body, decompressed. Read from Node's stream where there is one: the web stream around it costs half of
- * the throughput. Throws `body-too-large` as soon as more than `bytesMax` came out, `unsupported-encoding`,
- * `malformed-encoding`.
+ * Answers with what `use` makes of the request's body, decompressed. Throws `body-too-large` as soon as more than
+ * `bytesMax` arrived or came out, `body-timeout`, `body-incomplete`, `unsupported-encoding`, `malformed-encoding`.
  */
-export async function readBody(c: Context<Env>, bytesMax: number): Promise<Uint8Array> {
-  const declared = Number(c.req.header('content-length') ?? 0)
-  if (declared > bytesMax) throw tooLarge(bytesMax)
-  const encoding = (c.req.header('content-encoding') ?? 'identity').trim().toLowerCase()
+export async function withBody(
+  c: Context<Env>,
+  limits: BodyLimits,
+  use: (body: Uint8Array) => Promise<Response>,
+): Promise<Response> {
+  const share = new BudgetShare(limits.budget)
+  try {
+    return await use(await readBody(c, limits, share))
+  } finally {
+    share.close()
+  }
+}
+
+async function readBody(c: Context<Env>, { bytesMax, arrivalMs }: BodyLimits, share: BudgetShare): Promise<Uint8Array> {
+  const encoding = readEncoding(c.req.header('content-encoding'))
+  if (Number(c.req.header('content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax)
+  // Read from Node's stream where there is one: the web stream around it costs half of the throughput.
   const incoming = c.env?.incoming
-  const compressed =
-    incoming === undefined ? await readWebBody(c, bytesMax) : await collect(incoming as Readable, bytesMax)
-  return encoding === 'identity' || encoding === '' ? compressed : decompress(encoding, compressed, bytesMax)
+  const arrived =
+    incoming === undefined
+      ? await readWebBody(c, bytesMax)
+      : await collect(incoming as Readable, bytesMax, arrivalMs, share)
+  return encoding === undefined ? arrived : decompress(encoding, arrived, bytesMax, share)
 }
 
 async function readWebBody(c: Context<Env>, bytesMax: number): Promise<Uint8Array> {
@@ -29,76 +49,50 @@ async function readWebBody(c: Context<Env>, bytesMax: number): Promise<Uint8Arra
   return body
 }
 
-/** All chunks of a stream, which may take 25 s: shippers give up after 30. */
-function collect(stream: Readable, bytesMax: number): Promise<Uint8Array> {
+/** All chunks of a stream. What comes after a failure is not read here: the server drains a little of it, or hangs up. */
+function collect(stream: Readable, bytesMax: number, arrivalMs: number, share: BudgetShare): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let bytes = 0
-    const timer = setTimeout(() => fail(new Problem('malformed-encoding', 'the body did not arrive in time')), readMs)
+    const timer = setTimeout(() => fail(tooSlow(arrivalMs)), arrivalMs)
     const done = (): void => {
       clearTimeout(timer)
-      stream.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose)
+      stream.off('data', onData).off('end', onEnd).off('error', onClose).off('close', onClose)
     }
-    const fail = (error: Error): void => {
+    const fail = (error: unknown): void => {
       done()
-      // What is still to come is read and thrown away, so that the answer can be sent.
-      stream.resume()
+      // An aborted request reports its error once more.
+      stream.on('error', () => {})
+      stream.pause()
       reject(error)
     }
     const onData = (chunk: Buffer): void => {
       bytes += chunk.length
-      if (bytes > bytesMax) fail(tooLarge(bytesMax))
-      else chunks.push(chunk)
+      try {
+        if (bytes > bytesMax) throw tooLarge(bytesMax)
+        share.take(chunk.length)
+        chunks.push(chunk)
+      } catch (refusal) {
+        fail(refusal)
+      }
     }
     const onEnd = (): void => {
       done()
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes))
     }
-    const onClose = (): void => fail(new Problem('malformed-encoding', 'the connection closed within the body'))
-    stream.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
+    const onClose = (): void => fail(new Problem('body-incomplete', 'the connection closed within the body'))
+    stream.on('data', onData).on('end', onEnd).on('error', onClose).on('close', onClose)
   })
 }
 
-async function decompress(encoding: string, body: Uint8Array, bytesMax: number): Promise<Uint8Array> {
-  const stream = openDecompressor(encoding, bytesMax)
-  const chunks: Buffer[] = []
-  let bytes = 0
-  stream.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes > bytesMax) stream.destroy(tooLarge(bytesMax))
-    else chunks.push(chunk)
-  })
-  stream.end(body)
-  try {
-    await once(stream, 'end')
-  } catch (cause) {
-    if (cause instanceof Problem) throw cause
-    throw new Problem('malformed-encoding', `the body is not ${encoding}`)
-  }
-  return Buffer.concat(chunks, bytes)
-}
+/** What is left of the body is not waited for, so the connection is of no more use. */
+const hangUp = { connection: 'close' }
 
-function openDecompressor(encoding: string, bytesMax: number): zlib.Gunzip {
-  switch (encoding) {
-    case 'gzip':
-    case 'x-gzip':
-      return zlib.createGunzip()
-    case 'deflate':
-      return zlib.createInflate()
-    case 'zstd':
-      return openZstd(bytesMax)
-    default:
-      throw new Problem('unsupported-encoding', `Content-Encoding ${encoding.slice(0, 40)}: want gzip, deflate or zstd`)
-  }
-}
-
-/** Node has zstd from 22.15 on. */
-function openZstd(bytesMax: number): zlib.Gunzip {
-  const create = (zlib as { createZstdDecompress?: (options: object) => zlib.Gunzip }).createZstdDecompress
-  if (create === undefined) throw new Problem('unsupported-encoding', 'zstd: the Node that runs this server lacks it')
-  return create({ maxOutputLength: bytesMax + 1 })
+function tooSlow(arrivalMs: number): Problem {
+  const detail = `the body did not arrive within ${arrivalMs / 1_000} s`
+  return new Problem('body-timeout', detail, { retryAfterSeconds: 1, headers: hangUp })
 }
 
 function tooLarge(bytesMax: number): Problem {
-  return new Problem('body-too-large', `more than ${bytesMax} bytes`)
+  return new Problem('body-too-large', `the body has more than ${bytesMax} bytes`, { headers: hangUp })
 }

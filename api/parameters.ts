@@ -1,14 +1,26 @@
+import type { Context } from 'hono'
 import { parseDecimal } from '../tlog/coords.ts'
 import { TlogError } from '../tlog/errors.ts'
 import { Problem } from './problem.ts'
 
 /** A decimal parameter, 0 to 2^53-1 in its one spelling; a Problem that names the parameter otherwise. */
 export function readDecimal(text: string | undefined, parameter: string): number {
-  if (text === undefined) throw new Problem('malformed-parameter', `${parameter}: is required`, { parameter })
+  if (text === undefined) throw malformed(parameter, 'is required')
   try {
     return parseDecimal(text, parameter)
   } catch (error) {
     if (!(error instanceof TlogError)) throw error
     throw new Problem('malformed-parameter', `${error.message}, want a decimal number of 0 to 2^53-1`, { parameter })
   }
+}
+
+/** A query parameter, undefined where it is absent; given twice it is refused: nobody can tell which one counts. */
+export function readQuery(c: Context, parameter: string): string | undefined {
+  const [value, second] = c.req.queries(parameter) ?? []
+  if (second !== undefined) throw malformed(parameter, 'is given twice')
+  return value
+}
+
+export function malformed(parameter: string, reason: string): Problem {
+  return new Problem('malformed-parameter', `${parameter}: ${reason}`, { parameter })
 }

@@ -1,79 +1,60 @@
+import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
+import { TooManyRecords } from '../src/ingest/records.ts'
 import { Unavailable } from '../src/log/incident.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
 
-/** What goes wrong at the door itself; everything else brings its own code. */
+/** What is wrong with bytes from outside. Every other TlogError is about what we hold ourselves. */
+type InputCode = Extract<TlogErrorCode, 'malformed-json' | 'json-not-strict' | 'malformed-submission'>
+
+const inputCodes: ReadonlySet<TlogErrorCode> = new Set<InputCode>([
+  'malformed-json',
+  'json-not-strict',
+  'malformed-submission',
+])
+
 export type ProblemCode =
-  | TlogErrorCode
+  | InputCode
   | 'unauthenticated'
   | 'forbidden'
   | 'not-found'
   | 'method-not-allowed'
   | 'body-too-large'
+  | 'body-timeout'
+  | 'body-incomplete'
   | 'too-many-records'
   | 'unsupported-media-type'
   | 'unsupported-encoding'
   | 'malformed-encoding'
   | 'malformed-parameter'
+  | 'malformed-request'
+  | 'headers-too-large'
+  | 'request-timeout'
   | 'idempotency-conflict'
   | 'not-published'
   | 'no-witnesses'
   | 'unavailable'
+  | 'check-failed'
   | 'internal'
 
+/** 400 where nothing stands. A body that is too slow is 503, since shippers drop what they get a 408 or 400 for. */
 const statuses: Partial<Record<ProblemCode, number>> = {
   unauthenticated: 401,
   forbidden: 403,
   'not-found': 404,
   'not-published': 404,
   'method-not-allowed': 405,
+  'request-timeout': 408,
   'idempotency-conflict': 409,
   'body-too-large': 413,
   'too-many-records': 413,
   'unsupported-media-type': 415,
   'unsupported-encoding': 415,
+  'headers-too-large': 431,
+  'body-timeout': 503,
   unavailable: 503,
+  'check-failed': 503,
   internal: 503,
-}
-
-/** A refusal that a handler makes. `parameter` names a query or path parameter, `pointer` a member of the body. */
-export class Problem extends Error {
-  readonly code: ProblemCode
-  readonly parameter: string | undefined
-  readonly pointer: string | undefined
-  readonly retryAfterSeconds: number | undefined
-
-  constructor(
-    code: ProblemCode,
-    detail: string,
-    place: { parameter?: string; pointer?: string; retryAfterSeconds?: number } = {},
-  ) {
-    super(detail)
-    this.name = 'Problem'
-    this.code = code
-    this.parameter = place.parameter
-    this.pointer = place.pointer
-    this.retryAfterSeconds = place.retryAfterSeconds
-  }
-}
-
-/** The answer to an error, RFC 9457. A bug or the weather is 503, never 500: shippers drop what they get a 500 for. */
-export function problemResponse(c: Context, error: unknown, onUnexpected: (error: unknown) => void): Response {
-  const problem = problemOf(error, onUnexpected)
-  const status = statuses[problem.code] ?? 400
-  const body = {
-    type: 'about:blank',
-    title: titles[status] ?? 'Error',
-    status,
-    code: problem.code,
-    detail: problem.message,
-    ...(problem.pointer === undefined ? {} : { pointer: problem.pointer }),
-    ...(problem.parameter === undefined ? {} : { parameter: problem.parameter }),
-  }
-  const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' }
-  if (status === 401) headers['www-authenticate'] = 'Bearer'
-  if (problem.retryAfterSeconds !== undefined) headers['retry-after'] = String(problem.retryAfterSeconds)
-  return c.body(JSON.stringify(body), status as 400, headers)
 }
 
 const titles: Readonly<Record<number, string>> = {
@@ -82,22 +63,100 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  431: 'Request Header Fields Too Large',
   503: 'Service Unavailable',
 }
 
-function problemOf(error: unknown, onUnexpected: (error: unknown) => void): Problem {
+/** Where a problem lies, and what its answer says beside the document. */
+export type ProblemPlace = {
+  /** Query or path parameter. */
+  readonly parameter?: string
+  /** JSON pointer of a member of the body. */
+  readonly pointer?: string
+  readonly retryAfterSeconds?: number
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A refusal that a handler makes. */
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly place: ProblemPlace
+
+  constructor(code: ProblemCode, detail: string, place: ProblemPlace = {}) {
+    super(detail)
+    this.name = 'Problem'
+    this.code = code
+    this.place = place
+  }
+}
+
+/** Told of what a handler did not expect, with the id by which the client knows the request. */
+export type OnUnexpected = (error: unknown, requestId: string) => void
+
+/** An answer that is not bound to a framework: some are needed before there is a request. */
+export type ProblemAnswer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** The answer to an error, RFC 9457. A bug or the weather is 503, never 500: shippers drop what they get a 500 for. */
+export function problemResponse(c: Context, error: unknown, onUnexpected: OnUnexpected): Response {
+  const requestId = requestIdOf(c.req.header('x-request-id'))
+  const { status, headers, body } = formatProblem(problemOf(error, requestId, onUnexpected), requestId)
+  return c.body(body, status as 400, { ...headers })
+}
+
+export function formatProblem(problem: Problem, requestId: string = randomUUID()): ProblemAnswer {
+  const status = statuses[problem.code] ?? 400
+  const { pointer, parameter, retryAfterSeconds } = problem.place
+  const document = {
+    type: 'about:blank',
+    title: titles[status] ?? 'Error',
+    status,
+    code: problem.code,
+    detail: problem.message,
+    ...(pointer === undefined ? {} : { pointer }),
+    ...(parameter === undefined ? {} : { parameter }),
+  }
+  const headers = {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    'x-request-id': requestId,
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(jittered(retryAfterSeconds)) }),
+    ...problem.place.headers,
+  }
+  return { status, headers, body: JSON.stringify(document) }
+}
+
+/** The client's id where it is one that can stand in logs. */
+function requestIdOf(sent: string | undefined): string {
+  return sent !== undefined && /^[\w.:-]{1,128}$/.test(sent) ? sent : randomUUID()
+}
+
+function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof TlogError) {
+  if (error instanceof TooManyRecords) return new Problem('too-many-records', error.message)
+  if (error instanceof Unavailable) {
+    return new Problem('unavailable', error.message, { retryAfterSeconds: error.retryAfterSeconds })
+  }
+  if (error instanceof TlogError && isInputCode(error.code)) {
     return new Problem(error.code, error.message, error.pointer === undefined ? {} : { pointer: error.pointer })
   }
-  if (error instanceof Unavailable) {
-    return new Problem('unavailable', error.message, { retryAfterSeconds: jittered(error.retryAfterSeconds) })
+  onUnexpected(error, requestId)
+  const place = { retryAfterSeconds: 2 }
+  if (error instanceof TlogError) {
+    return new Problem('check-failed', 'what the server holds does not pass its own check and is not served', place)
   }
-  onUnexpected(error)
-  return new Problem('internal', 'the server could not do this now', { retryAfterSeconds: jittered(2) })
+  return new Problem('internal', 'the server could not do this now', place)
+}
+
+function isInputCode(code: TlogErrorCode): code is InputCode {
+  return inputCodes.has(code)
 }
 
 /** Up to twice the time, so that those who were sent away together do not come back together. */

@@ -4,6 +4,8 @@ import type { Door } from '../src/ingest/submit.ts'
 import type { Log } from '../src/log/log.ts'
 import type { StoredEntry } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { OnUnexpected } from './problem.ts'
 
 /** What a log tells the world of itself. */
 export type LogIdentity = {
@@ -20,11 +22,17 @@ export type ApiLimits = {
   readonly resignIntervalMs: number
 }
 
+/** Shippers give up after 30 s: until when a request is answered, its body included. */
+export type ApiTimes = { readonly answerMs: number }
+
 /** What the routes need; functions where it is not the log itself. */
 export type Server = {
   readonly log: Log
   readonly identity: LogIdentity
   readonly limits: ApiLimits
+  readonly times: ApiTimes
+  /** Bytes of the bodies that are under way, of all requests. */
+  readonly bodyBudget: ByteBudget
   readonly hash: Sha256
   readonly door: Door
   readonly publicEntries: boolean
@@ -32,7 +40,7 @@ export type Server = {
   readonly readEntry: (sequenceNumber: number) => Promise<StoredEntry | undefined>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Told of what a handler did not expect. */
-  readonly onUnexpected: (error: unknown) => void
+  readonly onUnexpected: OnUnexpected
 }
 
 /** Hono's environment: Node's request is there when a socket is. */

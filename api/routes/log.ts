@@ -1,11 +1,14 @@
 import type { Hono } from 'hono'
 import { payloadBytesMax, payloadDepthMax } from '../../src/ingest/record.ts'
+import { openToBrowsers } from '../cors.ts'
 import type { Env, Server } from '../server.ts'
 
 /** What the log says of itself, its newest checkpoint, and how it is. */
 export function routeLog(app: Hono<Env>, server: Server): void {
   const { origin, vkey, sthPublicKey, logId } = server.identity
   const { bodyBytesMax, recordsMax, checkpointIntervalMs, resignIntervalMs } = server.limits
+  openToBrowsers(app, '/v1/log')
+  openToBrowsers(app, '/checkpoint')
   app.get('/v1/log', (c) =>
     c.json({
       origin,
@@ -31,7 +34,6 @@ export function routeLog(app: Hono<Env>, server: Server): void {
     c.body(server.log.published.note, 200, {
       'content-type': 'text/plain; charset=utf-8',
       'cache-control': 'no-store',
-      'access-control-allow-origin': '*',
     }),
   )
   app.get('/healthz', (c) => c.json({ status: 'alive' }))

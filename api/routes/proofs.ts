@@ -1,39 +1,48 @@
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
+import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
+import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
-import { buildConsistencyProof, buildInclusionProof } from '../../tlog/proof.ts'
-import { readDecimal } from '../parameters.ts'
-import { Problem } from '../problem.ts'
+import type { Hash } from '../../tlog/hash.ts'
+import { openToBrowsers } from '../cors.ts'
+import { malformed, readDecimal, readQuery } from '../parameters.ts'
 import type { Env, Server } from '../server.ts'
 
-/** `GET /v1/proofs/inclusion` and `/v1/proofs/consistency`, for any size that is published. */
+/** `GET /v1/proofs/inclusion` and `/v1/proofs/consistency`, for any size up to that of the newest checkpoint. */
 export function routeProofs(app: Hono<Env>, server: Server): void {
+  openToBrowsers(app, '/v1/proofs/*')
   app.get('/v1/proofs/inclusion', async (c) => {
-    const size = publishedSize(server, c.req.query('size'), 'size')
-    const index = readDecimal(c.req.query('index'), 'index')
-    if (index >= size)
-      throw new Problem('malformed-parameter', `index ${index}: size is ${size}`, { parameter: 'index' })
-    const hashes = await buildInclusionProof(server.log.tiles, asLeafIndex(index), size, server.hash)
+    const checkpoint = server.log.published
+    const size = publishedSize(c, checkpoint, 'size')
+    const index = readDecimal(readQuery(c, 'index'), 'index')
+    if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
+    const { tiles } = server.log
+    const hashes = await proveInclusionAt(tiles, asLeafIndex(index), size, checkpoint, server.hash)
     return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
   })
   app.get('/v1/proofs/consistency', async (c) => {
-    const to = publishedSize(server, c.req.query('to'), 'to')
-    const from = readDecimal(c.req.query('from'), 'from')
-    if (from > to) throw new Problem('malformed-parameter', `from ${from} is above to ${to}`, { parameter: 'from' })
-    // Everything extends the empty tree, and a tree itself: no hashes are needed.
-    const isTrivial = from === 0 || from === to
-    const hashes = isTrivial ? [] : await buildConsistencyProof(server.log.tiles, asTreeSize(from), to, server.hash)
+    const checkpoint = server.log.published
+    const to = publishedSize(c, checkpoint, 'to')
+    const from = readDecimal(readQuery(c, 'from'), 'from')
+    if (from > to) throw malformed('from', `${from} is above to ${to}`)
+    const hashes = await consistencyHashes(server, asTreeSize(from), to, checkpoint)
     return c.json({ from, to, hashes: hashes.map(formatBase64) })
   })
 }
 
-function publishedSize(server: Server, text: string | undefined, parameter: string): TreeSize {
-  const size = readDecimal(text, parameter)
-  const published = server.log.published.treeSize
-  if (size > published) {
-    throw new Problem('malformed-parameter', `${parameter} ${size}: the newest checkpoint has ${published}`, {
-      parameter,
-    })
-  }
+/** Everything extends the empty tree, and a tree itself: no hashes are needed. */
+async function consistencyHashes(
+  server: Server,
+  from: TreeSize,
+  to: TreeSize,
+  checkpoint: StoredCheckpoint,
+): Promise<readonly Hash[]> {
+  if (from === 0 || from === to) return []
+  return proveConsistency(server.log.tiles, from, to, checkpoint, server.hash)
+}
+
+function publishedSize(c: Context, { treeSize }: StoredCheckpoint, parameter: string): TreeSize {
+  const size = readDecimal(readQuery(c, parameter), parameter)
+  if (size > treeSize) throw malformed(parameter, `${size} is above the newest checkpoint's ${treeSize}`)
   return asTreeSize(size)
 }

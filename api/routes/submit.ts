@@ -2,14 +2,18 @@ import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
 import { type RecordContext, RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
-import { conflictDetail, submitRecords } from '../../src/ingest/submit.ts'
+import { conflictDetail, quarantineBody, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
-import { type EntryWithLeaf, entryJson, placedEntry, receiptJson, storedEntry } from '../../src/log/receipt.ts'
+import { type EntryWithLeaf, entryJson, placedEntry, receiptJson } from '../../src/log/receipt.ts'
+import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission, Utf8 } from '../../src/log/submission.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
+import { TlogError } from '../../tlog/errors.ts'
 import { skipSpace } from '../../tlog/json-scan.ts'
 import { requireRole } from '../authenticate.ts'
-import { readBody } from '../body.ts'
+import { type BodyLimits, withBody } from '../body.ts'
+import { type Deadline, deadlineIn } from '../deadline.ts'
+import { malformed, readQuery } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -20,25 +24,54 @@ const openBracket = 0x5b
 /** `POST /v1/entries`: one JSON object, an array of them, or NDJSON. */
 export function routeSubmit(app: Hono<Env>, server: Server): void {
   const reader = new RecordReader()
+  const bodyLimits: BodyLimits = {
+    bytesMax: server.limits.bodyBytesMax,
+    arrivalMs: server.times.answerMs,
+    budget: server.bodyBudget,
+  }
   app.post('/v1/entries', async (c) => {
+    const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, 'writer')
-    const type = mediaType(c)
+    const isNdjson = mediaType(c) === 'application/x-ndjson'
     const wait = readWait(c)
-    const body = await readBody(c, server.limits.bodyBytesMax)
     const context = recordContext(server, c, principal)
-    if (type === 'application/x-ndjson') {
-      return submitMany(server, c, body, wait, principal, await readNdjson(reader, body, recordsMax(server), context))
-    }
-    if (body[skipSpace(body, 0, body.length)] === openBracket) {
-      return submitMany(server, c, body, wait, principal, await readArray(reader, body, recordsMax(server), context))
-    }
-    const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
-    return submitOne(server, c, submission, wait ?? 'published')
+    return withBody(c, bodyLimits, async (body) => {
+      if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
+        const records = await readRecords(server, reader, body, isNdjson, context, principal)
+        return submitMany(server, c, { body, records, writer: principal.identity, wait, deadline })
+      }
+      const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
+      return submitOne(server, c, submission, wait ?? 'published', deadline)
+    })
   })
 }
 
-async function submitOne(server: Server, c: Context<Env>, submission: Submission, wait: Wait): Promise<Response> {
-  const placement = await server.door.submit([submission])
+/** A body in which records cannot be told apart is kept as a whole: shippers drop what they get a 400 for. */
+async function readRecords(
+  server: Server,
+  reader: RecordReader,
+  body: Uint8Array,
+  isNdjson: boolean,
+  context: RecordContext,
+  principal: Principal,
+): Promise<Records> {
+  const { recordsMax } = server.limits
+  try {
+    return await (isNdjson ? readNdjson : readArray)(reader, body, recordsMax, context)
+  } catch (error) {
+    if (error instanceof TlogError) await quarantineBody(server.door, body, error, principal.identity)
+    throw error
+  }
+}
+
+async function submitOne(
+  server: Server,
+  c: Context<Env>,
+  submission: Submission,
+  wait: Wait,
+  deadline: Deadline,
+): Promise<Response> {
+  const placement = await deadline.within(server.door.submit([submission]), notYetWritten)
   const known = placement.known[0]
   if (known?.kind === 'conflict') {
     throw new Problem('idempotency-conflict', conflictDetail(known.sequenceNumber), { pointer: '/id' })
@@ -46,54 +79,72 @@ async function submitOne(server: Server, c: Context<Env>, submission: Submission
   const status = known === undefined ? 201 : 200
   const entry =
     known === undefined ? placedEntry(submission, placement, 0) : await readStored(server, known.sequenceNumber)
-  return answer(c, status, await entryAnswer(server, entry, wait))
+  return answer(c, status, await entryAnswer(server, entry, wait, deadline))
 }
 
-async function entryAnswer(server: Server, entry: EntryWithLeaf, wait: Wait): Promise<string> {
+async function entryAnswer(server: Server, entry: EntryWithLeaf, wait: Wait, deadline: Deadline): Promise<string> {
   if (wait === 'integrated') return `{"entry":${entryJson(entry)}}`
-  const checkpoint = await server.log.waitForCheckpoint(entry.fields.sequenceNumber)
+  const waiting = server.log.waitForCheckpoint(entry.fields.sequenceNumber)
+  const checkpoint = await deadline.within(waiting, notYetPublished)
   return receiptJson(server.log.tiles, entry, checkpoint, server.hash)
 }
 
 async function readStored(server: Server, sequenceNumber: number): Promise<EntryWithLeaf> {
   const stored = await server.readEntry(sequenceNumber)
   if (stored === undefined) throw new Error(`entry ${sequenceNumber} is known, but not in the ledger`)
-  return storedEntry(stored)
+  return checkStoredEntry(stored, sequenceNumber, server.hash)
+}
+
+type Many = {
+  readonly body: Uint8Array
+  readonly records: Records
+  readonly writer: string
+  readonly wait: Wait | undefined
+  readonly deadline: Deadline
 }
 
 async function submitMany(
   server: Server,
   c: Context<Env>,
-  body: Uint8Array,
-  wait: Wait | undefined,
-  principal: Principal,
-  records: Records,
+  { body, records, writer, wait, deadline }: Many,
 ): Promise<Response> {
-  const result = await submitRecords(server.door, body, records, principal.identity)
-  if (wait === 'published' && result.lastIndex !== null) await server.log.waitForCheckpoint(result.lastIndex + 1)
+  const result = await deadline.within(submitRecords(server.door, body, records, writer), notYetWritten)
+  if (wait === 'published' && result.lastIndex !== null) {
+    await deadline.within(server.log.waitForCheckpoint(result.lastIndex + 1), notYetPublished)
+  }
   return answer(c, 200, JSON.stringify(result))
 }
+
+const notYetWritten = 'it is not known yet whether this was written'
+const notYetPublished = 'the entry is logged, but its checkpoint is not published yet'
 
 function answer(c: Context<Env>, status: 200 | 201, json: string): Response {
   return c.body(json, status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
 }
 
-function recordsMax(server: Server): number {
-  return server.limits.recordsMax
-}
-
-function mediaType(c: Context<Env>): string {
-  const type = (c.req.header('content-type') ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? ''
-  if (type === 'application/json' || type === 'application/x-ndjson') return type
-  if (type === 'application/jsonl' || type === 'application/ndjson') return 'application/x-ndjson'
-  throw new Problem('unsupported-media-type', 'want application/json or application/x-ndjson')
+function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson' {
+  const [type = '', ...parameters] = (c.req.header('content-type') ?? 'application/json').toLowerCase().split(';')
+  const charset = parameters.map((text) => text.trim()).find((text) => text.startsWith('charset='))
+  if (charset !== undefined && !/^charset="?(utf-8|utf8|us-ascii)"?$/.test(charset)) {
+    throw new Problem('unsupported-media-type', 'JSON is UTF-8 (RFC 8259 8.1)')
+  }
+  switch (type.trim()) {
+    case 'application/json':
+      return 'application/json'
+    case 'application/x-ndjson':
+    case 'application/ndjson':
+    case 'application/jsonl':
+      return 'application/x-ndjson'
+    default:
+      throw new Problem('unsupported-media-type', 'Content-Type: want application/json or application/x-ndjson')
+  }
 }
 
 function readWait(c: Context<Env>): Wait | undefined {
-  const wait = c.req.query('wait')
+  const wait = readQuery(c, 'wait')
   if (wait === undefined || wait === 'integrated' || wait === 'published') return wait
   if (wait === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter: 'wait' })
-  throw new Problem('malformed-parameter', 'want integrated or published', { parameter: 'wait' })
+  throw malformed('wait', 'want integrated or published')
 }
 
 function recordContext(server: Server, c: Context<Env>, principal: Principal): RecordContext {

@@ -30,6 +30,11 @@ import { encodeSubmission, type Provenance, type Submission, type Utf8 } from '.
 /** What a client may submit (DESIGN section 3). */
 export const payloadBytesMax = 1_048_576
 export const payloadDepthMax = 64
+/** A number grows by 21 bytes at most, and only one is not in the payload. */
+const lamportGrowthMax = 24
+const canonicalBytesMin = 65_536
+/** Room for what is accepted; a larger buffer is let go with the next record. */
+const canonicalKeptMax = 4 * payloadBytesMax
 /** How a member that the server encrypted is marked: a client's payload must not look like one. */
 const encryptedName = Buffer.from('"dendrolog:enc":')
 const reservedActionPrefix = encodeUtf8('dendrolog.')
@@ -61,7 +66,7 @@ const namesByFirstByte: readonly (readonly number[])[] = Array.from({ length: 25
 export class RecordReader {
   // The record is one level around the payload.
   readonly #tape = new Tape(payloadDepthMax + 1)
-  #canonical = Buffer.alloc(65_536)
+  #canonical = Buffer.alloc(canonicalBytesMin)
   /** Of the record that was scanned last: the value node of each member, `none` where it is absent. */
   readonly #nodes = new Int32Array(memberNames.length)
 
@@ -166,9 +171,16 @@ export class RecordReader {
 
   #readPayload(node: number): Utf8 {
     this.#expect(node, 'object', 'payload')
+    // A few bytes of number can have many: that alone may be too much, and must not be given room for.
+    if (this.#tape.numberGrowth > payloadBytesMax + lamportGrowthMax) {
+      throw refuse('/payload', `more than ${payloadBytesMax} bytes of canonical JSON`)
+    }
     const bytesMax = canonicalLengthMax(this.#tape, node)
     // The canonical text is written twice where the chain's differs, one behind the other.
-    if (2 * bytesMax > this.#canonical.length) this.#canonical = Buffer.alloc(2 * bytesMax)
+    const isTooSmall = 2 * bytesMax > this.#canonical.length
+    if (isTooSmall || this.#canonical.length > canonicalKeptMax) {
+      this.#canonical = Buffer.alloc(Math.max(2 * bytesMax, canonicalBytesMin))
+    }
     const end = writeJcs(this.#tape, node, this.#canonical, 0)
     if (end > payloadBytesMax) throw refuse('/payload', `${end} bytes of canonical JSON, limit ${payloadBytesMax}`)
     // In canonical text a quote within a string is escaped, so this can only be a member's name.

@@ -27,6 +27,14 @@ export type Records = {
   readonly arena: Arena
 }
 
+/** A request with more records than one may have. */
+export class TooManyRecords extends Error {
+  constructor(recordsMax: number) {
+    super(`more than ${recordsMax} records in a request`)
+    this.name = 'TooManyRecords'
+  }
+}
+
 /** After so many records the event loop gets a turn: about 2 ms. */
 const recordsPerTurn = 512
 
@@ -105,7 +113,7 @@ class RecordList {
 
   add(start: number, end: number, read: () => Submission): void {
     const i = this.count
-    if (i >= this.#recordsMax) throw new TlogError('out-of-range', `more than ${this.#recordsMax} records in a request`)
+    if (i >= this.#recordsMax) throw new TooManyRecords(this.#recordsMax)
     try {
       this.submissions.push(read())
       this.places.push(i)

@@ -1,3 +1,4 @@
+import type { TlogError } from '../../tlog/errors.ts'
 import { digest, type Sha256 } from '../../tlog/hash.ts'
 import { formatUuid } from '../../tlog/uuid.ts'
 import type { KnownSubmission, Placement } from '../log/pool.ts'
@@ -53,6 +54,11 @@ export async function submitRecords(
   const placement = await door.submit(records.submissions, () => records.arena.release())
   const known = await settleKnown(door, body, records, placement.known, writer)
   return summary(placement, refused, known)
+}
+
+/** Keeps a whole body in which no record could be told from the next. */
+export async function quarantineBody(door: Door, body: Uint8Array, error: TlogError, writer: string): Promise<void> {
+  await door.quarantine([quarantinedRecord(door, writer, body, error.code, error.message, error.pointer ?? null)])
 }
 
 async function quarantineRefused(
@@ -122,11 +128,16 @@ function quarantinedRecord(
     writer,
     sourcePosition: null,
     code,
-    detail,
-    pointer,
+    detail: storable(detail),
+    pointer: pointer === null ? null : storable(pointer),
     raw: raw.subarray(0, rawBytesMax),
     rawSha256: digest(raw, door.hash),
   }
+}
+
+/** PostgreSQL has no U+0000 in texts; a record that is refused for one must not make its quarantine fail. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '\ufffd').toWellFormed()
 }
 
 function summary(

@@ -1,0 +1,22 @@
+import type { Hono } from 'hono'
+import type { Env } from './server.ts'
+
+const open = { 'access-control-allow-origin': '*' }
+const preflight = {
+  ...open,
+  'access-control-allow-methods': 'GET, HEAD',
+  'access-control-allow-headers': 'Accept, Authorization',
+  'access-control-max-age': '86400',
+}
+
+/**
+ * Lets pages of any origin read `path`, errors included. Only for what is public, and before its handlers. Nothing is
+ * given away: a browser never adds credentials to such a request by itself.
+ */
+export function openToBrowsers(app: Hono<Env>, path: string): void {
+  app.use(path, async (c, next) => {
+    await next()
+    for (const [name, value] of Object.entries(open)) c.res.headers.set(name, value)
+  })
+  app.options(path, (c) => c.body(null, 204, preflight))
+}

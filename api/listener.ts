@@ -1,0 +1,80 @@
+import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { getRequestListener } from '@hono/node-server'
+import type { Hono } from 'hono'
+import { formatProblem, Problem, type ProblemAnswer } from './problem.ts'
+import type { Env } from './server.ts'
+
+/**
+ * Bounds of a connection. Headers must arrive in 10 s; the whole request in 40 s, after the 25 s that a body gets.
+ * An idle connection is kept longer than load balancers keep theirs (60 s), so that they never write into a closed one.
+ * How many requests a connection carries is not bounded: shippers keep one for days, and losing it costs them a retry.
+ */
+const bounds = {
+  maxHeaderSize: 16_384,
+  headersTimeout: 10_000,
+  requestTimeout: 40_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+} as const
+const connectionsMax = 16_384
+const lingerMs = 500
+
+/** Answers that are under way on a connection, in the order of their requests. */
+type UnderWay = WeakMap<Duplex, Set<ServerResponse>>
+
+/** An HTTP server for the app, not yet listening. What never becomes a request is answered by a problem too. */
+export function createHttpServer(app: Hono<Env>): Server {
+  const listener = getRequestListener(app.fetch, { errorHandler: () => responseOf(malformedRequest) })
+  const http = createServer(bounds, listener)
+  const underWay: UnderWay = new WeakMap()
+  http.maxConnections = connectionsMax
+  http.prependListener('request', ({ socket }, response: ServerResponse) => {
+    const answers = underWay.get(socket) ?? new Set()
+    underWay.set(socket, answers.add(response))
+    response.once('close', () => answers.delete(response))
+  })
+  http.on('clientError', (error, socket) => answerClientError(error, socket, [...(underWay.get(socket) ?? [])]))
+  return http
+}
+
+const malformedRequest = new Problem('malformed-request', 'this is not an HTTP request with a usable Host and path')
+
+// What follows a whole request is not its fault: its answer goes out first. Where the body of a request is broken, it
+// can have no other answer than this one.
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, underWay: readonly ServerResponse[]): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const finish = (): void => {
+    // Not at once: a reset because of bytes that nobody read would overtake the answer.
+    const hangUp = (): unknown => setTimeout(() => socket.destroy(), lingerMs).unref()
+    if (socket.writable) socket.end(rawAnswer(formatProblem(problemOfClientError(error.code))), 'latin1', hangUp)
+  }
+  const last = underWay.at(-1)
+  socket.pause()
+  if (last === undefined) finish()
+  else if (last.req.complete) last.once('close', finish)
+  else if (underWay.length === 1) finish()
+  else socket.destroy()
+}
+
+function problemOfClientError(code: string | undefined): Problem {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new Problem('headers-too-large', `path and headers may have ${bounds.maxHeaderSize} bytes together`)
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem('request-timeout', 'the request did not arrive in time')
+  return malformedRequest
+}
+
+function rawAnswer({ status, headers, body }: ProblemAnswer): string {
+  const fields = { ...headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`
+}
+
+function responseOf(problem: Problem): Response {
+  const { status, headers, body } = formatProblem(problem)
+  return new Response(body, { status, headers })
+}

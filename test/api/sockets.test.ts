@@ -1,0 +1,212 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import zlib from 'node:zlib'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { until } from '../support/log.ts'
+
+// What only a socket shows: framing, slowness, size, and what becomes of the connection.
+
+const bytesMax = 200_000
+let api: TestApi
+let port: number
+beforeAll(async () => {
+  api = await openTestApi({ limits: { bodyBytesMax: bytesMax }, answerMs: 1_000 })
+  port = (await api.listen()).port
+})
+afterAll(() => api.close())
+
+const good = JSON.stringify(submissionWith())
+
+function head(fields: Record<string, string>, line = 'POST /v1/entries HTTP/1.1'): string {
+  const all = {
+    host: 'localhost',
+    authorization: `Bearer ${api.tokens.writer}`,
+    'content-type': 'application/json',
+    ...fields,
+  }
+  return `${line}\r\n${Object.entries(all)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n`
+}
+
+async function open(): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  socket.on('error', () => {})
+  return socket
+}
+
+/** Sends the parts one after the other and reads until `count` answers have come or the server hangs up. */
+async function exchange(
+  parts: readonly (string | Uint8Array)[],
+  count = 1,
+): Promise<{ text: string; statuses: number[]; ended: boolean }> {
+  const socket = await open()
+  let text = ''
+  let ended = false
+  socket.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  socket.on('close', () => {
+    ended = true
+  })
+  for (const part of parts) if (!socket.destroyed) socket.write(part)
+  const statuses = (): number[] =>
+    [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status)).filter((status) => status !== 100)
+  await until(
+    () => ended || statuses().length >= count,
+    () => `answers; got ${text.slice(0, 200)}`,
+  )
+  await sleep(20)
+  socket.destroy()
+  return { text, statuses: statuses(), ended }
+}
+
+test('a body in chunks, without Content-Length, is read', async () => {
+  const [a, b] = [good.slice(0, 10), good.slice(10)]
+  const chunks = [a, b].map((part) => `${part.length.toString(16)}\r\n${part}\r\n`)
+  const { statuses } = await exchange([head({ 'transfer-encoding': 'chunked' }), ...chunks, '0\r\n\r\n'])
+  expect(statuses).toEqual([201])
+})
+
+test('two requests on one connection, the second sent before the first is answered, get two answers in order', async () => {
+  const one = head({ 'content-length': String(good.length) }) + good
+  const bad = `${head({ 'content-length': '2' })}{}`
+  expect((await exchange([one + bad + one], 3)).statuses).toEqual([201, 400, 201])
+})
+
+test('a request without a body is refused as no JSON', async () => {
+  const { statuses, text } = await exchange([head({})])
+  expect(statuses).toEqual([400])
+  expect(text).toContain('malformed-json')
+})
+
+test('the address of the peer stands in where the client sends none', async () => {
+  const { text } = await exchange([head({ 'content-length': String(good.length) }) + good])
+  expect(text).toContain('"clientIp":"127.0.0.1"')
+  expect(text).toContain('"sourcePosition":"http:127.0.0.1"')
+})
+
+test('a body that says it is too large is 413 at once: nothing of it is waited for', async () => {
+  const { statuses, text } = await exchange([head({ 'content-length': String(1_000_000_000) })])
+  expect(statuses).toEqual([413])
+  expect(text).toContain('body-too-large')
+  expect(text.toLowerCase()).toContain('connection: close')
+})
+
+test('an endless body in chunks is 413 and the connection is closed', async () => {
+  const socket = await open()
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  const closed = once(socket, 'close')
+  socket.write(head({ 'transfer-encoding': 'chunked' }))
+  const chunk = `10000\r\n${'x'.repeat(65_536)}\r\n`
+  let sent = 0
+  while (!socket.destroyed && sent < 1_000) {
+    if (socket.write(chunk)) await sleep(1)
+    else await Promise.race([once(socket, 'drain'), closed])
+    sent++
+  }
+  await closed
+  expect(text).toContain('HTTP/1.1 413')
+  expect(sent).toBeLessThan(1_000)
+})
+
+test('a body that does not come is 503 after the time for an answer, and the connection is closed', async () => {
+  const { statuses, text } = await exchange([head({ 'content-length': '100' }), good.slice(0, 20)])
+  expect(statuses).toEqual([503])
+  expect(text).toContain('body-timeout')
+  expect(text.toLowerCase()).toMatch(/retry-after: [1-9]/)
+})
+
+test('a gzip body is read from a socket too', async () => {
+  const body = zlib.gzipSync(good)
+  const { statuses } = await exchange([
+    head({ 'content-encoding': 'gzip', 'content-length': String(body.length) }),
+    body,
+  ])
+  expect(statuses).toEqual([201])
+})
+
+test('a connection that is closed within its body leaves nothing behind and logs nothing', async () => {
+  const before = api.log.health.integratedSize
+  const socket = await open()
+  socket.write(head({ 'content-length': '1000' }) + good)
+  await until(
+    () => api.server.bodyBudget.bytesTaken > 0,
+    () => 'the body',
+  )
+  socket.destroy()
+  await until(
+    () => api.server.bodyBudget.bytesTaken === 0,
+    () => 'room given back',
+  )
+  expect(api.log.health.integratedSize).toBe(before)
+})
+
+test('a chunk of a body that is none is a 400, at once', async () => {
+  const { statuses, text } = await exchange([head({ 'transfer-encoding': 'chunked' }), 'zz\r\n{}\r\n'])
+  expect(statuses).toEqual([400])
+  expect(text).toContain('malformed-request')
+})
+
+test('a Content-Length shorter than the body ends the body there; the rest is no request', async () => {
+  const { statuses, text } = await exchange([head({ 'content-length': String(good.length) }) + good + good], 2)
+  expect(statuses).toEqual([201, 400])
+  expect(text).toContain('malformed-request')
+})
+
+test.each([
+  ['no HTTP at all', 'hello\r\n\r\n', 400, 'malformed-request'],
+  ['two Content-Lengths', () => head({ 'content-length': '1', 'Content-length': '2' }), 400, 'malformed-request'],
+  [
+    'length and chunks',
+    () => head({ 'content-length': '5', 'transfer-encoding': 'chunked' }),
+    400,
+    'malformed-request',
+  ],
+  ['a negative length', () => head({ 'content-length': '-1' }), 400, 'malformed-request'],
+  ['no Host', 'GET /v1/log HTTP/1.1\r\n\r\n', 400, ''],
+  ['an unusable Host', 'GET /v1/log HTTP/1.1\r\nhost: a b\r\n\r\n', 400, 'malformed-request'],
+  ['a huge path', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nhost: a\r\n\r\n`, 431, 'headers-too-large'],
+  ['a huge header', `GET / HTTP/1.1\r\nhost: a\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers-too-large'],
+])('%s is answered as a problem', async (_, request, status, code) => {
+  const { statuses, text } = await exchange([typeof request === 'string' ? request : request()])
+  expect(statuses).toEqual([status])
+  expect(text).toContain(code)
+})
+
+test('more bytes of bodies than there is room for are 503, and later ones are taken again', async () => {
+  const tight = await openTestApi({ limits: { bodyBytesMax: bytesMax } })
+  const share = 8 * bytesMax - 10
+  tight.server.bodyBudget.take(share)
+  const listening = await tight.listen()
+  const send = (): Promise<Response> =>
+    fetch(`http://127.0.0.1:${listening.port}/v1/entries`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${tight.tokens.writer}`, 'content-type': 'application/json' },
+      body: good,
+    })
+  try {
+    const refused = await send()
+    expect(refused.status).toBe(503)
+    expect(refused.headers.get('retry-after')).toMatch(/^[1-9]$/)
+    await refused.text()
+    tight.server.bodyBudget.give(share)
+    expect((await send()).status).toBe(201)
+    await until(
+      () => tight.server.bodyBudget.bytesTaken === 0,
+      () => 'room given back',
+    )
+  } finally {
+    await tight.close()
+  }
+})
+
+test('nothing of this was unexpected', () => {
+  expect(api.unexpected).toEqual([])
+})

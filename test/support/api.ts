@@ -1,0 +1,168 @@
+/** The HTTP side on a log and a database of their own: all that `serve` wires, in this process. */
+import { once } from 'node:events'
+import type { Server as HttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Hono } from 'hono'
+import { createApp } from '../../api/app.ts'
+import { ByteBudget } from '../../api/byte-budget.ts'
+import { createHttpServer } from '../../api/listener.ts'
+import type { ApiLimits, Env, Server } from '../../api/server.ts'
+import { createTokenSecret, TokenAuthenticator } from '../../src/auth/token.ts'
+import { makeId } from '../../src/ingest/make-id.ts'
+import type { Log } from '../../src/log/log.ts'
+import { hashSecret } from '../../src/log/seal.ts'
+import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import { findSequenceNumber, readEntry } from '../../src/store/entries.ts'
+import { insertQuarantined } from '../../src/store/quarantine.ts'
+import type { Row } from '../../src/store/row.ts'
+import { openPool, type Pool } from '../../src/store/session.ts'
+import { insertToken, type TokenRole } from '../../src/store/tokens.ts'
+import { createTestLog, origin, schema, type TestLog, type TestLogOptions } from './log.ts'
+
+export type TestApi = {
+  readonly app: Hono<Env>
+  readonly log: Log
+  readonly test: TestLog
+  readonly server: Server
+  readonly tokens: Readonly<Record<TokenRole, string>>
+  /** What handlers did not expect so far. */
+  readonly unexpected: readonly unknown[]
+  /** Runs a statement as superuser. */
+  readonly sql: (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
+  /** `POST /v1/entries` by the writer. A body that is neither text nor bytes is sent as its JSON. */
+  readonly post: (body: unknown, headers?: Record<string, string>, query?: string) => Promise<Answer>
+  /** Anything else, with the token of this role. */
+  readonly get: (path: string, role?: TokenRole) => Promise<Answer>
+  /** Listens on a free port until `close`. */
+  readonly listen: () => Promise<{ readonly http: HttpServer; readonly port: number }>
+  /** Checks the whole log and removes it. */
+  readonly close: () => Promise<void>
+}
+
+/** An answer, read; `json` is empty where it is none. */
+export type Answer = {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  readonly json: Readonly<Record<string, unknown>>
+}
+
+export type TestApiOptions = {
+  readonly log?: TestLogOptions
+  readonly limits?: Partial<ApiLimits>
+  readonly answerMs?: number
+  readonly server?: Partial<Server>
+}
+
+export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi> {
+  const test = await createTestLog()
+  const { log } = await test.start(options.log)
+  const admin = openPool(test.database.admin, 2, 10_000)
+  const writer = openPool(test.database.as('app_writer_role'), 2, 10_000)
+  const state = openPool(test.database.as('app_state_role'), 2, 10_000)
+  const tokens = await createTokens(test, state)
+  const unexpected: unknown[] = []
+  const server = serverOf(test, log, state, writer, unexpected, options)
+  const app = createApp(server)
+  const servers: HttpServer[] = []
+  return {
+    ...{ app, log, test, server, tokens, unexpected, sql: admin.query },
+    post: (body, headers = {}, query = '') =>
+      read(
+        app.request(`/v1/entries${query}`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${tokens.writer}`, 'content-type': 'application/json', ...headers },
+          body: bodyOf(body),
+        }),
+      ),
+    get: (path, role) =>
+      read(app.request(path, role === undefined ? {} : { headers: { authorization: `Bearer ${tokens[role]}` } })),
+    listen: async () => {
+      const http = createHttpServer(app)
+      servers.push(http)
+      http.listen(0, '127.0.0.1')
+      await once(http, 'listening')
+      return { http, port: (http.address() as AddressInfo).port }
+    },
+    close: async () => {
+      for (const http of servers) {
+        http.close()
+        http.closeAllConnections()
+      }
+      await Promise.all([admin.close(), writer.close(), state.close()])
+      try {
+        await test.check()
+      } finally {
+        await test.drop()
+      }
+    },
+  }
+}
+
+/** Reads an answer. */
+export async function read(answering: Response | Promise<Response>): Promise<Answer> {
+  const response = await answering
+  const text = await response.text()
+  const isJson = /json/.test(response.headers.get('content-type') ?? '')
+  const json = (isJson ? JSON.parse(text) : {}) as Record<string, unknown>
+  return { status: response.status, headers: response.headers, text, json }
+}
+
+/** A submission that is accepted, with `members` instead of its own; `undefined` leaves one out. */
+export function submissionWith(members: Record<string, unknown> = {}): Record<string, unknown> {
+  return { actorId: 'alice', action: 'document.read', resource: 'doc/1', payload: { reason: 'review' }, ...members }
+}
+
+/** A new UUIDv7. */
+export function newId(): string {
+  const hex = Buffer.from(makeId()).toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> {
+  if (typeof body === 'string') return body
+  return body instanceof Uint8Array ? new Uint8Array(body) : JSON.stringify(body)
+}
+
+async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRole, string>> {
+  const entries: [TokenRole, string][] = []
+  for (const role of ['writer', 'auditor', 'admin'] as const) {
+    const secret = createTokenSecret()
+    await insertToken(state.query, schema, hashSecret(test.keys.sealKey, secret), { name: role, role })
+    entries.push([role, secret])
+  }
+  return Object.fromEntries(entries) as Record<TokenRole, string>
+}
+
+function serverOf(
+  test: TestLog,
+  log: Log,
+  state: Pool,
+  writer: Pool,
+  unexpected: unknown[],
+  options: TestApiOptions,
+): Server {
+  const { keys } = test
+  const bodyBytesMax = options.limits?.bodyBytesMax ?? 16_777_216
+  const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
+  return {
+    log,
+    identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
+    limits: { bodyBytesMax, recordsMax: 10_000, checkpointIntervalMs: 10, resignIntervalMs: 60_000, ...options.limits },
+    times: { answerMs: options.answerMs ?? 25_000 },
+    bodyBudget: new ByteBudget(8 * bodyBytesMax),
+    hash: nativeSha256,
+    door: {
+      submit: (submissions, release) => log.submit(submissions, release),
+      quarantine: (records) => insertQuarantined(writer.query, schema, records),
+      makeId,
+      hash: nativeSha256,
+    },
+    publicEntries: false,
+    authenticate: (secret) => tokens.authenticate(secret),
+    readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
+    findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
+    onUnexpected: (error) => unexpected.push(error),
+    ...options.server,
+  }
+}
