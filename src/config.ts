@@ -89,9 +89,14 @@ const settings = {
   batchEntriesMax: setting('DENDROLOG_BATCH_ENTRIES_MAX', '8192', 'entries', 'of one commit'),
   batchBytesMax: setting('DENDROLOG_BATCH_BYTES_MAX', '16777216', 'bytes', 'of one commit'),
   bodyBytesMax: setting('DENDROLOG_BODY_BYTES_MAX', '16777216', 'bytes', 'of a request, uncompressed; more is 413'),
-  recordsMax: setting('DENDROLOG_RECORDS_MAX', '10000', 'records', 'of a request; more is 413'),
+  recordsMax: setting('DENDROLOG_RECORDS_MAX', '65536', 'records', 'of a request; more is 413'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
-  trustProxy: setting('DENDROLOG_BEHIND_TLS_PROXY', 'false', 'boolean', 'a proxy terminates TLS: every HOST is allowed'),
+  trustProxy: setting(
+    'DENDROLOG_BEHIND_TLS_PROXY',
+    'false',
+    'boolean',
+    'a proxy terminates TLS: every HOST is allowed',
+  ),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
 } as const satisfies Record<string, Setting>
 
@@ -126,6 +131,15 @@ export function readConfig(environment: Environment = process.env): Config {
   }
   checkListenAddress(config)
   return config
+}
+
+/** One setting as it is written, unchecked: for what must work where another setting is bad. */
+export function readSetting(
+  name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL',
+  environment: Environment = process.env,
+): string {
+  const fallback = name === 'DENDROLOG_DATA_DIR' ? settings.dataDir.default : settings.logLevel.default
+  return environment[name] ?? fallback
 }
 
 /** Every setting with its value and where that came from; passwords of URLs are not shown. */
@@ -183,6 +197,9 @@ function checkListenAddress({ host, trustProxy }: Config): void {
   )
 }
 
+/** Of `scheme://user:password@host`, of `?password=` and of `password=` in a list of parameters. */
 function hidePassword(value: string): string {
-  return value.replace(/^([a-z]+:\/\/[^:/@]*):[^@]*@/, '$1:***@')
+  return value
+    .replace(/^([a-z]+:\/\/[^:/@]*):.*@/, '$1:***@')
+    .replace(/((?:pass|password|sslpassword)\s*=\s*)('[^']*'|[^&\s]*)/gi, '$1***')
 }

@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest'
+import { ConfigError, readConfig, reportConfig } from '../src/config.ts'
+
+test('an empty environment gives the defaults', () => {
+  expect(readConfig({})).toMatchObject({
+    ...{ databaseUrl: undefined, roleUrls: undefined, dataDir: './data', schema: 'security', rolePrefix: '' },
+    ...{ host: '127.0.0.1', port: 8080, checkpointIntervalMs: 200, resignIntervalMs: 60_000, publicEntries: false },
+  })
+})
+
+test.each([
+  ['PORT', '80a'],
+  ['PORT', '65536'],
+  ['PORT', '-1'],
+  ['PORT', '080'],
+  ['PORT', '1e3'],
+  ['PORT', ''],
+  ['DENDROLOG_CHECKPOINT_INTERVAL_MS', '9'],
+  ['DENDROLOG_RECORDS_MAX', '0'],
+  ['DENDROLOG_PUBLIC_ENTRIES', 'yes'],
+  ['DENDROLOG_SCHEMA', 'a"b'],
+  ['DENDROLOG_SCHEMA', ''],
+  ['DENDROLOG_ROLE_PREFIX', 'A'],
+  ['DENDROLOG_LOG_LEVEL', 'verbose'],
+  ['HOST', '0.0.0.0'],
+  ['HOST', '::'],
+  ['HOST', '127.evil.example'],
+])('%s=%j is refused by its name', (name, value) => {
+  const read = (): unknown => readConfig({ [name]: value })
+  expect(read).toThrow(ConfigError)
+  expect(read).toThrow(name)
+})
+
+test.each(['localhost', '::1', '127.0.0.1', '127.1.2.3'])('HOST=%s needs no TLS', (HOST) => {
+  expect(readConfig({ HOST }).host).toBe(HOST)
+})
+
+test('any HOST is allowed behind a proxy that terminates TLS', () => {
+  expect(readConfig({ HOST: '0.0.0.0', DENDROLOG_BEHIND_TLS_PROXY: 'true' }).host).toBe('0.0.0.0')
+})
+
+const roleUrls = Object.fromEntries(
+  ['WRITER', 'READER', 'SIGNER', 'VERIFIER', 'STATE'].map((role) => [
+    `DENDROLOG_${role}_URL`,
+    `postgres://${role}@h/d`,
+  ]),
+)
+
+test('the logins of the roles are all given, or none', () => {
+  expect(readConfig(roleUrls).roleUrls?.signer).toBe('postgres://SIGNER@h/d')
+  for (const name of Object.keys(roleUrls)) {
+    expect(() => readConfig({ ...roleUrls, [name]: '' })).toThrow(ConfigError)
+  }
+})
+
+test('a report has every setting with value, default, unit and source, and no password', () => {
+  const report = reportConfig({ DATABASE_URL: 'postgres://admin:hun:ter2@h/d', PORT: '1' })
+  expect(report.find(({ name }) => name === 'PORT')).toMatchObject({
+    value: '1',
+    default: '8080',
+    source: 'environment',
+  })
+  expect(report.find(({ name }) => name === 'HOST')).toMatchObject({ value: '127.0.0.1', source: 'default' })
+  expect(report.every(({ unit, purpose }) => unit !== '' && purpose !== '')).toBe(true)
+  expect(JSON.stringify(report)).not.toContain('ter2')
+})
+
+test.each([
+  'postgres://admin:hunter2@h/d',
+  'postgres://admin:hunt@er2@h/d',
+  'postgres://:hunter2@h/d',
+  'postgres://h/d?user=admin&password=hunter2',
+  'host=h user=admin password=hunter2',
+])('no part of a password in %s is shown', (url) => {
+  const text = JSON.stringify(reportConfig({ DATABASE_URL: url }))
+  expect(text).not.toContain('hunt')
+  expect(text).not.toContain('er2')
+})
