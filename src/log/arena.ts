@@ -3,6 +3,11 @@ const sparesMax = 128
 const chunkBytes = 262_144
 const spares: Uint8Array[] = []
 
+/** What single events lie in, one behind the other: a buffer for each costs more than all that is done with it. */
+const slabBytes = 65_536
+let slab: Uint8Array = new Uint8Array(0)
+let slabAt = 0
+
 /** A growing run of buffers for the submissions of one request; each submission lies in one of them. */
 export class Arena {
   readonly #isLarge: boolean
@@ -10,7 +15,7 @@ export class Arena {
   #chunk: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  /** `bytesExpected`: what the request is likely to need. Small ones get buffers of their own. */
+  /** `bytesExpected`: what the request is likely to need. Small ones share a buffer, which is never reused. */
   constructor(bytesExpected: number) {
     this.#isLarge = bytesExpected > chunkBytes / 4
   }
@@ -37,9 +42,20 @@ export class Arena {
   }
 
   #grow(bytes: number): void {
-    if (!this.#isLarge || bytes > chunkBytes) this.#chunk = Buffer.allocUnsafeSlow(bytes)
-    else this.#chunk = spares.pop() ?? Buffer.allocUnsafeSlow(chunkBytes)
-    this.#chunks.push(this.#chunk)
     this.#at = 0
+    if (bytes > chunkBytes) this.#chunk = Buffer.allocUnsafeSlow(bytes)
+    else if (this.#isLarge) this.#chunk = spares.pop() ?? Buffer.allocUnsafeSlow(chunkBytes)
+    else if (bytes > slabBytes / 4) this.#chunk = Buffer.allocUnsafeSlow(bytes)
+    else this.#chunk = takeOfSlab(bytes)
+    this.#chunks.push(this.#chunk)
   }
+}
+
+function takeOfSlab(bytes: number): Uint8Array {
+  if (slabAt + bytes > slab.length) {
+    slab = Buffer.allocUnsafeSlow(slabBytes)
+    slabAt = 0
+  }
+  slabAt += bytes
+  return slab.subarray(slabAt - bytes, slabAt)
 }

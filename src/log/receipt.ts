@@ -1,4 +1,4 @@
-import { formatBase64, formatHex } from '../../tlog/bytes.ts'
+import { formatHex } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type LeafIndex, type TreeNode, type TreeSize } from '../../tlog/coords.ts'
 import { encodeLeaf, type LeafFields, readLeaf } from '../../tlog/entry.ts'
 import { type Hash, leafHash, type Sha256 } from '../../tlog/hash.ts'
@@ -91,9 +91,14 @@ export async function receiptJson(
   const leafIndex = entry.fields.sequenceNumber - 1
   const proof = await proveInclusion(tiles, leafIndex, leafHash(entry.leaf, hash), checkpoint, hash)
   const rest = JSON.stringify({
-    leaf: formatBase64(entry.leaf),
-    inclusionProof: { leafIndex, treeSize: checkpoint.treeSize, hashes: proof.map(formatBase64) },
+    leaf: base64(entry.leaf),
+    inclusionProof: { leafIndex, treeSize: checkpoint.treeSize, hashes: proof.map(base64) },
     checkpoint: checkpoint.note,
   })
   return `{"entry":${entryJson(entry)},${rest.slice(1)}`
+}
+
+/** By Node's own encoder: `formatBase64` of tlog takes ten times as long. */
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')
 }
