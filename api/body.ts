@@ -85,14 +85,13 @@ function collect(stream: Readable, bytesMax: number, arrivalMs: number, share: B
   })
 }
 
-/** What is left of the body is not waited for, so the connection is of no more use. */
-const hangUp = { connection: 'close' }
-
+// No `connection: close` here: Node would close at once, and the reset because of bytes that nobody read would overtake
+// the answer. The listener goes on to read for half a second, and hangs up then.
 function tooSlow(arrivalMs: number): Problem {
   const detail = `the body did not arrive within ${arrivalMs / 1_000} s`
-  return new Problem('body-timeout', detail, { retryAfterSeconds: 1, headers: hangUp })
+  return new Problem('body-timeout', detail, { retryAfterSeconds: 1 })
 }
 
 function tooLarge(bytesMax: number): Problem {
-  return new Problem('body-too-large', `the body has more than ${bytesMax} bytes`, { headers: hangUp })
+  return new Problem('body-too-large', `the body has more than ${bytesMax} bytes`)
 }

@@ -93,7 +93,16 @@ test('a body that says it is too large is 413 at once: nothing of it is waited f
   const { statuses, text } = await exchange([head({ 'content-length': String(1_000_000_000) })])
   expect(statuses).toEqual([413])
   expect(text).toContain('body-too-large')
-  expect(text.toLowerCase()).toContain('connection: close')
+})
+
+test('who sends a body of a hundred times the limit before reading gets to read the 413', async () => {
+  const body = Buffer.alloc(100 * bytesMax, ' ')
+  for (const framing of [{ 'content-length': String(body.length) }, { 'transfer-encoding': 'chunked' }]) {
+    const isChunked = 'transfer-encoding' in framing
+    const parts = isChunked ? [`${body.length.toString(16)}\r\n`, body, '\r\n0\r\n\r\n'] : [body]
+    const response = await exchange([head(framing), ...parts])
+    expect(response.statuses).toEqual([413])
+  }
 })
 
 test('an endless body in chunks is 413 and the connection is closed', async () => {
