@@ -75,11 +75,7 @@ const text = (max: number): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', minLength: 1, maxLength: max }).filter((s) => !s.includes('\0') && s.isWellFormed())
 
 const payload = fc
-  .dictionary(
-    fc.oneof(text(8), fc.nat().map(String)),
-    fc.jsonValue({ maxDepth: 4 }),
-    { noNullPrototype: true },
-  )
+  .dictionary(fc.oneof(text(8), fc.nat().map(String)), fc.jsonValue({ maxDepth: 4 }), { noNullPrototype: true })
   .map((value) => JSON.parse(JSON.stringify(value)) as object)
   .filter((value) => !/\\u0000|"__proto__"|dendrolog:enc|\\ud[89a-f]/i.test(JSON.stringify(value)))
 
