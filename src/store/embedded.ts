@@ -40,6 +40,12 @@ export interface Cluster {
   /** As `postgres --version` says it. */
   readonly version: string
   readonly startedAs: 'created' | 'started' | 'adopted'
+  /**
+   * Resolves when PostgreSQL answers: at once where it runs, else after waiting for its recovery or starting it again.
+   * Where it stays down for some 40 tries this throws ClusterError and may be called again. Ends early, without an
+   * error, when `signal` aborts or the cluster is being stopped. One call at a time.
+   */
+  ensureRunning(signal: AbortSignal): Promise<void>
   /** Stops PostgreSQL, waits for it, and frees the folder. Further calls do nothing. */
   stop(): Promise<void>
 }
@@ -49,15 +55,23 @@ const initSeconds = 300
 const queryMs = 60_000
 
 /**
+ * Makes a data folder (0711, its `keys` 0700) and takes it for this process, until the result is called or the process
+ * ends. Throws ClusterError, naming the folder, if another process has it.
+ */
+export async function claimDataFolder(dataDir: string): Promise<() => Promise<void>> {
+  const folder = dataFolderAt(resolve(dataDir))
+  await makeDataFolder(folder)
+  return lockFolder(folder.dir)
+}
+
+/**
  * Makes, starts or adopts the cluster of a data folder, which is this process's until `stop` or its end.
  * Throws ClusterError, naming the folder, if another process has it, or PostgreSQL cannot run or start.
  */
 export async function openCluster(options: ClusterOptions, signal?: AbortSignal): Promise<Cluster> {
-  const folder = dataFolderAt(resolve(options.dataDir))
-  await makeDataFolder(folder)
-  const unlock = await lockFolder(folder.dir)
+  const unlock = await claimDataFolder(options.dataDir)
   try {
-    return await openLocked(folder, options, unlock, signal)
+    return await openLocked(dataFolderAt(resolve(options.dataDir)), options, unlock, signal)
   } catch (error) {
     await unlock()
     throw error
@@ -79,14 +93,36 @@ async function openLocked(
   const settings = { ...clusterSettings, ...options.settings }
   const postmaster: Postmaster = { folder, binaries, runAs, password, socketDir, settings }
   const { config, startedAs } = await startDatabase(postmaster, signal)
+  const stopped = new AbortController()
+  let reviving: Promise<void> = Promise.resolve()
   let stopping: Promise<void> | undefined
+  const ensureRunning = (signal: AbortSignal): Promise<void> => {
+    reviving = revive(postmaster, AbortSignal.any([signal, stopped.signal]))
+    return reviving
+  }
   const stop = (): Promise<void> => {
-    stopping ??= stopPostmaster(postmaster)
+    stopped.abort()
+    // What is being revived must not come up after it was stopped.
+    stopping ??= reviving
+      .catch(() => {})
+      .then(() => stopPostmaster(postmaster))
       .then(() => rm(socketDir, { recursive: true, force: true }))
       .finally(unlock)
     return stopping
   }
-  return { config, version: binaries.version, startedAs: major === undefined ? 'created' : startedAs, stop }
+  const { version } = binaries
+  return { config, version, startedAs: major === undefined ? 'created' : startedAs, ensureRunning, stop }
+}
+
+async function revive(postmaster: Postmaster, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  try {
+    // Somebody who tidies the folder for temporary files may have taken the socket's along.
+    await makeSocketFolder(postmaster.folder, postmaster.runAs)
+    await startOrAdopt(postmaster, signal)
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
 }
 
 async function findClusterBinaries(

@@ -8,6 +8,7 @@ import { ClusterError } from './cluster-error.ts'
 import { type CommandResult, type RunAs, runCommand } from './command.ts'
 import { type DataFolder, openLog, readLogTail } from './data-folder.ts'
 import { formatServerOptions } from './settings.ts'
+import { removeStaleLocks } from './stale-locks.ts'
 
 /** All that it takes to control the postmaster of one folder. */
 export interface Postmaster {
@@ -123,6 +124,7 @@ async function readSocketDir({ pg }: DataFolder): Promise<string | undefined> {
 async function launch(postmaster: Postmaster, signal?: AbortSignal): Promise<CommandResult> {
   const { folder, runAs, settings, socketDir } = postmaster
   await openLog(folder, runAs)
+  await removeStaleLocks(folder.pg, socketDir)
   const options = formatServerOptions(settings, socketDir)
   const args = ['start', '-D', folder.pg, '-w', '-t', String(startSeconds), '-l', folder.log, '-o', options]
   return pgCtl(postmaster, args, startSeconds, signal)
