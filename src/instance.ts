@@ -1,7 +1,6 @@
 // What an instance stands on: a database with its roles, a data folder with the log's keys and memory. Shared by
 // `serve`, `init` and `migrate`.
 import { randomBytes } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ClientConfig, escapeIdentifier } from 'pg'
 import { createTokenSecret } from './auth/token.ts'
@@ -11,9 +10,18 @@ import { createKeys, type LogKeys, openKeys } from './log/log-keys.ts'
 import { hashSecret } from './log/seal.ts'
 import { openFileCell, type SignerCell } from './log/signer-cell.ts'
 import type { Schema } from './store/batch.ts'
-import { type Cluster, openCluster } from './store/embedded.ts'
+import { type Cluster, claimDataFolder, openCluster } from './store/embedded.ts'
+import { hasTreeHeads } from './store/heads.ts'
 import { type Migration, migrate } from './store/migrate.ts'
-import { type LoginRole, loadOrCreateRoles, roleConfig, setRolePasswords } from './store/roles.ts'
+import {
+  acceptsRolePasswords,
+  type LoginRole,
+  loadOrCreateRoles,
+  type RolePasswords,
+  readDatabasesOfRoles,
+  roleConfig,
+  setRolePasswords,
+} from './store/roles.ts'
 import { readSecretFile, writeSecretFile } from './store/secret-file.ts'
 import { openPool, type Pool } from './store/session.ts'
 import { insertToken, type TokenRole } from './store/tokens.ts'
@@ -34,6 +42,8 @@ export type Database = {
   /** The embedded server, where it is ours. */
   readonly cluster: Cluster | undefined
   readonly applied: readonly Migration[]
+  /** Stops the embedded server, where it is ours, and frees the data folder. Further calls do nothing. */
+  readonly close: () => Promise<void>
 }
 
 /** A log that exists, with its keys. */
@@ -47,28 +57,74 @@ export type Instance = {
 
 type Notify = (message: string) => void
 
-/** Starts or finds the database, migrates it where an administrator's login is at hand, and opens the roles' logins. */
+/**
+ * Takes the data folder, starts or finds the database, migrates it where an administrator's login is at hand, and opens
+ * the roles' logins. Throws where another process has the folder, or where folder and database are not of one log:
+ * before anything of the database is changed.
+ */
 export async function openDatabase(config: Config, notify: Notify, signal?: AbortSignal): Promise<Database> {
-  const schema = schemaNames(config)
-  if (config.roleUrls !== undefined) {
-    if (config.databaseUrl !== undefined) {
-      throw new ConfigError('DATABASE_URL', "a server that has the roles' own logins never gets an administrator's")
-    }
-    return { connections: connectionsOfUrls(config.roleUrls), schema, cluster: undefined, applied: [] }
+  const { roleUrls, databaseUrl } = config
+  if (roleUrls !== undefined && databaseUrl !== undefined) {
+    throw new ConfigError('DATABASE_URL', "a server that has the roles' own logins never gets an administrator's")
   }
-  await mkdir(join(config.dataDir, 'keys'), { recursive: true, mode: 0o700 })
-  const cluster =
-    config.databaseUrl === undefined
-      ? await openCluster({ dataDir: config.dataDir, binDir: config.pgBin }, signal)
-      : undefined
-  const admin: ClientConfig = cluster?.config ?? { connectionString: config.databaseUrl }
+  if (roleUrls === undefined && databaseUrl === undefined) return openEmbedded(config, notify, signal)
+  const close = once(await claimDataFolder(config.dataDir))
   try {
-    const applied = await migrateDatabase(config, admin, notify)
-    return { connections: await openRoles(config, admin, notify), schema, cluster, applied }
+    const base = { schema: schemaNames(config), cluster: undefined, close }
+    if (roleUrls !== undefined) return { ...base, connections: connectionsOfUrls(roleUrls), applied: [] }
+    return { ...base, ...(await prepareDatabase(config, { connectionString: databaseUrl }, notify)) }
   } catch (error) {
-    await cluster?.stop()
+    await close()
     throw error
   }
+}
+
+async function openEmbedded(config: Config, notify: Notify, signal?: AbortSignal): Promise<Database> {
+  const cluster = await openCluster({ dataDir: config.dataDir, binDir: config.pgBin }, signal)
+  try {
+    const prepared = await prepareDatabase(config, cluster.config, notify)
+    return { ...prepared, schema: schemaNames(config), cluster, close: () => cluster.stop() }
+  } catch (error) {
+    await cluster.stop()
+    throw error
+  }
+}
+
+function once(free: () => Promise<void>): () => Promise<void> {
+  let freed: Promise<void> | undefined
+  return () => {
+    freed ??= free()
+    return freed
+  }
+}
+
+async function prepareDatabase(
+  config: Config,
+  admin: ClientConfig,
+  notify: Notify,
+): Promise<Pick<Database, 'applied' | 'connections'>> {
+  await checkSameLog(config, admin)
+  const passwords = await loadOrCreateRoles(join(config.dataDir, 'keys', 'roles.json'))
+  const areSet = await acceptsRolePasswords(admin, config.rolePrefix, passwords)
+  if (!areSet) await checkRolesFree(config, admin)
+  const applied = await migrateDatabase(config, admin, notify)
+  if (!areSet) await setRolePasswords(admin, config.rolePrefix, passwords, notify)
+  return { applied, connections: connectionsOfRoles(config, admin, passwords) }
+}
+
+/** A server with another folder must not touch a log's database: it would change the passwords of its roles. */
+async function checkSameLog(config: Config, admin: ClientConfig): Promise<void> {
+  const pool = openPool(admin, 1, 30_000)
+  try {
+    refuseHalves(config, await readLogFile(config), await hasTreeHeads(pool.query, schemaNames(config)))
+  } finally {
+    await pool.close()
+  }
+}
+
+function refuseHalves(config: Config, found: LogFile | undefined, isStored: boolean): void {
+  if (found?.state === 'ready' && !isStored) throw new Error(onlyInFolder(config))
+  if (found === undefined && isStored) throw new Error(onlyInDatabase(config))
 }
 
 export function migrateDatabase(config: Config, admin: ClientConfig, notify: Notify): Promise<readonly Migration[]> {
@@ -86,9 +142,7 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
   const writer = openPool(database.connections.writer, 1, 30_000)
   try {
     const found = await readLogFile(config)
-    const isStored = await hasLog(writer.query, database.schema)
-    if (found?.state === 'ready' && !isStored) throw new Error(onlyInFolder(config))
-    if (found === undefined && isStored) throw new Error(onlyInDatabase(config))
+    refuseHalves(config, found, await hasLog(writer.query, database.schema))
     const isNew = found?.state !== 'ready'
     const origin = found?.origin ?? config.origin ?? `localhost/${randomBytes(4).toString('hex')}`
     if (config.origin !== undefined && config.origin !== origin) {
@@ -152,9 +206,7 @@ async function createTokens(config: Config, database: Database, sealKey: Uint8Ar
   await writeSecretFile(tokenFilePath(config), `${JSON.stringify(secrets, null, 2)}\n`)
 }
 
-async function openRoles(config: Config, admin: ClientConfig, notify: Notify): Promise<RoleConnections> {
-  const passwords = await loadOrCreateRoles(join(config.dataDir, 'keys', 'roles.json'))
-  await setRolePasswords(admin, config.rolePrefix, passwords, notify)
+function connectionsOfRoles(config: Config, admin: ClientConfig, passwords: RolePasswords): RoleConnections {
   const as = (role: LoginRole): ClientConfig => roleConfig(admin, config.rolePrefix, role, passwords)
   return {
     writer: as('app_writer_role'),
@@ -162,6 +214,16 @@ async function openRoles(config: Config, admin: ClientConfig, notify: Notify): P
     signer: as('checkpoint_signer_role'),
     state: as('app_state_role'),
   }
+}
+
+/** Roles are the server's, not a database's: whoever is logged in as one of them runs a log with other passwords. */
+async function checkRolesFree(config: Config, admin: ClientConfig): Promise<void> {
+  const [taken] = await readDatabasesOfRoles(admin, config.rolePrefix)
+  if (taken === undefined) return
+  throw new ConfigError(
+    'DENDROLOG_ROLE_PREFIX',
+    `a log in database ${taken} of this server is running with roles of the same names; set another prefix`,
+  )
 }
 
 function connectionsOfUrls(urls: NonNullable<Config['roleUrls']>): RoleConnections {

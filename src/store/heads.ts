@@ -13,6 +13,15 @@ export async function readWriterHead(query: Query, schema: Schema): Promise<Writ
   return { head: headOf(row), lastSequenceNumber: readInteger(row, 'last_sequence_number') }
 }
 
+/** Whether an administrator finds a log in a database, which may be one that was never migrated. */
+export async function hasTreeHeads(query: Query, schema: Schema): Promise<boolean> {
+  const table = `${schema.evidence}.tree_heads`
+  const [migrated] = await query('select pg_catalog.to_regclass($1) is not null as found', [table])
+  if (migrated?.found !== true) return false
+  const [row] = await query(`select exists (select from ${table}) as found`)
+  return row?.found === true
+}
+
 /** The newest head, for the signer. */
 export async function readNewestHead(query: Query, schema: Schema): Promise<TreeHead | undefined> {
   const [row] = await query(

@@ -58,6 +58,33 @@ export async function setRolePasswords(
   )
 }
 
+/** Whether all roles log in with these passwords. `config` names server and database. Throws if they cannot be asked. */
+export async function acceptsRolePasswords(
+  config: ClientConfig,
+  prefix: string,
+  passwords: RolePasswords,
+): Promise<boolean> {
+  const answers = await Promise.all(loginRoles.map((role) => canLogIn(roleConfig(config, prefix, role, passwords))))
+  return answers.every((answer) => answer)
+}
+
+/** Databases of the server in which somebody is logged in as one of the roles: other logs that go by the same names. */
+export async function readDatabasesOfRoles(config: ClientConfig, prefix: string): Promise<readonly string[]> {
+  const result = await withConnection(
+    config,
+    () => {},
+    (client) =>
+      client.query<{ datname: string }>(
+        `select distinct datname
+         from pg_catalog.pg_stat_activity
+         where usename = any ($1)
+         order by datname`,
+        [loginRoles.map((role) => prefix + role)],
+      ),
+  )
+  return result.rows.map((row) => row.datname)
+}
+
 /** A role's connection to the server and database of `config`. */
 export function roleConfig(
   config: ClientConfig,
@@ -66,6 +93,21 @@ export function roleConfig(
   passwords: RolePasswords,
 ): ClientConfig {
   return withLogin(config, prefix + role, passwords[role])
+}
+
+/** Class 28 (invalid authorization): wrong password, no password, no login; also what pg_hba.conf does not let in. */
+async function canLogIn(config: ClientConfig): Promise<boolean> {
+  try {
+    await withConnection(
+      config,
+      () => {},
+      async () => {},
+    )
+    return true
+  } catch (error) {
+    if ((error as { code?: string }).code?.startsWith('28')) return false
+    throw error
+  }
 }
 
 const scramIterations = 4096

@@ -1,0 +1,38 @@
+import { once } from 'node:events'
+import type { Server, ServerResponse } from 'node:http'
+
+/**
+ * Takes no new connections, answers what is under way, and resolves when every connection is closed. Those that are
+ * still open 3 s after `answered` settled, idle or in the middle of an upload, are cut.
+ */
+export type GracefulClose = (answered: Promise<unknown>) => Promise<void>
+
+const lingerMs = 3_000
+
+/**
+ * How `http` is to be closed. Called before it listens: Node closes connections only where they are idle, so a client
+ * that keeps its connection busy would be refused on it for ever unless an answer says that it closes.
+ */
+export function prepareClose(http: Server): GracefulClose {
+  const underWay = new Set<ServerResponse>()
+  let isClosing = false
+  http.prependListener('request', (_request, response: ServerResponse) => {
+    underWay.add(response)
+    response.once('close', () => underWay.delete(response))
+    if (isClosing) sayClose(response)
+  })
+  return async (answered) => {
+    isClosing = true
+    for (const response of underWay) sayClose(response)
+    const closed = once(http, 'close')
+    http.close()
+    await Promise.allSettled([answered])
+    const timer = setTimeout(() => http.closeAllConnections(), lingerMs)
+    await closed
+    clearTimeout(timer)
+  }
+}
+
+function sayClose(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close')
+}
