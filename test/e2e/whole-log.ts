@@ -1,0 +1,59 @@
+/** Checks after a crash: what was acknowledged against the table, and the whole log against its own hashes. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client, type ClientConfig } from 'pg'
+import { expect } from 'vitest'
+import { parseCheckpoint } from '../../tlog/checkpoint.ts'
+import { checkLog } from '../support/check-log.ts'
+import type { Load } from './load.ts'
+import { verifyChain } from './outsider.ts'
+
+type Identity = { readonly origin: string; readonly vkey: string; readonly sthPublicKey: string }
+
+const publishMs = 30_000
+
+/** Gives a connection to `work` and ends it. */
+export async function withClient<T>(config: ClientConfig, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ ...config, connectionTimeoutMillis: 10_000 })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** Every acknowledged id is there at its index; no id is there twice, none that was never sent; no place is left out. */
+export async function expectAcknowledged(client: Client, load: Load): Promise<void> {
+  const { rows } = await client.query<{ event_id: string; sequence_number: string }>(
+    'select event_id, sequence_number from security.audit_logs order by sequence_number',
+  )
+  const indexes = new Map(rows.map((row, i) => [row.event_id, i]))
+  const wrong = [...load.acknowledged].filter(([id, index]) => indexes.get(id) !== index)
+  expect(load.contradictions).toEqual([])
+  expect(rows.map((row) => Number(row.sequence_number) - 1).filter((index, i) => index !== i)).toEqual([])
+  expect(indexes.size).toBe(rows.length)
+  expect(wrong).toEqual([])
+  expect(rows.filter((row) => !load.sent.has(row.event_id))).toEqual([])
+}
+
+/** The chain as an outsider reads it, then everything else. Returns how many entries there are, all of them published. */
+export async function expectWholeLog(config: ClientConfig, url: string): Promise<number> {
+  const count = await withClient(config, verifyChain)
+  await waitForCheckpoint(url, count)
+  const { origin, vkey, sthPublicKey } = (await (await fetch(`${url}/v1/log`)).json()) as Identity
+  const { size, publishedSize } = await checkLog({ reader: config, origin, vkey, sthPublicKey })
+  expect([size, publishedSize]).toEqual([count, count])
+  return count
+}
+
+async function waitForCheckpoint(url: string, size: number): Promise<void> {
+  const deadline = performance.now() + publishMs
+  while (performance.now() < deadline) {
+    const note = await (await fetch(`${url}/checkpoint`)).text()
+    const checkpoint = parseCheckpoint(note.slice(0, note.indexOf('\n\n') + 1))
+    if (checkpoint.size >= size) return
+    await sleep(50)
+  }
+  throw new Error(`no checkpoint of ${size} entries after ${publishMs} ms`)
+}
