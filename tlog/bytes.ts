@@ -48,13 +48,26 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return out
 }
 
-const hexDigits = '0123456789abcdef'
+const hexDigits = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
 
 /** Lower-case hex, two digits a byte. */
 export function formatHex(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += hexDigits.charAt(byte >> 4) + hexDigits.charAt(byte & 15)
-  return text
+  const text = new Uint8Array(2 * bytes.length)
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number
+    text[2 * i] = hexDigits[byte >> 4] as number
+    text[2 * i + 1] = hexDigits[byte & 15] as number
+  }
+  return readAscii(text, 0, text.length)
+}
+
+/**
+ * Text of the ASCII bytes[start, end). Measured on 36 bytes: 0.08 us, TextDecoder 0.3 us; it wins up to some hundred
+ * bytes. The text is flat: one that grows by a few characters at a time is a chain of pieces, each an object.
+ */
+export function readAscii(bytes: Uint8Array, start: number, end: number): string {
+  const part = bytes.subarray(start, end)
+  return end - start > 256 ? decodeUtf8(part) : String.fromCharCode.apply(null, part as unknown as number[])
 }
 
 /** Bytes of lower-case hex; upper case, odd lengths and other characters throw `malformed-hex`. */
@@ -66,18 +79,21 @@ export function parseHex(text: string): Uint8Array {
 }
 
 const base64Digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+const base64Codes = Uint8Array.from(base64Digits, (digit) => digit.charCodeAt(0))
+const padCode = 0x3d
 
 /** Standard base64 with padding, RFC 4648 section 4. */
 export function formatBase64(bytes: Uint8Array): string {
-  let text = ''
-  for (let i = 0; i < bytes.length; i += 3) {
+  const text = new Uint8Array(4 * Math.ceil(bytes.length / 3))
+  for (let i = 0, at = 0; i < bytes.length; i += 3, at += 4) {
     const left = bytes.length - i
     const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
-    text += base64Digits.charAt(word >> 18) + base64Digits.charAt((word >> 12) & 63)
-    text += left > 1 ? base64Digits.charAt((word >> 6) & 63) : '='
-    text += left > 2 ? base64Digits.charAt(word & 63) : '='
+    text[at] = base64Codes[word >> 18] as number
+    text[at + 1] = base64Codes[(word >> 12) & 63] as number
+    text[at + 2] = left > 1 ? (base64Codes[(word >> 6) & 63] as number) : padCode
+    text[at + 3] = left > 2 ? (base64Codes[word & 63] as number) : padCode
   }
-  return text
+  return readAscii(text, 0, text.length)
 }
 
 /** Bytes of canonical standard base64; url-safe, unpadded text and set trailing bits throw `malformed-base64`. */

@@ -1,4 +1,4 @@
-import { decodeUtf8, encodeUtf8, equalBytes } from './bytes.ts'
+import { decodeUtf8, encodeUtf8, equalBytes, readAscii } from './bytes.ts'
 import {
   copyInto,
   writeByteString,
@@ -153,12 +153,12 @@ class LeafReader {
   }
 
   bytes(length: number): Uint8Array {
-    return this.#take(2, length)
+    return this.#take(length)
   }
 
   text(): string {
     try {
-      return decodeUtf8(this.#take(3))
+      return this.#takeText()
     } catch (cause) {
       if (cause instanceof TlogError) throw cause
       throw new TlogError('malformed-leaf', 'leaf: text is not UTF-8', { cause })
@@ -171,12 +171,25 @@ class LeafReader {
     return null
   }
 
-  #take(major: number, want?: number): Uint8Array {
-    const length = this.head(major)
-    if (want !== undefined && length !== want) throw this.#malformed(`${length} bytes, want ${want}`)
+  #take(want: number): Uint8Array {
+    const length = this.head(2)
+    if (length !== want) throw this.#malformed(`${length} bytes, want ${want}`)
+    return this.#leaf.slice(this.#advance(length), this.#at)
+  }
+
+  #takeText(): string {
+    const start = this.#advance(this.head(3))
+    for (let i = start; i < this.#at; i++) {
+      if ((this.#leaf[i] as number) >= 0x80) return decodeUtf8(this.#leaf.subarray(start, this.#at))
+    }
+    return readAscii(this.#leaf, start, this.#at)
+  }
+
+  /** Steps over `length` bytes and returns where they begin. */
+  #advance(length: number): number {
     if (this.#at + length > this.#leaf.length) throw this.#malformed('truncated')
     this.#at += length
-    return this.#leaf.slice(this.#at - length, this.#at)
+    return this.#at - length
   }
 
   #byte(): number {

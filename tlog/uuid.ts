@@ -1,4 +1,4 @@
-import { encodeUtf8 } from './bytes.ts'
+import { encodeUtf8, formatHex } from './bytes.ts'
 import { TlogError } from './errors.ts'
 import { hashBytes, nobleSha256, type Sha256 } from './hash.ts'
 
@@ -14,7 +14,6 @@ const dash = 0x2d
 // Where the byte's first digit stands in 8-4-4-4-12.
 const digitAt = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34]
 const dashAt = [8, 13, 18, 23]
-const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** 16 bytes of a UUID of any version in the 8-4-4-4-12 form, any case; no braces, no urn: prefix. `malformed-uuid`. */
 export function parseUuid(text: string): Uint8Array {
@@ -40,12 +39,8 @@ export function parseUuidV7(text: string): Uint8Array {
 /** Lower-case 8-4-4-4-12 text of 16 bytes; `malformed-uuid` on another length. */
 export function formatUuid(bytes: Uint8Array): string {
   if (bytes.length !== uuidBytes) throw new TlogError('malformed-uuid', `UUID: got ${bytes.length} bytes`)
-  let text = ''
-  for (let i = 0; i < uuidBytes; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) text += '-'
-    text += hexOfByte[bytes[i] as number]
-  }
-  return text
+  const hex = formatHex(bytes)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 /** The version of a UUID of 16 bytes, 0 to 15; -1 where its variant is not that of RFC 9562. */

@@ -4,7 +4,7 @@ import { type RecordContext, RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
 import { conflictDetail, quarantineBody, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
-import { type EntryWithLeaf, entryJson, placedEntry, receiptJson } from '../../src/log/receipt.ts'
+import { type EntryWithLeaf, entryJson, placedEntry } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission, Utf8 } from '../../src/log/submission.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
@@ -86,7 +86,7 @@ async function entryAnswer(server: Server, entry: EntryWithLeaf, wait: Wait, dea
   if (wait === 'integrated') return `{"entry":${entryJson(entry)}}`
   const waiting = server.log.waitForCheckpoint(entry.fields.sequenceNumber)
   const checkpoint = await deadline.within(waiting, notYetPublished)
-  return receiptJson(server.log.tiles, entry, checkpoint, server.hash)
+  return server.log.receiptOf(entry, checkpoint)
 }
 
 async function readStored(server: Server, sequenceNumber: number): Promise<EntryWithLeaf> {
@@ -150,8 +150,8 @@ function readWait(c: Context<Env>): Wait | undefined {
 function recordContext(server: Server, c: Context<Env>, principal: Principal): RecordContext {
   const address = peerAddress(c)
   return {
-    provenance: { writer: utf8(principal.identity), sourcePosition: utf8(`http:${address}`) },
-    peerAddress: utf8(address),
+    provenance: { writer: recentUtf8(principal.identity), sourcePosition: recentUtf8(`http:${address}`) },
+    peerAddress: recentUtf8(address),
     makeId: server.door.makeId,
     sha256: server.hash,
   }
@@ -164,7 +164,16 @@ function peerAddress(c: Context<Env>): string {
   return plain.startsWith('::ffff:') && plain.includes('.') ? plain.slice(7) : plain
 }
 
-function utf8(text: string): Utf8 {
+/** The same few writers and addresses come again and again. */
+const recentTexts = new Map<string, Utf8>()
+const recentTextsMax = 4_096
+
+function recentUtf8(text: string): Utf8 {
+  const kept = recentTexts.get(text)
+  if (kept !== undefined) return kept
+  if (recentTexts.size >= recentTextsMax) recentTexts.clear()
   const bytes = encodeUtf8(text)
-  return { bytes, start: 0, end: bytes.length }
+  const made = { bytes, start: 0, end: bytes.length }
+  recentTexts.set(text, made)
+  return made
 }

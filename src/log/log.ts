@@ -17,6 +17,8 @@ import type { LogState } from './integrate.ts'
 import type { LogKeys } from './log-keys.ts'
 import { PendingPool, type Placement, type PoolLimits } from './pool.ts'
 import { Publisher } from './publisher.ts'
+import type { EntryWithLeaf } from './receipt.ts'
+import { ReceiptWriter } from './receipt-writer.ts'
 import { isSealed } from './seal.ts'
 import { Sequencer } from './sequencer.ts'
 import { checkExtends, Signer } from './signer.ts'
@@ -92,6 +94,7 @@ export class Log {
   readonly #databaseTime = new DatabaseTime()
   readonly #publisher: Publisher
   readonly #tiles: TileCache
+  readonly #receipts: ReceiptWriter
   readonly #timing: LogTiming
   #lock: LogLock
   readonly #connections: { readonly writer: Pool; readonly signer: Pool }
@@ -112,6 +115,7 @@ export class Log {
     }
     this.reader = openPool(options.reader, 8, statementTimeoutMs)
     this.#tiles = new TileCache(openTileStore(this.reader.query, options.schema, options.hash), options.hash)
+    this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {
       intervalMs: options.checkpointIntervalMs,
@@ -170,6 +174,11 @@ export class Log {
   /** Resolves with the first checkpoint of at least `size` entries. */
   waitForCheckpoint(size: number): Promise<StoredCheckpoint> {
     return this.#publisher.waitFor(size)
+  }
+
+  /** The receipt of an entry that the checkpoint covers, as JSON text. */
+  receiptOf(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<string> {
+    return this.#receipts.write(entry, checkpoint)
   }
 
   /** Microseconds since 1970 by the host's clock. */

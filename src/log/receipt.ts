@@ -1,10 +1,11 @@
 import { formatHex } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type LeafIndex, type TreeNode, type TreeSize } from '../../tlog/coords.ts'
 import { encodeLeaf, type LeafFields, readLeaf } from '../../tlog/entry.ts'
-import { type Hash, leafHash, type Sha256 } from '../../tlog/hash.ts'
+import type { Hash, Sha256 } from '../../tlog/hash.ts'
 import { foldPlan, planInclusionProof, tilesOfPlan } from '../../tlog/proof.ts'
-import { entryMembers } from '../../tlog/receipt.ts'
 import { rootInPyramid, slotsOfNode, type TilePyramid } from '../../tlog/tile-nodes.ts'
+import { formatMicroseconds } from '../../tlog/time.ts'
+import { formatUuid } from '../../tlog/uuid.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { StoredEntry } from '../store/entries.ts'
@@ -43,14 +44,22 @@ export function storedEntry(entry: StoredEntry): EntryWithLeaf {
   return { fields, leaf: encodeLeaf(fields), leafHash, previousHash, payloadText }
 }
 
-/** JSON of an entry; the same members everywhere. */
-export function entryJson(entry: EntryWithLeaf): string {
-  const members = JSON.stringify({
-    ...entryMembers(entry.fields),
-    previousHash: entry.previousHash,
-    leafHash: formatHex(entry.leafHash),
-  })
-  return `${members.slice(0, -1)},"payload":${entry.payloadText}}`
+/**
+ * JSON of an entry; the same members everywhere, those of `entryMembers` and three more. Written piece by piece: an
+ * object to stringify took 7 kB of garbage for each entry.
+ */
+export function entryJson({ fields, previousHash, leafHash, payloadText }: EntryWithLeaf): string {
+  const { occurredAt, lamport, sourcePosition } = fields
+  return (
+    `{"sequenceNumber":${fields.sequenceNumber},"id":"${formatUuid(fields.eventId)}"` +
+    `,"timestamp":"${formatMicroseconds(fields.timestamp)}"` +
+    `,"occurredAt":${occurredAt === null ? 'null' : `"${formatMicroseconds(occurredAt)}"`},"lamport":${lamport}` +
+    `,"actorId":${JSON.stringify(fields.actorId)},"action":${JSON.stringify(fields.action)}` +
+    `,"resource":${JSON.stringify(fields.resource)},"clientIp":"${fields.clientIp}"` +
+    `,"writer":${JSON.stringify(fields.writer)},"sourcePosition":${JSON.stringify(sourcePosition)}` +
+    `,"payloadHash":"${formatHex(fields.payloadHash)}","previousHash":"${previousHash}"` +
+    `,"currentHash":"${formatHex(fields.currentHash)}","leafHash":"${formatHex(leafHash)}","payload":${payloadText}}`
+  )
 }
 
 /** The proof of one leaf under a checkpoint; checked against its root before it is handed out. */
@@ -79,26 +88,4 @@ async function readPath(tiles: TileCache, index: LeafIndex, size: TreeSize, hash
     return rootInPyramid(pyramids[place] as TilePyramid, slots.from, slots.to)
   }
   return foldPlan(nodeOf, plan, hash)
-}
-
-/** The receipt of an entry: all that a client needs to check it offline. JSON text. */
-export async function receiptJson(
-  tiles: TileCache,
-  entry: EntryWithLeaf,
-  checkpoint: StoredCheckpoint,
-  hash: Sha256,
-): Promise<string> {
-  const leafIndex = entry.fields.sequenceNumber - 1
-  const proof = await proveInclusion(tiles, leafIndex, leafHash(entry.leaf, hash), checkpoint, hash)
-  const rest = JSON.stringify({
-    leaf: base64(entry.leaf),
-    inclusionProof: { leafIndex, treeSize: checkpoint.treeSize, hashes: proof.map(base64) },
-    checkpoint: checkpoint.note,
-  })
-  return `{"entry":${entryJson(entry)},${rest.slice(1)}`
-}
-
-/** By Node's own encoder: `formatBase64` of tlog takes ten times as long. */
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { entryJson, placedEntry, proveInclusion, receiptJson, storedEntry } from '../../src/log/receipt.ts'
+import { entryJson, placedEntry, proveInclusion, storedEntry } from '../../src/log/receipt.ts'
 import { TileCache } from '../../src/log/tile-cache.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
@@ -29,8 +29,8 @@ describe('receipts of a log', () => {
     for (let i = 0; i < 700; i += 7) {
       const placed = placedEntry(submissions[i] as (typeof submissions)[number], placement, i)
       const found = storedEntry(stored[i] as (typeof stored)[number])
-      const receipt: unknown = JSON.parse(await receiptJson(log.tiles, placed, checkpoint, nativeSha256))
-      expect(JSON.parse(await receiptJson(log.tiles, found, checkpoint, nativeSha256))).toEqual(receipt)
+      const receipt: unknown = JSON.parse(await log.receiptOf(placed, checkpoint))
+      expect(JSON.parse(await log.receiptOf(found, checkpoint))).toEqual(receipt)
       const { fields } = checkReceipt(receipt, verifier, nativeSha256)
       expect(fields).toMatchObject({ sequenceNumber: i + 1, writer: 'token:one', actorId: `actor ${i}` })
       expect(JSON.parse(entryJson(found))).toMatchObject({ payload: records[i]?.payload, clientIp: '192.0.2.7' })
