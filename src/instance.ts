@@ -104,7 +104,7 @@ async function prepareDatabase(
   notify: Notify,
 ): Promise<Pick<Database, 'applied' | 'connections'>> {
   await checkSameLog(config, admin)
-  const passwords = await loadOrCreateRoles(join(config.dataDir, 'keys', 'roles.json'))
+  const passwords = await loadOrCreateRoles(join(keysFolderOf(config), 'roles.json'))
   const areSet = await acceptsRolePasswords(admin, config.rolePrefix, passwords)
   if (!areSet) await checkRolesFree(config, admin)
   const applied = await migrateDatabase(config, admin, notify)
@@ -138,7 +138,7 @@ export function migrateDatabase(config: Config, admin: ClientConfig, notify: Not
 
 /** Opens the log of folder and database, or makes it where both are empty. One without the other is refused. */
 export async function openInstance(config: Config, database: Database, nowMs: number): Promise<Instance> {
-  const keysFolder = join(config.dataDir, 'keys')
+  const keysFolder = keysFolderOf(config)
   const writer = openPool(database.connections.writer, 1, 30_000)
   try {
     const found = await readLogFile(config)
@@ -151,12 +151,21 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
         `the log in ${config.dataDir} is ${origin}; a log never changes its name`,
       )
     }
-    const cell = openFileCell(config.signerState ?? join(config.dataDir, 'signer-state.json'))
+    const cell = openFileCell(signerStateOf(config))
     if (isNew) await createInstance(config, database, writer, origin, cell, nowMs)
     return { origin, keys: await openKeys(keysFolder, origin), cell, isNew }
   } finally {
     await writer.close()
   }
+}
+
+export function keysFolderOf(config: Config): string {
+  return join(config.dataDir, 'keys')
+}
+
+/** Where the signer remembers what it signed last. */
+export function signerStateOf(config: Config): string {
+  return config.signerState ?? join(config.dataDir, 'signer-state.json')
 }
 
 /** Tokens that a first start made, role by role. */
@@ -179,8 +188,8 @@ async function createInstance(
   nowMs: number,
 ): Promise<void> {
   await writeLogFile(config, { origin, state: 'creating' })
-  await createKeys(join(config.dataDir, 'keys'), origin)
-  const { signing, sealKey } = await openKeys(join(config.dataDir, 'keys'), origin)
+  await createKeys(keysFolderOf(config), origin)
+  const { signing, sealKey } = await openKeys(keysFolderOf(config), origin)
   const signer = openPool(database.connections.signer, 1, 30_000)
   try {
     const { schema } = database

@@ -10,17 +10,27 @@ import type { Server } from '../api/server.ts'
 import { TokenAuthenticator } from './auth/token.ts'
 import type { Config } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
-import { type Database, type Instance, openDatabase, openInstance, tokenFilePath } from './instance.ts'
+import {
+  type Database,
+  type Instance,
+  keysFolderOf,
+  openDatabase,
+  openInstance,
+  signerStateOf,
+  tokenFilePath,
+} from './instance.ts'
 import { systemClock } from './log/clock.ts'
 import { Log } from './log/log.ts'
 import { hashSecret } from './log/seal.ts'
+import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
-import { openWorkerCommitter } from './store/committer.ts'
+import { openCommitThread } from './store/committer.ts'
 import { findSequenceNumber, readEntry } from './store/entries.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
 
+const signerTimeoutMs = 30_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
 const writerIdleTimeoutMs = 5_000
 /** Then the server says that it is there, whatever keeps the log. */
@@ -128,8 +138,17 @@ function openLog(config: Config, database: Database, instance: Instance, logger:
     batchLimits: { entriesMax: config.batchEntriesMax, bytesMax: config.batchBytesMax },
     checkpointIntervalMs: config.checkpointIntervalMs,
     resignIntervalMs: config.resignIntervalMs,
+    openSigner: () =>
+      openSigningThread({
+        origin: instance.origin,
+        keysFolder: keysFolderOf(config),
+        cellFile: signerStateOf(config),
+        config: signer,
+        schema: database.schema,
+        statementTimeoutMs: signerTimeoutMs,
+      }),
     openCommitter: () =>
-      openWorkerCommitter({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
+      openCommitThread({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
     ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
     onIncident: (error) => logger.error({ err: error }, 'the log stopped and will be opened again'),
   })

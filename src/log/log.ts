@@ -23,6 +23,7 @@ import { isSealed } from './seal.ts'
 import { Sequencer } from './sequencer.ts'
 import { checkExtends, Signer } from './signer.ts'
 import type { SignerCell } from './signer-cell.ts'
+import type { LogSigner } from './signing-thread.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
 
@@ -44,6 +45,8 @@ export type LogOptions = {
   readonly onIncident: (error: unknown) => void
   /** Called before each attempt to open the log again: brings back a database that is ours to run. */
   readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
+  /** Opens the signer on what it remembers; in this thread where nothing is said. */
+  readonly openSigner?: () => Promise<LogSigner>
   /** Opens the connection that commits. */
   readonly openCommitter: () => Promise<Committer>
   /** Where it differs from `defaultTiming`. */
@@ -121,6 +124,7 @@ export class Log {
       intervalMs: options.checkpointIntervalMs,
       resignAfterMs: options.resignIntervalMs,
       clock: () => this.#signingTime(),
+      flushed: (maxMs) => this.#pool.flushed(maxMs),
       onPublished: (checkpoint) => this.#notePublished(checkpoint),
     })
   }
@@ -217,22 +221,24 @@ export class Log {
 
   async #runOnce(signal: AbortSignal): Promise<void> {
     await this.#keepLock()
-    const committer = await this.#options.openCommitter()
+    const signer = await this.#openSigner()
+    let committer: Committer | undefined
     try {
-      const signer = await this.#openSigner()
+      committer = await this.#options.openCommitter()
       const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
       await this.#publisher.publish(signer)
       this.#problem = undefined
       await this.#work(sequencer, signer)
       await this.#publisher.publish(signer)
     } finally {
-      await settleWithin(this.#timing.commitTimeoutMs, 'close', committer.close()).catch(() => {})
+      const closing = Promise.allSettled([signer.close(), committer?.close()])
+      await settleWithin(this.#timing.commitTimeoutMs, 'close', closing).catch(() => {})
     }
     if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
   }
 
   /** The sequencer ends by itself when the pool is closed and drained; the publisher only when it is told. */
-  async #work(sequencer: Sequencer, signer: Signer): Promise<void> {
+  async #work(sequencer: Sequencer, signer: LogSigner): Promise<void> {
     const stop = new AbortController()
     const sequencing = sequencer.run(stop.signal)
     const publishing = this.#publisher.run(signer, stop.signal)
@@ -265,14 +271,22 @@ export class Log {
     })
   }
 
-  #openSigner(): Promise<Signer> {
-    const { origin, keys, cell, schema, hash } = this.#options
+  async #openSigner(): Promise<LogSigner> {
+    const { origin, keys, cell, schema, hash, openSigner } = this.#options
+    if (openSigner !== undefined) return openSigner()
     const query = this.#connections.signer.query
-    return Signer.open({ origin, sealKey: keys.sealKey, keys: keys.signing, cell, query, schema, hash })
+    const signer = await Signer.open({ origin, sealKey: keys.sealKey, keys: keys.signing, cell, query, schema, hash })
+    return {
+      get last() {
+        return signer.last
+      },
+      sign: (nowMs, resignAfterMs) => signer.sign(nowMs, resignAfterMs),
+      close: async () => {},
+    }
   }
 
   /** The newest head, checked: seal, rows above it, clock, and the edge of the tree from the stored tiles. */
-  async #readState(signer: Signer): Promise<LogState> {
+  async #readState(signer: LogSigner): Promise<LogState> {
     const { origin, keys, schema, hash, clock } = this.#options
     const { writer, signer: reader } = this.#connections
     const newest = await readWriterHead(writer.query, schema)

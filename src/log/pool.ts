@@ -34,12 +34,18 @@ export type Group = {
 
 export type PoolLimits = { readonly entriesMax: number; readonly bytesMax: number }
 
+type Barrier = { readonly target: number; readonly reached: () => void }
+
 /** What waits for the sequencer: bounded, first come first served, a request is taken whole. */
 export class PendingPool {
   readonly #limits: PoolLimits
   #groups: Group[] = []
   #entries = 0
   #bytes = 0
+  /** Requests that ever came, and those that have their answer: in the same order. */
+  #submitted = 0
+  #settled = 0
+  #barriers: Barrier[] = []
   #closed = false
   #wake: () => void = () => {}
 
@@ -59,8 +65,21 @@ export class PendingPool {
     if (!this.#hasRoom(submissions.length, bytes)) {
       return Promise.reject(new Unavailable(`${this.#entries} entries are pending: no room for more`))
     }
+    this.#submitted++
     return new Promise((resolve, reject) => {
-      this.#groups.push({ submissions, bytes, resolve, reject, release })
+      this.#groups.push({
+        submissions,
+        bytes,
+        release,
+        resolve: (placement) => {
+          resolve(placement)
+          this.#settle()
+        },
+        reject: (reason) => {
+          reject(reason)
+          this.#settle()
+        },
+      })
       this.#entries += submissions.length
       this.#bytes += bytes
       this.#wake()
@@ -110,6 +129,19 @@ export class PendingPool {
     this.#wake()
   }
 
+  /** Resolves when every request that came before this call has its answer, or after `maxMs`. */
+  flushed(maxMs: number): Promise<void> {
+    if (this.#settled >= this.#submitted) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, maxMs)
+      const reached = (): void => {
+        clearTimeout(timer)
+        resolve()
+      }
+      this.#barriers.push({ target: this.#submitted, reached })
+    })
+  }
+
   get isDrained(): boolean {
     return this.#closed && this.#groups.length === 0
   }
@@ -124,6 +156,13 @@ export class PendingPool {
   rejectAll(reason: Error): void {
     for (const group of this.take({ entriesMax: Number.MAX_SAFE_INTEGER, bytesMax: Number.MAX_SAFE_INTEGER })) {
       group.reject(reason)
+    }
+  }
+
+  #settle(): void {
+    this.#settled++
+    while (this.#barriers[0] !== undefined && this.#barriers[0].target <= this.#settled) {
+      this.#barriers.shift()?.reached()
     }
   }
 

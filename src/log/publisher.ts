@@ -4,12 +4,17 @@ import type { Clock } from './clock.ts'
 import { Unavailable } from './incident.ts'
 import type { Signer } from './signer.ts'
 
+/** What signs: here, or in another thread. */
+type Signs = Pick<Signer, 'last' | 'sign'>
+
 export type PublisherOptions = {
   readonly intervalMs: number
   /** An idle log signs its head again after this time. */
   readonly resignAfterMs: number
   /** Throws where the host's clock is not to be signed by. */
   readonly clock: Clock
+  /** Resolves when what was accepted before is integrated, or after a time. */
+  readonly flushed: (maxMs: number) => Promise<void>
   /** Told of each checkpoint, before anybody who waits. */
   readonly onPublished: (checkpoint: StoredCheckpoint) => void
 }
@@ -47,10 +52,12 @@ export class Publisher {
   }
 
   /** Publishes until `signal` aborts. Rejects with what `signer` throws. */
-  async run(signer: Signer, signal: AbortSignal): Promise<void> {
+  async run(signer: Signs, signal: AbortSignal): Promise<void> {
     this.#stopped = undefined
     while (!signal.aborted) {
       const startedAt = performance.now()
+      // A head signed in the middle of a burst would leave most of it to wait for the next.
+      await this.#options.flushed(this.#options.intervalMs / 2)
       await this.publish(signer)
       const restMs = this.#options.intervalMs - (performance.now() - startedAt)
       await sleep(Math.max(0, restMs), undefined, { signal }).catch(ignoreAbort)
@@ -61,7 +68,7 @@ export class Publisher {
    * Signs and publishes once, if there is something to sign. Publishes too what the signer found in its memory when it
    * was opened: a checkpoint that was signed and stored, but whose answer was lost.
    */
-  async publish(signer: Signer): Promise<void> {
+  async publish(signer: Signs): Promise<void> {
     const nowMs = Math.floor(this.#options.clock() / 1_000)
     const checkpoint = (await signer.sign(nowMs, this.#options.resignAfterMs)) ?? signer.last
     if (checkpoint.number === this.#published.number) return

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Sha256 } from '../../tlog/hash.ts'
 import { settleWithin } from '../ops/time-out.ts'
 import type { BatchRows, Schema, TreeHead } from '../store/batch.ts'
@@ -48,6 +48,8 @@ type Prepared = {
 }
 
 const heartbeatMs = 1_000
+/** So few entries are not committed before the loop had a turn: with many connections, a thousand are behind the first. */
+const gatherBelow = 256
 const partitionEntries = 65_536
 const noIds: UnderwayIds = new Map()
 const stoppedBefore = 'the log had to stop before this was written'
@@ -97,6 +99,8 @@ export class Sequencer {
       await pool.wait(() => this.#entriesWanted(), signal)
       if (signal.aborted) break
       if (!this.#isCommitting) await this.#committing
+      // Whatever else has arrived in this turn of the event loop comes along.
+      if (pool.entries < gatherBelow) await nextTurn()
       const groups = pool.take(batchLimits)
       if (groups.length === 0) continue
       const prepared = await this.#prepare(groups)

@@ -16,10 +16,10 @@ beforeEach(async () => {
 afterEach(() => home.drop())
 
 async function openCommitter(password?: string): Promise<Committer> {
-  const { openWorkerCommitter } = (await import(built)) as typeof import('../../src/store/committer.ts')
+  const { openCommitThread } = (await import(built)) as typeof import('../../src/store/committer.ts')
   const writer = home.database.as('app_writer_role')
   const config = password === undefined ? writer : { ...writer, password }
-  return openWorkerCommitter({ config, schema, idleTimeoutMs: 5_000 })
+  return openCommitThread({ config, schema, idleTimeoutMs: 5_000 })
 }
 
 test('a thread commits batches; one that is no extension of the head fails with its SQLSTATE', async () => {
