@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import type { Principal } from '../src/auth/principal.ts'
+import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
 import type { Env, Server } from './server.ts'
 
@@ -10,7 +11,7 @@ const challenge = 'Bearer realm="dendrolog"'
  * with something else where tokens cannot be looked up. A token in the URL counts for nothing: URLs are logged.
  */
 export async function requireRole(server: Server, c: Context<Env>, role: Principal['role']): Promise<Principal> {
-  const header = c.req.header('authorization')
+  const header = headerOf(c, 'authorization')
   if (header === undefined) throw unauthenticated('want an Authorization header with a bearer token', challenge)
   const match = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header)
   const principal = match?.[1] === undefined ? undefined : await server.authenticate(match[1])

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Context } from 'hono'
 import { BudgetShare, type ByteBudget } from './byte-budget.ts'
 import { decompress, readEncoding } from './decompress.ts'
+import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
 import type { Env } from './server.ts'
 
@@ -32,8 +33,8 @@ export async function withBody(
 }
 
 async function readBody(c: Context<Env>, { bytesMax, arrivalMs }: BodyLimits, share: BudgetShare): Promise<Uint8Array> {
-  const encoding = readEncoding(c.req.header('content-encoding'))
-  if (Number(c.req.header('content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax)
+  const encoding = readEncoding(headerOf(c, 'content-encoding'))
+  if (Number(headerOf(c, 'content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax)
   // Read from Node's stream where there is one: the web stream around it costs half of the throughput.
   const incoming = c.env?.incoming
   const arrived =

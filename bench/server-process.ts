@@ -33,6 +33,8 @@ export type ServerProcess = {
   readonly stop: () => Promise<void>
 }
 
+/** The flags of `npm start`. */
+const asNpmStart = ['--max-semi-space-size=32']
 const program = join(import.meta.dirname, '..', 'src', 'cli', 'main.js')
 const readyWithinMs = 120_000
 const stopWithinMs = 120_000
@@ -71,7 +73,10 @@ function launch({ dataDir, settings, profileFolder }: ServerOptions): ChildProce
     DENDROLOG_LOG_LEVEL: 'warn',
     ...settings,
   }
-  const child = spawn(process.execPath, [...profiling, program, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...asNpmStart, ...profiling, program, 'serve'], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   child.stderr?.pipe(createWriteStream(`${dataDir}.log`, { flags: 'a', mode: 0o600 }))
   return child
 }

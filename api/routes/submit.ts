@@ -13,6 +13,7 @@ import { skipSpace } from '../../tlog/json-scan.ts'
 import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
+import { headerOf } from '../header.ts'
 import { malformed, readQuery } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
@@ -123,7 +124,7 @@ function answer(c: Context<Env>, status: 200 | 201, json: string): Response {
 }
 
 function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson' {
-  const [type = '', ...parameters] = (c.req.header('content-type') ?? 'application/json').toLowerCase().split(';')
+  const [type = '', ...parameters] = (headerOf(c, 'content-type') ?? 'application/json').toLowerCase().split(';')
   const charset = parameters.map((text) => text.trim()).find((text) => text.startsWith('charset='))
   if (charset !== undefined && !/^charset="?(utf-8|utf8|us-ascii)"?$/.test(charset)) {
     throw new Problem('unsupported-media-type', 'JSON is UTF-8 (RFC 8259 8.1)')
