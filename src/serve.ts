@@ -31,6 +31,7 @@ import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
 
 const signerTimeoutMs = 30_000
+const sameIncidentMs = 60_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
 const writerIdleTimeoutMs = 5_000
 /** Then the server says that it is there, whatever keeps the log. */
@@ -150,8 +151,19 @@ function openLog(config: Config, database: Database, instance: Instance, logger:
     openCommitter: () =>
       openCommitThread({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
     ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
-    onIncident: (error) => logger.error({ err: error }, 'the log stopped and will be opened again'),
+    onIncident: reportIncidents(logger),
   })
+}
+
+/** The same incident is told again after a minute, not at each of the attempts to open the log. */
+function reportIncidents(logger: Logger): (error: unknown) => void {
+  let last = { message: '', at: Number.NEGATIVE_INFINITY }
+  return (error) => {
+    const message = String(error)
+    if (message === last.message && performance.now() - last.at < sameIncidentMs) return
+    last = { message, at: performance.now() }
+    logger.error({ err: error }, 'the log stopped and will be opened again')
+  }
 }
 
 type Stateful = { readonly state: Pool; readonly quarantine: Pool }

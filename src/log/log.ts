@@ -1,87 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClientConfig } from 'pg'
-import { asTreeSize } from '../../tlog/coords.ts'
-import type { Sha256 } from '../../tlog/hash.ts'
-import { checkEdge, edgeFromTiles } from '../../tlog/tree-edge.ts'
 import { settleWithin } from '../ops/time-out.ts'
-import type { Schema } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
-import { readClock, readWriterHead } from '../store/heads.ts'
-import { type LogLock, lockIdleTimeoutMs, tryLogLock } from '../store/log-lock.ts'
+import { type LogLock, tryLogLock } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
-import { batchTimestamp, type Clock, checkClocks, DatabaseTime } from './clock.ts'
-import { type IncidentCode, LogIncident, Unavailable } from './incident.ts'
+import { checkClocks, DatabaseTime } from './clock.ts'
+import { LogIncident, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
-import type { LogKeys } from './log-keys.ts'
-import { PendingPool, type Placement, type PoolLimits } from './pool.ts'
+import { defaultTiming, type LogHealth, type LogOptions, type LogTiming } from './log-options.ts'
+import { readLogState } from './log-state.ts'
+import { PendingPool, type Placement } from './pool.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
-import { isSealed } from './seal.ts'
 import { Sequencer } from './sequencer.ts'
-import { checkExtends, Signer } from './signer.ts'
-import type { SignerCell } from './signer-cell.ts'
-import type { LogSigner } from './signing-thread.ts'
+import { type LogSigner, openSignerHere } from './signing-thread.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
-
-export type LogOptions = {
-  readonly origin: string
-  readonly keys: LogKeys
-  readonly cell: SignerCell
-  readonly schema: Schema
-  readonly hash: Sha256
-  readonly clock: Clock
-  readonly writer: ClientConfig
-  readonly reader: ClientConfig
-  readonly signer: ClientConfig
-  readonly poolLimits: PoolLimits
-  readonly batchLimits: PoolLimits
-  readonly checkpointIntervalMs: number
-  readonly resignIntervalMs: number
-  /** Told what made the log stop; it is opened again after a pause. */
-  readonly onIncident: (error: unknown) => void
-  /** Called before each attempt to open the log again: brings back a database that is ours to run. */
-  readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
-  /** Opens the signer on what it remembers; in this thread where nothing is said. */
-  readonly openSigner?: () => Promise<LogSigner>
-  /** Opens the connection that commits. */
-  readonly openCommitter: () => Promise<Committer>
-  /** Where it differs from `defaultTiming`. */
-  readonly timing?: Partial<LogTiming>
-}
-
-/** Milliseconds. */
-export type LogTiming = {
-  readonly reopenPauseMs: number
-  /** A head that stays unsigned so long stops sequencing (DESIGN section 4.4). */
-  readonly unsignedMaxMs: number
-  /** A commit without an answer for so long has an unknown outcome. */
-  readonly commitTimeoutMs: number
-  /** How long opening waits for another process to let go of the log. */
-  readonly lockWaitMs: number
-}
-
-// A process that was stopped holds the lock until it has been idle for `lockIdleTimeoutMs`.
-export const defaultTiming: LogTiming = {
-  reopenPauseMs: 500,
-  unsignedMaxMs: 10_000,
-  commitTimeoutMs: 30_000,
-  lockWaitMs: lockIdleTimeoutMs + 2_000,
-}
-
-/** How the log is. `integratedSize` is durable, `publishedSize` signed and served. */
-export type LogHealth = {
-  readonly isReady: boolean
-  readonly problem: string | undefined
-  /** What kind of problem, where the log found something wrong with its database, clock or company. */
-  readonly incident: IncidentCode | undefined
-  readonly pendingEntries: number
-  readonly integratedSize: number
-  readonly publishedSize: number
-}
 
 const statementTimeoutMs = 30_000
 const lockRetryMs = 250
@@ -271,42 +207,19 @@ export class Log {
     })
   }
 
-  async #openSigner(): Promise<LogSigner> {
+  #openSigner(): Promise<LogSigner> {
     const { origin, keys, cell, schema, hash, openSigner } = this.#options
     if (openSigner !== undefined) return openSigner()
     const query = this.#connections.signer.query
-    const signer = await Signer.open({ origin, sealKey: keys.sealKey, keys: keys.signing, cell, query, schema, hash })
-    return {
-      get last() {
-        return signer.last
-      },
-      sign: (nowMs, resignAfterMs) => signer.sign(nowMs, resignAfterMs),
-      close: async () => {},
-    }
+    return openSignerHere({ origin, sealKey: keys.sealKey, keys: keys.signing, cell, query, schema, hash })
   }
 
-  /** The newest head, checked: seal, rows above it, clock, and the edge of the tree from the stored tiles. */
   async #readState(signer: LogSigner): Promise<LogState> {
-    const { origin, keys, schema, hash, clock } = this.#options
-    const { writer, signer: reader } = this.#connections
-    const newest = await readWriterHead(writer.query, schema)
-    if (newest === undefined) throw new LogIncident('ROLLBACK', 'the database has no log')
-    const { head, lastSequenceNumber } = newest
-    if (!isSealed(keys.sealKey, origin, head)) {
-      throw new LogIncident('FORGED_HEAD', `the head of size ${head.treeSize} has no valid seal`)
-    }
-    // The writer's login may lead to another database than the signer's.
-    checkExtends(head, signer.last)
-    if (lastSequenceNumber > head.treeSize) {
-      throw new LogIncident('UNSEALED_ROWS', `the ledger has ${lastSequenceNumber} rows, the head ${head.treeSize}`)
-    }
-    this.#databaseTime.set(await readClock(writer.query))
-    batchTimestamp(clock(), this.#databaseTime.now(), head.newestTimestamp)
-    const edge = await edgeFromTiles(openTileStore(reader.query, schema, hash), asTreeSize(head.treeSize), hash)
-    checkEdge(edge, head.root, hash)
-    this.#tiles.add(edge, [])
-    this.#noteIntegrated(head.treeSize)
-    return { edge, root: head.root, chainHash: head.chainHash, newestTimestamp: head.newestTimestamp }
+    const { writer, signer: tiles } = this.#connections
+    const state = await readLogState(this.#options, writer.query, tiles.query, signer.last, this.#databaseTime)
+    this.#tiles.add(state.edge, [])
+    this.#noteIntegrated(state.edge.size)
+    return state
   }
 
   #sequencerOptions(committer: Committer): ConstructorParameters<typeof Sequencer>[0] {

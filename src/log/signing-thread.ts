@@ -4,10 +4,22 @@ import { Thread, ThreadError } from '../ops/thread-calls.ts'
 import type { Schema } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { type IncidentCode, LogIncident } from './incident.ts'
-import type { Signer } from './signer.ts'
+import { Signer, type SignerOptions } from './signer.ts'
 
 /** What the log needs of its signer, wherever it runs. */
 export type LogSigner = Pick<Signer, 'last' | 'sign'> & { readonly close: () => Promise<void> }
+
+/** A signer in this thread. */
+export async function openSignerHere(options: SignerOptions): Promise<LogSigner> {
+  const signer = await Signer.open(options)
+  return {
+    get last() {
+      return signer.last
+    },
+    sign: (nowMs, resignAfterMs) => signer.sign(nowMs, resignAfterMs),
+    close: async () => {},
+  }
+}
 
 export type SignSetup = {
   readonly origin: string

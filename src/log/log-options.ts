@@ -1,0 +1,67 @@
+import type { ClientConfig } from 'pg'
+import type { Sha256 } from '../../tlog/hash.ts'
+import type { Schema } from '../store/batch.ts'
+import type { Committer } from '../store/committer.ts'
+import { lockIdleTimeoutMs } from '../store/log-lock.ts'
+import type { Clock } from './clock.ts'
+import type { IncidentCode } from './incident.ts'
+import type { LogKeys } from './log-keys.ts'
+import type { PoolLimits } from './pool.ts'
+import type { SignerCell } from './signer-cell.ts'
+import type { LogSigner } from './signing-thread.ts'
+
+export type LogOptions = {
+  readonly origin: string
+  readonly keys: LogKeys
+  readonly cell: SignerCell
+  readonly schema: Schema
+  readonly hash: Sha256
+  readonly clock: Clock
+  readonly writer: ClientConfig
+  readonly reader: ClientConfig
+  readonly signer: ClientConfig
+  readonly poolLimits: PoolLimits
+  readonly batchLimits: PoolLimits
+  readonly checkpointIntervalMs: number
+  readonly resignIntervalMs: number
+  /** Told what made the log stop; it is opened again after a pause. */
+  readonly onIncident: (error: unknown) => void
+  /** Called before each attempt to open the log again: brings back a database that is ours to run. */
+  readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
+  /** Opens the signer on what it remembers; in this thread where nothing is said. */
+  readonly openSigner?: () => Promise<LogSigner>
+  /** Opens the connection that commits. */
+  readonly openCommitter: () => Promise<Committer>
+  /** Where it differs from `defaultTiming`. */
+  readonly timing?: Partial<LogTiming>
+}
+
+/** Milliseconds. */
+export type LogTiming = {
+  readonly reopenPauseMs: number
+  /** A head that stays unsigned so long stops sequencing (DESIGN section 4.4). */
+  readonly unsignedMaxMs: number
+  /** A commit without an answer for so long has an unknown outcome. */
+  readonly commitTimeoutMs: number
+  /** How long opening waits for another process to let go of the log. */
+  readonly lockWaitMs: number
+}
+
+// A process that was stopped holds the lock until it has been idle for `lockIdleTimeoutMs`.
+export const defaultTiming: LogTiming = {
+  reopenPauseMs: 500,
+  unsignedMaxMs: 10_000,
+  commitTimeoutMs: 30_000,
+  lockWaitMs: lockIdleTimeoutMs + 2_000,
+}
+
+/** How the log is. `integratedSize` is durable, `publishedSize` signed and served. */
+export type LogHealth = {
+  readonly isReady: boolean
+  readonly problem: string | undefined
+  /** What kind of problem, where the log found something wrong with its database, clock or company. */
+  readonly incident: IncidentCode | undefined
+  readonly pendingEntries: number
+  readonly integratedSize: number
+  readonly publishedSize: number
+}
