@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { chmod, chown, lstat, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { readSecretFile, writeSecretFile } from '../secret-file.ts'
 import { ClusterError } from './cluster-error.ts'
 import type { RunAs } from './command.ts'
@@ -42,10 +42,10 @@ export function dataFolderAt(dir: string): DataFolder {
 
 /** Makes the folder, 0711: the user that runs PostgreSQL must pass through it. What is not ours keeps its mode. */
 export async function makeDataFolder({ dir, keys }: DataFolder): Promise<void> {
-  await mkdir(dir, { recursive: true })
+  await makeFolders(dir)
   const { uid } = await stat(dir)
   if (process.geteuid?.() === 0 || process.geteuid?.() === uid) await chmod(dir, 0o711)
-  await mkdir(keys, { recursive: true })
+  await makeFolders(keys)
   await chmod(keys, 0o700)
 }
 
@@ -59,6 +59,20 @@ export async function readClusterMajor({ pg }: DataFolder): Promise<number | und
   const major = Number(text.trim())
   if (!Number.isSafeInteger(major)) throw new ClusterError(`${pg}: PG_VERSION: got ${JSON.stringify(text)}`)
   return major
+}
+
+/** Makes a folder and what is missing above it. Not by `recursive`: below /proc that tries for ever (Node 20 to 24). */
+async function makeFolders(dir: string): Promise<void> {
+  const isThere = await stat(dir).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  if (isThere) return
+  if (dirname(dir) !== dir) await makeFolders(dirname(dir))
+  await mkdir(dir).catch((error: NodeJS.ErrnoException) => {
+    // Another start may have made it just now; that the folder is one shows when it is used.
+    if (error.code !== 'EEXIST') throw error
+  })
 }
 
 /** The superuser's password; made where there is no cluster yet, so a crash in between loses nothing. */
