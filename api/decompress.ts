@@ -7,6 +7,9 @@ import { Problem } from './problem.ts'
 export type Encoding = 'gzip' | 'deflate' | 'zstd'
 
 const chunkBytes = 65_536
+/** Logs compress to a tenth or a thirtieth. Above the first megabyte, what grows more than this is no log. */
+const ratioMax = 200
+const freeBytes = 1_048_576
 /** Node has zstd from 22.15 on. */
 const createZstd = (zlib as { createZstdDecompress?: (options: object) => zlib.Gunzip }).createZstdDecompress
 const accepted = createZstd === undefined ? 'gzip, deflate' : 'gzip, deflate, zstd'
@@ -42,6 +45,7 @@ export async function decompress(
   stream.on('data', (chunk: Buffer) => {
     try {
       bytes += chunk.length
+      if (bytes > freeBytes && bytes > ratioMax * body.length) throw tooDense()
       if (bytes > bytesMax) throw new Problem('body-too-large', `the body decompresses to more than ${bytesMax} bytes`)
       share.take(chunk.length)
       chunks.push(chunk)
@@ -76,6 +80,10 @@ function hasZlibHeader(body: Uint8Array): boolean {
 /** Codes are those of zlib and of zstd: Z_DATA_ERROR, Z_BUF_ERROR, ZSTD_error_... */
 function isZlibError(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && /^(Z_|ZSTD_)/.test(String(error.code))
+}
+
+function tooDense(): Problem {
+  return new Problem('body-too-large', `the body decompresses to more than ${ratioMax} times its size`)
 }
 
 function malformed(encoding: Encoding, reason: string): Problem {

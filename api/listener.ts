@@ -18,6 +18,7 @@ const bounds = {
   connectionsCheckingInterval: 5_000,
 } as const
 const connectionsMax = 16_384
+const pipelinedMax = 256
 const lingerMs = 500
 
 /** Answers that are under way on a connection, in the order of their requests. */
@@ -32,6 +33,8 @@ export function createHttpServer(app: Hono<Env>): Server {
   http.prependListener('request', ({ socket }, response: ServerResponse) => {
     const answers = underWay.get(socket) ?? new Set()
     underWay.set(socket, answers.add(response))
+    // Nobody who reads the answers sends so many requests ahead of them.
+    if (answers.size > pipelinedMax) socket.destroy()
     response.once('close', () => answers.delete(response))
   })
   http.on('clientError', (error, socket) => answerClientError(error, socket, [...(underWay.get(socket) ?? [])]))

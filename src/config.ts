@@ -115,7 +115,7 @@ export function readConfig(environment: Environment = process.env): Config {
     rolePrefix: readName(settings.rolePrefix, text(settings.rolePrefix), /^([a-z_][a-z0-9_]{0,30})?$/),
     host: text(settings.host),
     port: readInteger(settings.port, text(settings.port), 0, 65_535),
-    origin: optional(settings.origin),
+    origin: optional(settings.origin) && readName(settings.origin, text(settings.origin), /^[^+\s\p{Cc}]{1,255}$/u),
     signerState: optional(settings.signerState),
     checkpointIntervalMs: readInteger(settings.checkpointIntervalMs, text(settings.checkpointIntervalMs), 10, 60_000),
     resignIntervalMs: readInteger(settings.resignIntervalMs, text(settings.resignIntervalMs), 100, 86_400_000),

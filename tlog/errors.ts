@@ -32,6 +32,8 @@ export type TlogErrorCode =
   | 'chain-mismatch'
   | 'out-of-range'
 
+const pointerLengthMax = 500
+
 /** The one error class of `tlog/`: a refusal or a failed check, never a bug and never the weather. */
 export class TlogError extends Error {
   readonly code: TlogErrorCode
@@ -42,6 +44,7 @@ export class TlogError extends Error {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'TlogError'
     this.code = code
-    this.pointer = options?.pointer
+    // A name may be as long as a body; answers and quarantine need not repeat it.
+    this.pointer = options?.pointer?.slice(0, pointerLengthMax)
   }
 }

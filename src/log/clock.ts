@@ -5,7 +5,21 @@ export type Clock = () => number
 
 export const clockSkewMaxMicroseconds = 10_000_000
 
-export const systemClock: Clock = () => Date.now() * 1_000
+const startedAt = { wallMs: Date.now(), steadyMs: performance.now() }
+
+/**
+ * The host's clock. Throws CLOCK_SKEW where it is more than 10 s away from where a clock that nobody sets would be
+ * since this process began: the database's may be the same clock, and jump with it. After a correction of more than
+ * that, start the server again.
+ */
+export const systemClock: Clock = () => {
+  const wallMs = Date.now()
+  const expectedMs = startedAt.wallMs + performance.now() - startedAt.steadyMs
+  if (Math.abs(wallMs - expectedMs) > clockSkewMaxMicroseconds / 1_000) {
+    throw new LogIncident('CLOCK_SKEW', `the host's clock jumped by ${Math.round(wallMs - expectedMs)} ms`)
+  }
+  return wallMs * 1_000
+}
 
 /** The database's clock as read a while ago, carried on by a clock that nobody sets. */
 export class DatabaseTime {

@@ -157,10 +157,11 @@ export class Log {
 
   async #runOnce(signal: AbortSignal): Promise<void> {
     await this.#keepLock()
-    const signer = await this.#openSigner()
+    const { commitTimeoutMs } = this.#timing
+    const signer = await settleWithin(commitTimeoutMs, 'open signer', this.#openSigner())
     let committer: Committer | undefined
     try {
-      committer = await this.#options.openCommitter()
+      committer = await settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
       const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
       await this.#publisher.publish(signer)
       this.#problem = undefined
@@ -168,7 +169,7 @@ export class Log {
       await this.#publisher.publish(signer)
     } finally {
       const closing = Promise.allSettled([signer.close(), committer?.close()])
-      await settleWithin(this.#timing.commitTimeoutMs, 'close', closing).catch(() => {})
+      await settleWithin(commitTimeoutMs, 'close', closing).catch(() => {})
     }
     if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
   }

@@ -84,6 +84,7 @@ export class Signer {
     const head = await readSealedHead(this.#options)
     checkExtends(head, this.#last)
     checkTime(nowMs, this.#last)
+    checkNewest(nowMs, head)
     const isNew = head.treeSize > this.#last.treeSize
     if (!isNew && nowMs - this.#last.timestampMs < resignAfterMs) return undefined
     const edge = await this.#extend(head)
@@ -164,6 +165,15 @@ export function checkExtends(head: TreeHead, last: StoredCheckpoint): void {
 function checkTime(nowMs: number, last: StoredCheckpoint): void {
   if (last.timestampMs - nowMs <= clockSkewMaxMicroseconds / 1_000) return
   throw new LogIncident('CLOCK_SKEW', `the last signature is of ${last.timestampMs} ms since 1970, now is ${nowMs}`)
+}
+
+// The seal does not cover the time of the newest entry: whoever can change a row must not date our signature.
+function checkNewest(nowMs: number, head: TreeHead): void {
+  if (head.newestTimestamp / 1_000 - nowMs <= clockSkewMaxMicroseconds / 1_000) return
+  throw new LogIncident(
+    'CLOCK_SKEW',
+    `the newest entry is of ${head.newestTimestamp} us since 1970, now is ${nowMs} ms`,
+  )
 }
 
 /** Leaf hashes of leaf index `from` to `to` - 1 as they are stored: full tiles, then rows. */

@@ -55,6 +55,7 @@ export async function migrate(config: ClientConfig, options: MigrateOptions): Pr
     let current = ''
     const log = (message: string): void => options.log(`${current}: ${message}`)
     return withConnection(config, log, async (client) => {
+      await checkEncoding(client)
       await ensureBookkeeping(client, options.schema)
       const pending = findPending(await readApplied(client, options.schema), files)
       for (const file of pending) {
@@ -95,6 +96,13 @@ function editedError(file: Migration & { readonly file: string }, row: Migration
 
 function fileName({ version, name }: Migration): string {
   return `${String(version).padStart(4, '0')}_${name}.sql`
+}
+
+/** Entries are UTF-8: another encoding would refuse some of them at the commit. */
+async function checkEncoding(client: Client): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>('show server_encoding')
+  const encoding = rows[0]?.server_encoding
+  if (encoding !== 'UTF8') throw new Error(`the database's encoding is ${encoding}, want UTF8: create it so`)
 }
 
 async function readMigrations(options: MigrateOptions): Promise<readonly MigrationFile[]> {
