@@ -47,7 +47,8 @@ export function parseOccurredAt(text: string): number {
 /** `parseOccurredAt` of ASCII text at `start` up to `end` within `bytes`. */
 export function parseOccurredAtBytes(bytes: Uint8Array, start: number, end: number): number {
   const result = microsecondsOrReason(bytes, start, end)
-  if (typeof result === 'string') throw malformed(String.fromCharCode(...bytes.slice(start, start + 80)), result)
+  if (typeof result === 'string')
+    throw malformed(String.fromCharCode(...bytes.slice(start, Math.min(end, start + 80))), result)
   return result
 }
 

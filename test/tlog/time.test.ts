@@ -164,3 +164,10 @@ test('27 characters ending in Z that parse format to themselves', () => {
     { numRuns: 1000 },
   )
 })
+
+test('a refusal quotes the member that it refuses and nothing behind it', () => {
+  const text = '{"occurredAt":"yesterday","payload":{"password":"hunter2"}}'
+  const bytes = new TextEncoder().encode(text)
+  const start = text.indexOf('yesterday')
+  expect(() => parseOccurredAtBytes(bytes, start, start + 9)).toThrow(/^(?!.*hunter).*"yesterday"/)
+})
