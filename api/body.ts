@@ -1,3 +1,4 @@
+import { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Context } from 'hono'
 import { BudgetShare, type ByteBudget } from './byte-budget.ts'
@@ -40,7 +41,9 @@ async function readBody(c: Context<Env>, { bytesMax, arrivalMs }: BodyLimits, sh
   const arrived =
     incoming === undefined
       ? await readWebBody(c, bytesMax)
-      : await collect(incoming as Readable, bytesMax, arrivalMs, share)
+      : isWhole(incoming)
+        ? takeArrived(incoming, bytesMax, share)
+        : await collect(incoming as Readable, bytesMax, arrivalMs, share)
   return encoding === undefined ? arrived : decompress(encoding, arrived, bytesMax, share)
 }
 
@@ -50,7 +53,20 @@ async function readWebBody(c: Context<Env>, bytesMax: number): Promise<Uint8Arra
   return body
 }
 
-/** All chunks of a stream. What comes after a failure is not read here: the server drains a little of it, or hangs up. */
+const nothing = new Uint8Array(0)
+
+function isWhole(incoming: object): incoming is IncomingMessage {
+  return incoming instanceof IncomingMessage && incoming.complete
+}
+
+function takeArrived(incoming: IncomingMessage, bytesMax: number, share: BudgetShare): Uint8Array {
+  const bytes = incoming.readableLength
+  if (bytes > bytesMax) throw tooLarge(bytesMax)
+  share.take(bytes)
+  return (incoming.read() as Buffer | null) ?? nothing
+}
+
+/** All chunks of a stream that has not ended. What comes after a failure is not read here: the server drains a little of it, or hangs up. */
 function collect(stream: Readable, bytesMax: number, arrivalMs: number, share: BudgetShare): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
@@ -82,7 +98,8 @@ function collect(stream: Readable, bytesMax: number, arrivalMs: number, share: B
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes))
     }
     const onClose = (): void => fail(new Problem('body-incomplete', 'the connection closed within the body'))
-    stream.on('data', onData).on('end', onEnd).on('error', onClose).on('close', onClose)
+    if (stream.destroyed) onClose()
+    else stream.on('data', onData).on('end', onEnd).on('error', onClose).on('close', onClose)
   })
 }
 

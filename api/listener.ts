@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
@@ -27,7 +27,8 @@ type UnderWay = WeakMap<Duplex, Set<ServerResponse>>
 /** An HTTP server for the app, not yet listening. What never becomes a request is answered by a problem too. */
 export function createHttpServer(app: Hono<Env>): Server {
   const listener = getRequestListener(app.fetch, { errorHandler: () => responseOf(malformedRequest) })
-  const http = createServer(bounds, listener)
+  const http = createServer(bounds)
+  http.on('request', afterThisTurn(listener))
   const underWay: UnderWay = new WeakMap()
   http.maxConnections = connectionsMax
   http.prependListener('request', ({ socket }, response: ServerResponse) => {
@@ -39,6 +40,22 @@ export function createHttpServer(app: Hono<Env>): Server {
   })
   http.on('clientError', (error, socket) => answerClientError(error, socket, [...(underWay.get(socket) ?? [])]))
   return http
+}
+
+type Listener = (request: IncomingMessage, response: ServerResponse) => unknown
+
+/**
+ * Node reports a request when its headers are parsed, although most bodies came in the same packet. Handled at the end
+ * of the turn, they are there: nobody has to listen for their pieces (a tenth of a request's time).
+ */
+function afterThisTurn(listener: Listener): Listener {
+  const arrived: Parameters<Listener>[] = []
+  const handle = (): void => {
+    for (const [request, response] of arrived.splice(0)) listener(request, response)
+  }
+  return (request, response) => {
+    if (arrived.push([request, response]) === 1) setImmediate(handle)
+  }
 }
 
 const malformedRequest = new Problem('malformed-request', 'this is not an HTTP request with a usable Host and path')

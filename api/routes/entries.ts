@@ -1,8 +1,10 @@
 import type { Context, Hono } from 'hono'
-import { type EntryWithLeaf, entryJson, proveInclusion } from '../../src/log/receipt.ts'
+import { entryJson } from '../../src/log/entry-json.ts'
+import { type EntryWithLeaf, proveInclusion } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
+import { readLeaf } from '../../tlog/entry.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
@@ -34,7 +36,7 @@ type ProvedEntry = {
 
 /** The leaf itself is auditors' data and not shown. */
 function proofAnswer(c: Context<Env>, { entry, checkpoint, hashes }: ProvedEntry): Response {
-  const leafIndex = entry.fields.sequenceNumber - 1
+  const leafIndex = entry.sequenceNumber - 1
   const inclusionProof = { leafIndex, treeSize: checkpoint.treeSize, hashes: hashes.map(formatBase64) }
   const proof = { leafIndex, leafHash: formatBase64(entry.leafHash), inclusionProof, checkpoint: checkpoint.note }
   return c.json(proof, 200, { 'cache-control': 'no-store' })
@@ -51,7 +53,7 @@ async function findProved(server: Server, place: string): Promise<ProvedEntry> {
   const sequenceNumber = await server.findSequenceNumber(id)
   if (sequenceNumber === undefined) throw new Problem('not-found', 'no entry has this id')
   const proved = await readProved(server, sequenceNumber)
-  if (formatUuid(proved.entry.fields.eventId) === id) return proved
+  if (formatUuid(readLeaf(proved.entry.leaf).eventId) === id) return proved
   throw new TlogError('leaf-mismatch', `known id of entry ${sequenceNumber}: the entry has another one`)
 }
 

@@ -4,7 +4,8 @@ import { type RecordContext, RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
 import { conflictDetail, quarantineBody, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
-import { type EntryWithLeaf, entryJson, placedEntry } from '../../src/log/receipt.ts'
+import { entryOnlyJson } from '../../src/log/entry-json.ts'
+import { type EntryWithLeaf, placedEntry } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission, Utf8 } from '../../src/log/submission.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
@@ -83,9 +84,14 @@ async function submitOne(
   return answer(c, status, await entryAnswer(server, entry, wait, deadline))
 }
 
-async function entryAnswer(server: Server, entry: EntryWithLeaf, wait: Wait, deadline: Deadline): Promise<string> {
-  if (wait === 'integrated') return `{"entry":${entryJson(entry)}}`
-  const waiting = server.log.waitForCheckpoint(entry.fields.sequenceNumber)
+async function entryAnswer(
+  server: Server,
+  entry: EntryWithLeaf,
+  wait: Wait,
+  deadline: Deadline,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (wait === 'integrated') return entryOnlyJson(entry)
+  const waiting = server.log.waitForCheckpoint(entry.sequenceNumber)
   const checkpoint = await deadline.within(waiting, notYetPublished)
   return server.log.receiptOf(entry, checkpoint)
 }
@@ -119,7 +125,7 @@ async function submitMany(
 const notYetWritten = 'it is not known yet whether this was written'
 const notYetPublished = 'the entry is logged, but its checkpoint is not published yet'
 
-function answer(c: Context<Env>, status: 200 | 201, json: string): Response {
+function answer(c: Context<Env>, status: 200 | 201, json: string | Uint8Array<ArrayBuffer>): Response {
   return c.body(json, status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
 }
 

@@ -116,8 +116,8 @@ export class Log {
     return this.#publisher.waitFor(size)
   }
 
-  /** The receipt of an entry that the checkpoint covers, as JSON text. */
-  receiptOf(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<string> {
+  /** The receipt of an entry that the checkpoint covers, as JSON in UTF-8. */
+  receiptOf(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
     return this.#receipts.write(entry, checkpoint)
   }
 

@@ -1,4 +1,4 @@
-import { equalBytes, formatHex } from '../../tlog/bytes.ts'
+import { encodeUtf8, equalBytes, formatBase64, formatHex } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type LeafRange, type TreeSize } from '../../tlog/coords.ts'
 import { type Hash, leafHash, type Sha256 } from '../../tlog/hash.ts'
 import { foldPlan, planInclusionProof, readHashesOfPlan } from '../../tlog/proof.ts'
@@ -6,7 +6,9 @@ import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
 import { rootInPyramid, type TilePyramid } from '../../tlog/tile-nodes.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
-import { type EntryWithLeaf, entryJson } from './receipt.ts'
+import { entryJsonBytesMax, writeEntryJson } from './entry-json.ts'
+import { JsonWriter } from './json-writer.ts'
+import type { EntryWithLeaf } from './receipt.ts'
 import type { TileCache } from './tile-cache.ts'
 
 /**
@@ -17,7 +19,7 @@ export class ReceiptWriter {
   readonly #tiles: TileCache
   readonly #hash: Sha256
   #checkpoint: StoredCheckpoint | undefined
-  #noteText = ''
+  #noteJson: Uint8Array = new Uint8Array(0)
   #proofs = new Map<number, Promise<TileProofs>>()
 
   constructor(tiles: TileCache, hash: Sha256) {
@@ -26,22 +28,35 @@ export class ReceiptWriter {
   }
 
   /**
-   * The receipt of an entry: all that a client needs to check it offline, as JSON text. Throws where the entry's leaf
-   * is not in the tree of the checkpoint.
+   * The receipt of an entry: all that a client needs to check it offline, as JSON in UTF-8. Throws where the entry's
+   * leaf is not in the tree of the checkpoint.
    */
-  async write(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<string> {
-    const leafIndex = entry.fields.sequenceNumber - 1
+  async write(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
+    const leafIndex = entry.sequenceNumber - 1
     const proofs = await this.#proofsOf(Math.floor(leafIndex / tileWidth), checkpoint)
-    const hashes = proofs.textOf(leafIndex % tileWidth, leafHash(entry.leaf, this.#hash))
-    const note = checkpoint === this.#checkpoint ? this.#noteText : asciiJson(checkpoint.note)
-    const proof = `{"leafIndex":${leafIndex},"treeSize":${checkpoint.treeSize},"hashes":[${hashes}]}`
-    return `{"entry":${entryJson(entry)},"leaf":"${base64(entry.leaf)}","inclusionProof":${proof},"checkpoint":${note}}`
+    const path = proofs.pathOf(leafIndex % tileWidth, leafHash(entry.leaf, this.#hash))
+    const note = checkpoint === this.#checkpoint ? this.#noteJson : encodeUtf8(JSON.stringify(checkpoint.note))
+    const json = new JsonWriter(entryJsonBytesMax(entry) + 2 * entry.leaf.length + note.length + proofBytesMax)
+    json.raw(beforeEntry)
+    writeEntryJson(json, entry)
+    json.raw(beforeLeaf)
+    json.base64(entry.leaf)
+    json.raw(beforeIndex)
+    json.integer(leafIndex)
+    json.raw(beforeSize)
+    json.integer(checkpoint.treeSize)
+    json.raw(beforeHashes)
+    writeJoined(json, path)
+    json.raw(beforeNote)
+    json.raw(note)
+    json.raw(end)
+    return json.take()
   }
 
   #proofsOf(tile: number, checkpoint: StoredCheckpoint): Promise<TileProofs> {
     if (checkpoint.number > (this.#checkpoint?.number ?? -1)) {
       this.#checkpoint = checkpoint
-      this.#noteText = asciiJson(checkpoint.note)
+      this.#noteJson = encodeUtf8(JSON.stringify(checkpoint.note))
       this.#proofs = new Map()
     }
     if (checkpoint !== this.#checkpoint) return TileProofs.open(this.#tiles, tile, checkpoint, this.#hash)
@@ -57,16 +72,16 @@ class TileProofs {
   readonly #pyramid: TilePyramid
   readonly #width: TreeSize
   readonly #hash: Sha256
-  /** Quoted base64 of the hashes from the tile's own root upwards, joined by commas. */
-  readonly #upperText: string
+  /** Quoted base64 of the hashes from the tile's own root upwards. */
+  readonly #upper: readonly Uint8Array[]
   /** The same of the root of slots lo to hi - 1, at lo * 512 + hi. */
-  readonly #texts = new Map<number, string>()
+  readonly #quoted = new Map<number, Uint8Array>()
 
   private constructor(pyramid: TilePyramid, width: TreeSize, upper: readonly Hash[], hash: Sha256) {
     this.#pyramid = pyramid
     this.#width = width
     this.#hash = hash
-    this.#upperText = upper.map(quoted).join(',')
+    this.#upper = upper.map(quoted)
   }
 
   /** Checks the way from the tile's first leaf to the signed root: with it, that of all its leaves. */
@@ -84,24 +99,24 @@ class TileProofs {
     return proofs
   }
 
-  /** The audit path of a leaf, quoted base64 joined by commas. Throws unless the slot holds this leaf hash. */
-  textOf(slot: number, leaf: Hash): string {
+  /** The audit path of a leaf, each hash in quoted base64. Throws unless the slot holds this leaf hash. */
+  pathOf(slot: number, leaf: Hash): readonly Uint8Array[] {
     const got = rootInPyramid(this.#pyramid, slot, slot + 1)
     if (!equalBytes(got, leaf)) {
       throw new Error(`slot ${slot} of a tile holds ${formatHex(got)}, the entry's leaf hash is ${formatHex(leaf)}`)
     }
-    const lower = planInclusionProof(asLeafIndex(slot), this.#width).map((range) => this.#rangeText(range))
-    if (this.#upperText !== '') lower.push(this.#upperText)
-    return lower.join(',')
+    const path = planInclusionProof(asLeafIndex(slot), this.#width).map((range) => this.#quotedRoot(range))
+    for (const hash of this.#upper) path.push(hash)
+    return path
   }
 
-  #rangeText(range: LeafRange): string {
+  #quotedRoot(range: LeafRange): Uint8Array {
     const key = range.lo * 512 + range.hi
-    const kept = this.#texts.get(key)
+    const kept = this.#quoted.get(key)
     if (kept !== undefined) return kept
-    const text = quoted(this.#rootOf(range))
-    this.#texts.set(key, text)
-    return text
+    const root = quoted(this.#rootOf(range))
+    this.#quoted.set(key, root)
+    return root
   }
 
   /** Within a tile, a node of the tree has its level and index there: level 0 tiles begin at a multiple of 256. */
@@ -114,19 +129,24 @@ class TileProofs {
   }
 }
 
-/** JSON with escapes for all but ASCII: one dash of a note would make every receipt a string of two bytes a character. */
-function asciiJson(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\u0080-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+const beforeEntry = encodeUtf8('{"entry":')
+const beforeLeaf = encodeUtf8(',"leaf":"')
+const beforeIndex = encodeUtf8('","inclusionProof":{"leafIndex":')
+const beforeSize = encodeUtf8(',"treeSize":')
+const beforeHashes = encodeUtf8(',"hashes":[')
+const beforeNote = encodeUtf8(']},"checkpoint":')
+const end = encodeUtf8('}')
+const comma = encodeUtf8(',')
+/** 53 hashes of 47 characters, and the members around them. */
+const proofBytesMax = 2_700
+
+function writeJoined(json: JsonWriter, pieces: readonly Uint8Array[]): void {
+  for (let i = 0; i < pieces.length; i++) {
+    if (i > 0) json.raw(comma)
+    json.raw(pieces[i] as Uint8Array)
+  }
 }
 
-function quoted(hash: Uint8Array): string {
-  return `"${base64(hash)}"`
-}
-
-/** By Node's own encoder: `formatBase64` of tlog takes several times as long. */
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')
+function quoted(hash: Uint8Array): Uint8Array {
+  return encodeUtf8(`"${formatBase64(hash)}"`)
 }

@@ -1,65 +1,50 @@
-import { formatHex } from '../../tlog/bytes.ts'
+import { encodeUtf8, parseHex } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type LeafIndex, type TreeNode, type TreeSize } from '../../tlog/coords.ts'
-import { encodeLeaf, type LeafFields, readLeaf } from '../../tlog/entry.ts'
+import { encodeLeaf } from '../../tlog/entry.ts'
 import type { Hash, Sha256 } from '../../tlog/hash.ts'
 import { foldPlan, planInclusionProof, tilesOfPlan } from '../../tlog/proof.ts'
 import { rootInPyramid, slotsOfNode, type TilePyramid } from '../../tlog/tile-nodes.ts'
-import { formatMicroseconds } from '../../tlog/time.ts'
-import { formatUuid } from '../../tlog/uuid.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { StoredEntry } from '../store/entries.ts'
 import { leafAt } from './integrate.ts'
 import type { Placement } from './pool.ts'
-import type { Submission } from './submission.ts'
+import type { Submission, Utf8 } from './submission.ts'
 import type { TileCache } from './tile-cache.ts'
 
-/** An entry with its leaf; `payloadText` is JSON. */
+/** An entry with its leaf, from which all its members but these are read; `payload` is JSON. */
 export type EntryWithLeaf = {
-  readonly fields: LeafFields
+  readonly sequenceNumber: number
   readonly leaf: Uint8Array
   readonly leafHash: Hash
-  readonly previousHash: string
-  readonly payloadText: string
+  readonly previousHash: Hash
+  readonly payload: Utf8
 }
 
 /** Accepted submission `j` of a placement as an entry. */
 export function placedEntry(submission: Submission, placement: Placement, j: number): EntryWithLeaf {
   const { chainHashes, leafHashes, firstSequenceNumber, timestamp } = placement
+  const sequenceNumber = firstSequenceNumber + j
   const currentHash = chainHashes.subarray(32 * (j + 1), 32 * (j + 2)) as Hash
-  const leaf = leafAt(submission, firstSequenceNumber + j, timestamp, currentHash)
-  const { bytes, jcsStart, jcsEnd } = submission
   return {
-    fields: readLeaf(leaf),
-    leaf,
+    sequenceNumber,
+    leaf: leafAt(submission, sequenceNumber, timestamp, currentHash),
     leafHash: leafHashes.subarray(32 * j, 32 * (j + 1)) as Hash,
-    previousHash: formatHex(chainHashes.subarray(32 * j, 32 * (j + 1))),
-    payloadText: Buffer.from(bytes.buffer, bytes.byteOffset + jcsStart, jcsEnd - jcsStart).toString('utf8'),
+    previousHash: chainHashes.subarray(32 * j, 32 * (j + 1)) as Hash,
+    payload: { bytes: submission.bytes, start: submission.jcsStart, end: submission.jcsEnd },
   }
 }
 
 /** An entry read back from the ledger, with the leaf that its columns make. */
-export function storedEntry(entry: StoredEntry): EntryWithLeaf {
-  const { fields, leafHash, previousHash, payloadText } = entry
-  return { fields, leaf: encodeLeaf(fields), leafHash, previousHash, payloadText }
-}
-
-/**
- * JSON of an entry; the same members everywhere, those of `entryMembers` and three more. Written piece by piece: an
- * object to stringify took 7 kB of garbage for each entry.
- */
-export function entryJson({ fields, previousHash, leafHash, payloadText }: EntryWithLeaf): string {
-  const { occurredAt, lamport, sourcePosition } = fields
-  return (
-    `{"sequenceNumber":${fields.sequenceNumber},"id":"${formatUuid(fields.eventId)}"` +
-    `,"timestamp":"${formatMicroseconds(fields.timestamp)}"` +
-    `,"occurredAt":${occurredAt === null ? 'null' : `"${formatMicroseconds(occurredAt)}"`},"lamport":${lamport}` +
-    `,"actorId":${JSON.stringify(fields.actorId)},"action":${JSON.stringify(fields.action)}` +
-    `,"resource":${JSON.stringify(fields.resource)},"clientIp":"${fields.clientIp}"` +
-    `,"writer":${JSON.stringify(fields.writer)},"sourcePosition":${JSON.stringify(sourcePosition)}` +
-    `,"payloadHash":"${formatHex(fields.payloadHash)}","previousHash":"${previousHash}"` +
-    `,"currentHash":"${formatHex(fields.currentHash)}","leafHash":"${formatHex(leafHash)}","payload":${payloadText}}`
-  )
+export function storedEntry({ fields, leafHash, previousHash, payloadText }: StoredEntry): EntryWithLeaf {
+  const bytes = encodeUtf8(payloadText)
+  return {
+    sequenceNumber: fields.sequenceNumber,
+    leaf: encodeLeaf(fields),
+    leafHash,
+    previousHash: parseHex(previousHash) as Hash,
+    payload: { bytes, start: 0, end: bytes.length },
+  }
 }
 
 /** The proof of one leaf under a checkpoint; checked against its root before it is handed out. */

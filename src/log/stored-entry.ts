@@ -13,16 +13,16 @@ import { type EntryWithLeaf, storedEntry } from './receipt.ts'
  */
 export function checkStoredEntry(stored: StoredEntry, sequenceNumber: number, hash: Sha256): EntryWithLeaf {
   const entry = storedEntry(stored)
-  if (entry.fields.sequenceNumber !== sequenceNumber || !equalBytes(leafHash(entry.leaf, hash), entry.leafHash)) {
+  if (entry.sequenceNumber !== sequenceNumber || !equalBytes(leafHash(entry.leaf, hash), entry.leafHash)) {
     throw new TlogError('leaf-mismatch', `entry ${sequenceNumber}: its columns are not those of its leaf hash`)
   }
-  const payload: unknown = JSON.parse(entry.payloadText)
-  if (!equalBytes(digest(encodeUtf8(jcs(payload)), hash), entry.fields.payloadHash)) {
+  const payload: unknown = JSON.parse(stored.payloadText)
+  if (!equalBytes(digest(encodeUtf8(jcs(payload)), hash), stored.fields.payloadHash)) {
     throw new TlogError('leaf-mismatch', `entry ${sequenceNumber}: its payload is not that of its leaf`)
   }
-  const { actorId, action, resource, currentHash } = entry.fields
+  const { actorId, action, resource, currentHash } = stored.fields
   const n = sequenceNumber as SequenceNumber
-  const got = chainHash(n, actorId, action, resource, chainText(payload), entry.previousHash, hash)
+  const got = chainHash(n, actorId, action, resource, chainText(payload), stored.previousHash, hash)
   if (got !== formatHex(currentHash)) {
     throw new TlogError('chain-mismatch', `entry ${sequenceNumber}: its chain hash is not that of its columns`)
   }

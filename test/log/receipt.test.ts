@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { entryJson, placedEntry, proveInclusion, storedEntry } from '../../src/log/receipt.ts'
+import { entryJson } from '../../src/log/entry-json.ts'
+import { placedEntry, proveInclusion, storedEntry } from '../../src/log/receipt.ts'
 import { TileCache } from '../../src/log/tile-cache.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
@@ -29,16 +30,20 @@ describe('receipts of a log', () => {
     for (let i = 0; i < 700; i += 7) {
       const placed = placedEntry(submissions[i] as (typeof submissions)[number], placement, i)
       const found = storedEntry(stored[i] as (typeof stored)[number])
-      const receipt: unknown = JSON.parse(await log.receiptOf(placed, checkpoint))
-      expect(JSON.parse(await log.receiptOf(found, checkpoint))).toEqual(receipt)
+      const receipt: unknown = parse(await log.receiptOf(placed, checkpoint))
+      expect(parse(await log.receiptOf(found, checkpoint))).toEqual(receipt)
       const { fields } = checkReceipt(receipt, verifier, nativeSha256)
       expect(fields).toMatchObject({ sequenceNumber: i + 1, writer: 'token:one', actorId: `actor ${i}` })
-      expect(JSON.parse(entryJson(found))).toMatchObject({ payload: records[i]?.payload, clientIp: '192.0.2.7' })
+      expect(parse(entryJson(found))).toMatchObject({ payload: records[i]?.payload, clientIp: '192.0.2.7' })
     }
     await stop()
     await home.check()
   })
 })
+
+function parse(json: Uint8Array): unknown {
+  return JSON.parse(Buffer.from(json).toString('utf8'))
+}
 
 test('a proof from a tile that was altered is not handed out', async () => {
   const leaves = Buffer.from(Array.from({ length: 32 * 256 }, (_, i) => i % 251))
