@@ -98,6 +98,20 @@ begin
 end
 $$;
 
+-- The ids from a lowest one on, the newest first: what a writer that starts must know of ids whose time is yet to come.
+create function {{schema}}.newest_ids(from_id uuid, at_most integer) returns setof uuid
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select k.event_id
+  from {{schema}}.entry_ids k
+  where k.event_id >= from_id
+  order by k.event_id desc
+  limit at_most
+$$;
+
 -- Makes one partition and attaches it. `partition of` would wait for every reader of the ledger and stall the writers
 -- behind it; `like` and `attach` take no lock that a reader or a writer meets.
 -- No role has rights on a partition itself: those on the ledger are what counts for whoever goes through the ledger.

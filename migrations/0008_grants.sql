@@ -37,7 +37,8 @@ revoke all
   from public;
 
 grant execute
-  on function {{schema}}.writer_head(), {{schema}}.known_entries(uuid[]), {{schema}}.ensure_partitions(bigint)
+  on function {{schema}}.writer_head(), {{schema}}.known_entries(uuid[]), {{schema}}.newest_ids(uuid, integer),
+     {{schema}}.ensure_partitions(bigint)
   to {{prefix}}app_writer_role;
 
 select {{schema}}.ensure_partitions(0);

@@ -4,6 +4,7 @@ import type { Hash, Sha256 } from '../../tlog/hash.ts'
 import { appendLeafHashes, type FullTile, type TreeEdge } from '../../tlog/tree-edge.ts'
 import { writeBigintField, writeBytesField, writeFieldCount } from '../store/copy-binary.ts'
 import { rowHeadBytes, writeRowHead } from '../store/ledger-row.ts'
+import { idRowBytes } from './recent-ids.ts'
 import { completeChainText, completeLeaf, eventIdStart, type Submission } from './submission.ts'
 
 /** What a sequencer builds on: the tree's edge and the end of the chain. */
@@ -111,8 +112,6 @@ function ledgerRows(
   }
   return out
 }
-
-const idRowBytes = 34
 
 function idRows(before: LogState, submissions: readonly Submission[]): Uint8Array {
   const out = Buffer.allocUnsafeSlow(submissions.length * idRowBytes)

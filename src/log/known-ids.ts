@@ -1,22 +1,25 @@
 import { encodeUtf8 } from '../../tlog/bytes.ts'
+import { formatUuid } from '../../tlog/uuid.ts'
 import type { KnownContent, KnownEntry } from '../store/known-entries.ts'
 import type { Group } from './pool.ts'
+import { idPrint, type RecentIds } from './recent-ids.ts'
 import { eventIdStart, isSameContent, isStoredContent, type Submission, type Utf8, writeContent } from './submission.ts'
-
-/** A submission that is on its way into the ledger, and its place there. */
-export type Underway = { readonly submission: Submission; readonly sequenceNumber: number }
-
-/** Ids of a batch that is not committed yet. Keys are the 16 bytes as a latin-1 string. */
-export type UnderwayIds = ReadonlyMap<string, Underway>
 
 /** What becomes of a submission. */
 export type Verdict =
   | { readonly kind: 'new' }
   | { readonly kind: 'duplicate' | 'conflict'; readonly sequenceNumber: number }
 
-/** The ids that clients chose, as UUID texts: what may be known already. */
-export function clientMadeIds(groups: readonly Group[]): string[] {
-  return groups.flatMap((group) => group.submissions.filter((s) => s.clientMadeId).map(eventIdText))
+/** The ids of `groups` that the ledger may know, as UUID texts. */
+export function idsToLookUp(groups: readonly Group[], recent: RecentIds): string[] {
+  const ids: string[] = []
+  for (const { submissions } of groups) {
+    for (const submission of submissions) {
+      const { clientMadeId, bytes } = submission
+      if (clientMadeId && recent.mayHave(bytes, eventIdStart(submission))) ids.push(eventIdText(submission))
+    }
+  }
+  return ids
 }
 
 /**
@@ -24,26 +27,27 @@ export function clientMadeIds(groups: readonly Group[]): string[] {
  * them in their own batch.
  */
 export class IdJudge {
-  readonly #underway: UnderwayIds
+  readonly #underway: BatchIds
   readonly #stored: ReadonlyMap<string, KnownEntry>
-  readonly #own = new Map<string, Underway>()
+  readonly #own: BatchIds
   #nextSequenceNumber: number
 
-  constructor(underway: UnderwayIds, stored: readonly KnownEntry[], nextSequenceNumber: number) {
+  /** At most `submissionsMax` will be judged. */
+  constructor(underway: BatchIds, stored: readonly KnownEntry[], nextSequenceNumber: number, submissionsMax: number) {
     this.#underway = underway
     this.#stored = new Map(stored.map((entry) => [entry.eventId, entry]))
+    this.#own = new BatchIds(submissionsMax)
     this.#nextSequenceNumber = nextSequenceNumber
   }
 
   /** Ids that this batch will occupy. Only those that clients chose: nobody can repeat the others by accident. */
-  get ownIds(): UnderwayIds {
+  get ownIds(): BatchIds {
     return this.#own
   }
 
   judge(submission: Submission): Verdict {
     if (submission.clientMadeId) {
-      const key = eventIdKey(submission)
-      const before = this.#own.get(key) ?? this.#underway.get(key)
+      const before = this.#own.find(submission) ?? this.#underway.find(submission)
       if (before !== undefined) {
         return verdict(isSameContent(submission, before.submission), before.sequenceNumber)
       }
@@ -53,7 +57,7 @@ export class IdJudge {
         const isSame = stored.content !== null && isSameAsStored(submission, stored.content)
         return verdict(isSame, stored.sequenceNumber)
       }
-      this.#own.set(key, { submission, sequenceNumber: this.#nextSequenceNumber })
+      this.#own.add(submission, this.#nextSequenceNumber)
     }
     this.#nextSequenceNumber++
     return isNew
@@ -66,15 +70,63 @@ function verdict(same: boolean, sequenceNumber: number): Verdict {
   return { kind: same ? 'duplicate' : 'conflict', sequenceNumber }
 }
 
-function eventIdKey(submission: Submission): string {
-  const start = eventIdStart(submission)
-  return Buffer.from(submission.bytes.buffer, submission.bytes.byteOffset + start, 16).toString('latin1')
+/** A submission that is on its way into the ledger, and its place there. */
+type Underway = { readonly submission: Submission; readonly sequenceNumber: number }
+
+/** Submissions of one batch, found by their ids. (A Map of texts took longer than all hashing of the batch.) */
+export class BatchIds {
+  /** Slot to place in `#submissions`, counted from 1; 0 is empty. A power of two of them, at most half used. */
+  #slots = new Uint32Array(1)
+  readonly #submissionsMax: number
+  readonly #submissions: Submission[] = []
+  readonly #sequenceNumbers: number[] = []
+
+  constructor(submissionsMax: number) {
+    this.#submissionsMax = submissionsMax
+  }
+
+  find(submission: Submission): Underway | undefined {
+    if (this.#submissions.length === 0) return undefined
+    const place = this.#slots[this.#slotOf(submission)] as number
+    if (place === 0) return undefined
+    return {
+      submission: this.#submissions[place - 1] as Submission,
+      sequenceNumber: this.#sequenceNumbers[place - 1] as number,
+    }
+  }
+
+  /** Adds what `find` does not find. */
+  add(submission: Submission, sequenceNumber: number): void {
+    if (this.#submissions.length === 0) {
+      this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(2 * this.#submissionsMax)))
+    }
+    const slot = this.#slotOf(submission)
+    this.#sequenceNumbers.push(sequenceNumber)
+    this.#slots[slot] = this.#submissions.push(submission)
+  }
+
+  /** The slot of an equal id, or the empty one where it belongs. */
+  #slotOf(submission: Submission): number {
+    const mask = this.#slots.length - 1
+    let slot = idPrint(submission.bytes, eventIdStart(submission)) & mask
+    for (let place = this.#slots[slot]; place !== 0; place = this.#slots[slot]) {
+      if (isSameId(this.#submissions[(place as number) - 1] as Submission, submission)) return slot
+      slot = (slot + 1) & mask
+    }
+    return slot
+  }
+}
+
+function isSameId(a: Submission, b: Submission): boolean {
+  const aStart = eventIdStart(a)
+  const bStart = eventIdStart(b)
+  for (let i = 0; i < 16; i++) if (a.bytes[aStart + i] !== b.bytes[bStart + i]) return false
+  return true
 }
 
 function eventIdText(submission: Submission): string {
   const start = eventIdStart(submission)
-  const hex = Buffer.from(submission.bytes.buffer, submission.bytes.byteOffset + start, 16).toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  return formatUuid(submission.bytes.subarray(start, start + 16))
 }
 
 function isSameAsStored(submission: Submission, stored: KnownContent): boolean {

@@ -4,13 +4,14 @@ import { settleWithin } from '../ops/time-out.ts'
 import type { BatchRows, Schema, TreeHead } from '../store/batch.ts'
 import type { Committer } from '../store/committer.ts'
 import { ensurePartitions, readClock } from '../store/heads.ts'
-import { findKnownEntries } from '../store/known-entries.ts'
+import { findKnownEntries, readIdsFrom } from '../store/known-entries.ts'
 import type { Query } from '../store/session.ts'
 import { batchTimestamp, type Clock, type DatabaseTime } from './clock.ts'
 import { LogIncident, Unavailable } from './incident.ts'
 import { type Batch, integrate, type LogState } from './integrate.ts'
-import { clientMadeIds, IdJudge, type UnderwayIds } from './known-ids.ts'
+import { BatchIds, IdJudge, idsToLookUp } from './known-ids.ts'
 import type { Group, KnownSubmission, PendingPool, Placement, PoolLimits } from './pool.ts'
+import { addIdRows, RecentIds } from './recent-ids.ts'
 import { type SealKey, sealHead } from './seal.ts'
 import type { Submission } from './submission.ts'
 
@@ -44,14 +45,14 @@ type Prepared = {
   readonly placements: readonly Placement[]
   /** Undefined where every submission was known. */
   readonly batch: Batch | undefined
-  readonly ids: UnderwayIds
+  readonly ids: BatchIds
 }
 
 const heartbeatMs = 1_000
 /** So few entries are not committed before the loop had a turn: with many connections, a thousand are behind the first. */
 const gatherBelow = 256
 const partitionEntries = 65_536
-const noIds: UnderwayIds = new Map()
+const noIds = new BatchIds(0)
 const stoppedBefore = 'the log had to stop before this was written'
 
 /**
@@ -64,7 +65,8 @@ export class Sequencer {
   /** What the next batch builds on: committed, or being committed. */
   #tip: LogState
   #partitionedTo = 0
-  #underway: UnderwayIds = noIds
+  #underway = noIds
+  #recentIds = new RecentIds(Number.POSITIVE_INFINITY)
   #underwayGroups: readonly Group[] = []
   #committing: Promise<void> = Promise.resolve()
   #isCommitting = false
@@ -78,6 +80,7 @@ export class Sequencer {
   /** Runs until the pool is closed and drained, or `signal` aborts. Rejects with what made it stop. */
   async run(signal: AbortSignal): Promise<void> {
     await this.#preparePartitions(this.#tip.edge.size)
+    this.#recentIds = await this.#readRecentIds()
     const stopped = new AbortController()
     const stop = AbortSignal.any([signal, stopped.signal])
     const sequencing = this.#sequence(stop)
@@ -139,10 +142,11 @@ export class Sequencer {
         this.#options.databaseTime.now(),
         this.#tip.newestTimestamp,
       )
-      const ids = clientMadeIds(groups)
+      const ids = idsToLookUp(groups, this.#recentIds)
       const { query, schema } = this.#options
       const stored = ids.length === 0 ? [] : await findKnownEntries(query, schema, ids)
-      return this.#place(groups, new IdJudge(this.#underway, stored, this.#tip.edge.size + 1), timestamp)
+      const count = groups.reduce((sum, { submissions }) => sum + submissions.length, 0)
+      return this.#place(groups, new IdJudge(this.#underway, stored, this.#tip.edge.size + 1, count), timestamp)
     } catch (cause) {
       rejectGroups(groups, new Unavailable('the log cannot take entries now', 1, { cause }))
       throw cause
@@ -186,6 +190,7 @@ export class Sequencer {
         this.#isCommitting = false
         this.#options.pool.recheck()
       }
+      addIdRows(this.#recentIds, batch.idRows)
       this.#options.onCommitted(batch.after, batch)
     }
     groups.forEach((group, i) => {
@@ -197,7 +202,7 @@ export class Sequencer {
    * The ids of this batch are what the next ones are judged by; its submissions are read until then. Those of the
    * batch before are done with: every later batch finds them in the ledger.
    */
-  #remember(groups: readonly Group[], ids: UnderwayIds): void {
+  #remember(groups: readonly Group[], ids: BatchIds): void {
     for (const group of this.#underwayGroups) group.release()
     this.#underwayGroups = groups
     this.#underway = ids
@@ -223,6 +228,18 @@ export class Sequencer {
     if (upTo <= this.#partitionedTo) return
     await ensurePartitions(this.#options.query, this.#options.schema, Math.max(1, upTo))
     this.#partitionedTo = Math.ceil(Math.max(1, upTo) / partitionEntries) * partitionEntries
+  }
+
+  /**
+   * The ledger's ids from now on: few, of clients whose clocks are ahead. Read after the head that we build on, so that
+   * whatever another writer committed meanwhile makes our first commit fail.
+   */
+  async #readRecentIds(): Promise<RecentIds> {
+    const { query, schema, clock } = this.#options
+    const { horizonMs, ids } = await readIdsFrom(query, schema, Math.floor(clock() / 1_000))
+    const recent = new RecentIds(horizonMs)
+    for (const id of ids) recent.add(id, 0)
+    return recent
   }
 
   /** Reads the database's clock, and keeps the writer's connection from being closed as idle. */

@@ -68,12 +68,29 @@ describe.each(['in the next request', 'after the log was opened again', 'in the 
       expect(await home.check()).toMatchObject({ size: 1 })
     })
 
+    // Such ids are not looked up unless they were seen: those of idOf lie in the past and always are.
+    test.each([
+      ['made now', 1],
+      ['a year ahead of its time', 31_536_000_000],
+    ])('is the same entry or a conflict where the id is %s', async (_, aheadMs) => {
+      const record = { ...first, id: idAt(Date.now() + aheadMs) }
+      const outcomes = await outcomesAfter(record, [...sameContents.slice(2), ...otherContents])
+      expect(outcomes).toEqual(['duplicate', ...otherContents.map(() => 'conflict')])
+      expect(await home.check()).toMatchObject({ size: 1 })
+    })
+
     test(`is a conflict where one of these differs: ${namesOf(otherContents)}`, async () => {
       expect(await outcomesAfter(first, otherContents)).toEqual(otherContents.map(() => 'conflict'))
       expect(await home.check()).toMatchObject({ size: 1 })
     })
   },
 )
+
+/** A UUIDv7 of this time. */
+function idAt(unixMs: number): string {
+  const time = unixMs.toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000001`
+}
 
 function namesOf(changes: readonly (readonly [string, unknown])[]): string {
   return changes.map(([name]) => name).join(', ')

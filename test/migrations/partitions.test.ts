@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import type { Client } from 'pg'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readIdsFrom } from '../../src/store/known-entries.ts'
+import { formatUuid } from '../../tlog/uuid.ts'
 import { makeDatabase, type TestDatabase } from '../support/database.ts'
 import {
   connect,
@@ -175,6 +177,41 @@ describe('known_entries', () => {
       ['4', null],
       ['999999999', null],
     ])
+  })
+})
+
+describe('newest_ids', () => {
+  const idAt = (unixMs: number, n: number): string => {
+    const time = unixMs.toString(16).padStart(12, '0')
+    return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${n.toString(16).padStart(12, '0')}`
+  }
+  const schema = { evidence: 'security', state: 'security_state' }
+  const read = async (fromMs: number): ReturnType<typeof readIdsFrom> =>
+    readIdsFrom(async (text, values) => (await writer.query(text, values as unknown[])).rows, schema, fromMs)
+
+  test('are those of a time and later ones', async () => {
+    const times = [1_000, 1_999, 2_000, 2_001, 2 ** 48 - 1]
+    for (const [n, ms] of times.entries()) {
+      await writer.query('insert into security.entry_ids (event_id, sequence_number) values ($1, $2)', [
+        idAt(ms, n),
+        n + 1,
+      ])
+    }
+    const { horizonMs, ids } = await read(2_000)
+    expect(horizonMs).toBe(2_000)
+    expect(ids.map(formatUuid)).toEqual([idAt(2 ** 48 - 1, 4), idAt(2_001, 3), idAt(2_000, 2)])
+    expect((await read(2 ** 48 - 1)).ids).toHaveLength(1)
+  })
+
+  test('are the newest 65,536 at most: the horizon is above the oldest of them', async () => {
+    await writer.query(
+      `insert into security.entry_ids (event_id, sequence_number)
+       select (lpad(to_hex(5000 + n / 1000), 12, '0') || '7000' || '8000' || lpad(to_hex(n), 12, '0'))::uuid, n
+       from generate_series(1, 70000) n`,
+    )
+    const { horizonMs, ids } = await read(2_000)
+    expect(ids).toHaveLength(65_536)
+    expect(horizonMs).toBe(5_000 + Math.floor((70_000 - 65_535) / 1_000) + 1)
   })
 })
 

@@ -49,6 +49,7 @@ const selectable: Readonly<Record<LoginRole, readonly string[]>> = {
 const forWriter = [
   'select security.writer_head()',
   `select security.known_entries('{}')`,
+  `select security.newest_ids('00000000-0000-0000-0000-000000000000', 1)`,
   'select security.ensure_partitions(0)',
 ]
 
