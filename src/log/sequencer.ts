@@ -178,6 +178,8 @@ export class Sequencer {
     this.#remember(groups, ids)
     if (batch !== undefined) {
       this.#isCommitting = true
+      // Now: the rows are handed over. Should the commit fail, this sequencer ends, and what it remembers with it.
+      addIdRows(this.#recentIds, batch.idRows)
       try {
         await this.#preparePartitions(batch.after.edge.size)
         const { committer, commitTimeoutMs } = this.#options
@@ -190,7 +192,6 @@ export class Sequencer {
         this.#isCommitting = false
         this.#options.pool.recheck()
       }
-      addIdRows(this.#recentIds, batch.idRows)
       this.#options.onCommitted(batch.after, batch)
     }
     groups.forEach((group, i) => {

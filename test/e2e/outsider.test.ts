@@ -88,6 +88,27 @@ test('the verifier is no rubber stamp: one payload that a superuser changed is f
   })
 })
 
+test('ids that were made now are known when they come again, those the server made too', async () => {
+  const stamp = Date.now().toString(16).padStart(12, '0')
+  const lines = Array.from({ length: 300 }, (_, n) => {
+    const id = `${stamp.slice(0, 8)}-${stamp.slice(8)}-7000-8000-${n.toString(16).padStart(12, '0')}`
+    return `{"id":"${id}","actorId":"a","action":"b","resource":"c","payload":{"n":${n}}}`
+  })
+  expect(await post(lines.join('\n'))).toMatchObject({ accepted: 300, results: [] })
+  expect(await post(lines.join('\n'))).toMatchObject({ accepted: 0, duplicates: 300, quarantined: 0 })
+  const changed = lines.map((line) => line.replace('"actorId":"a"', '"actorId":"z"')).join('\n')
+  expect(await post(changed)).toMatchObject({ accepted: 0, duplicates: 0, quarantined: 300 })
+  const anonymous = '{"actorId":"a","action":"b","resource":"c","payload":{}}'
+  expect(await post(anonymous)).toMatchObject({ accepted: 1 })
+  const made = await withClient(await adminConfig(dataDir), async (client) => {
+    const { rows } = await client.query(
+      'select event_id from security.audit_logs order by sequence_number desc limit 1',
+    )
+    return String(rows[0].event_id)
+  })
+  expect(await post(`{"id":"${made}",${anonymous.slice(1)}`)).toMatchObject({ accepted: 0, duplicates: 1 })
+})
+
 /** toEqual tells -0 from 0; the log keeps 0. */
 function withoutMinusZero(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value)) as unknown
