@@ -1,7 +1,7 @@
-import { emptyRoot, type Hash } from '../../tlog/hash.ts'
+import { emptyRoot } from '../../tlog/hash.ts'
 import type { Schema } from '../store/batch.ts'
 import { insertCheckpoint, readNewestCheckpoint } from '../store/checkpoints.ts'
-import { insertFirstHead, readClock, readWriterHead } from '../store/heads.ts'
+import { firstHead, insertFirstHead, readClock, readWriterHead } from '../store/heads.ts'
 import type { Query } from '../store/session.ts'
 import { checkClocks } from './clock.ts'
 import { LogIncident } from './incident.ts'
@@ -30,8 +30,7 @@ export async function createLog(options: CreateOptions): Promise<void> {
   const { origin, sealKey, keys, cell, schema, writer, signer, nowMs } = options
   checkClocks(nowMs * 1_000, await readClock(writer))
   if ((await readWriterHead(writer, schema)) === undefined) {
-    const empty = { treeSize: 0, root: emptyRoot, previousSize: 0, previousRoot: emptyRoot }
-    await insertFirstHead(writer, schema, sealHead(sealKey, origin, { ...empty, chainHash: genesisChainHash }))
+    await insertFirstHead(writer, schema, sealHead(sealKey, origin, firstHead))
   }
   const remembered = await cell.read()
   if (remembered === undefined && (await readWriterHead(writer, schema))?.head.treeSize !== 0) {
@@ -46,5 +45,3 @@ export async function createLog(options: CreateOptions): Promise<void> {
 export async function hasLog(writer: Query, schema: Schema): Promise<boolean> {
   return (await readWriterHead(writer, schema)) !== undefined
 }
-
-const genesisChainHash = new Uint8Array(32) as Hash

@@ -5,22 +5,26 @@ import type { TreeHead } from '../store/batch.ts'
 /** A key that is never in the database: 32 bytes. */
 export type SealKey = Uint8Array
 
-export type SealedFields = Pick<TreeHead, 'previousSize' | 'previousRoot' | 'treeSize' | 'root' | 'chainHash'>
+/** All that a head's row says but the seal itself. */
+export type SealedFields = Omit<TreeHead, 'seal'>
 
 /**
- * HMAC-SHA-256 over origin, predecessor, size, root and chain hash. Whoever can write to the database but does not
- * have the key cannot make a head that sequencer or signer would build upon.
+ * HMAC-SHA-256 over origin and every column of a head. Whoever can write to the database but does not have the key
+ * cannot make or alter a head that sequencer or signer would build upon. One reading only: the origin has no U+0000,
+ * what follows has 120 bytes, and the frontier, the one part without a fixed length, stands last.
  */
 export function sealHead(key: SealKey, origin: string, head: SealedFields): Uint8Array {
-  const sizes = new Uint8Array(16)
-  writeUint64(sizes, 0, head.previousSize)
-  writeUint64(sizes, 8, head.treeSize)
+  const numbers = new Uint8Array(24)
+  writeUint64(numbers, 0, head.previousSize)
+  writeUint64(numbers, 8, head.treeSize)
+  writeUint64(numbers, 16, head.newestTimestamp)
   return createHmac('sha256', key)
-    .update(`dendrolog/seal/1\0${origin}\0`)
-    .update(sizes)
+    .update(`dendrolog/seal/2\0${origin}\0`)
+    .update(numbers)
     .update(head.previousRoot)
     .update(head.root)
     .update(head.chainHash)
+    .update(head.frontier)
     .digest()
 }
 

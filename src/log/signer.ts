@@ -167,7 +167,7 @@ function checkTime(nowMs: number, last: StoredCheckpoint): void {
   throw new LogIncident('CLOCK_SKEW', `the last signature is of ${last.timestampMs} ms since 1970, now is ${nowMs}`)
 }
 
-// The seal does not cover the time of the newest entry: whoever can change a row must not date our signature.
+// Of a sequencer, whose seal this is, the signer takes no date either that its own clock contradicts.
 function checkNewest(nowMs: number, head: TreeHead): void {
   if (head.newestTimestamp / 1_000 - nowMs <= clockSkewMaxMicroseconds / 1_000) return
   throw new LogIncident(

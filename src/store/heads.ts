@@ -1,4 +1,4 @@
-import { emptyRoot } from '../../tlog/hash.ts'
+import { emptyRoot, type Hash } from '../../tlog/hash.ts'
 import type { Schema, TreeHead } from './batch.ts'
 import { type Row, readBytes, readHash, readInteger, readIntegerOrNull } from './row.ts'
 import type { Query } from './session.ts'
@@ -33,12 +33,23 @@ export async function readNewestHead(query: Query, schema: Schema): Promise<Tree
   return row === undefined ? undefined : headOf(row)
 }
 
-/** The row of a new log: no entries, no predecessor. */
+/** The head of a new log. It has no predecessor; as one it names itself, for the seal. */
+export const firstHead: Omit<TreeHead, 'seal'> = {
+  treeSize: 0,
+  root: emptyRoot,
+  chainHash: new Uint8Array(32) as Hash,
+  frontier: new Uint8Array(0),
+  newestTimestamp: 0,
+  previousSize: 0,
+  previousRoot: emptyRoot,
+}
+
 export async function insertFirstHead(query: Query, schema: Schema, seal: Uint8Array): Promise<void> {
+  const { treeSize, root, chainHash, frontier, newestTimestamp } = firstHead
   await query(
     `insert into ${schema.evidence}.tree_heads (tree_size, root_hash, chain_hash, frontier, newest_timestamp, seal)
-     values (0, $1, $2, $3, 0, $4)`,
-    [emptyRoot, new Uint8Array(32), new Uint8Array(0), seal],
+     values ($1, $2, $3, $4, $5, $6)`,
+    [treeSize, root, chainHash, frontier, newestTimestamp, seal],
   )
 }
 

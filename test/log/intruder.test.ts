@@ -101,16 +101,32 @@ test('an id that was registered without an entry does not stop the log: its owne
   await stop()
 })
 
-test('a full tile that a superuser altered is not signed over', async () => {
-  const running = await home.start()
-  await submit(running.log, recordsOf(0, 300))
-  await running.stop()
+/** What only a superuser can do: change a row of evidence. */
+async function alter(table: string, statement: string): Promise<void> {
   await asSuperuser(home.database, async (client) => {
     for (const guard of ['start', 'end', 'drop']) {
       await client.query(`alter event trigger security_guard_${guard} disable`)
     }
-    await client.query('alter table security.tiles disable trigger refuse_change')
-    await client.query('update security.tiles set hashes = set_byte(hashes, 8191, get_byte(hashes, 8191) # 1)')
+    await client.query(`alter table security.${table} disable trigger refuse_change`)
+    await client.query(statement)
   })
+}
+
+test('a full tile that a superuser altered is not signed over', async () => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 300))
+  await running.stop()
+  await alter('tiles', 'update security.tiles set hashes = set_byte(hashes, 8191, get_byte(hashes, 8191) # 1)')
   await untilIncident(await home.begin(), 'FORKED')
+})
+
+test.each([
+  ['time of the newest entry', 'newest_timestamp = newest_timestamp - 1'],
+  ['frontier', 'frontier = set_byte(frontier, 0, get_byte(frontier, 0) # 1)'],
+])('a head of which a superuser altered the %s is FORGED_HEAD', async (_, change) => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 20))
+  await running.stop()
+  await alter('tree_heads', `update security.tree_heads set ${change} where tree_size = 20`)
+  await untilIncident(await home.begin(), 'FORGED_HEAD')
 })

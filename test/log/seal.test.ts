@@ -12,17 +12,15 @@ const fields = {
   treeSize: 2 ** 40 + 5,
   root: bytes(2),
   chainHash: bytes(3),
+  frontier: Buffer.concat([bytes(4), bytes(5), bytes(6)]),
+  newestTimestamp: 2 ** 50 + 7,
 }
-const head: TreeHead = {
-  ...fields,
-  frontier: new Uint8Array(0),
-  newestTimestamp: 1,
-  seal: sealHead(key, 'example.org/log', fields),
-}
+const head: TreeHead = { ...fields, seal: sealHead(key, 'example.org/log', fields) }
 
-test('a seal is the HMAC of origin, sizes, roots and chain hash', () => {
-  const sizes = Buffer.from('0000010000000000' + '0000010000000005', 'hex')
-  const text = Buffer.concat([Buffer.from('dendrolog/seal/1\0example.org/log\0'), sizes, bytes(1), bytes(2), bytes(3)])
+test('a seal is the HMAC of origin and all that the row says', () => {
+  const numbers = Buffer.from('0000010000000000' + '0000010000000005' + '0004000000000007', 'hex')
+  const hashes = Buffer.concat([1, 2, 3, 4, 5, 6].map(bytes))
+  const text = Buffer.concat([Buffer.from('dendrolog/seal/2\0example.org/log\0'), numbers, hashes])
   expect(Buffer.from(head.seal)).toEqual(createHmac('sha256', key).update(text).digest())
   expect(isSealed(key, 'example.org/log', head)).toBe(true)
 })
@@ -33,6 +31,9 @@ test.each([
   ['size', { treeSize: 2 ** 40 + 6 }],
   ['root', { root: bytes(9) }],
   ['chain hash', { chainHash: bytes(9) }],
+  ['time of its newest entry', { newestTimestamp: 2 ** 50 + 8 }],
+  ['frontier', { frontier: Buffer.concat([bytes(4), bytes(5), bytes(9)]) }],
+  ['length of the frontier', { frontier: Buffer.concat([bytes(4), bytes(5)]) }],
   ['seal', { seal: bytes(9) }],
   ['length of the seal', { seal: head.seal.slice(0, 31) }],
 ])('a head with another %s is not sealed', (_, change) => {

@@ -189,15 +189,17 @@ function checkHeads(
 }
 
 function sealOf(sealKey: Uint8Array, origin: string, head: Head): Buffer {
-  const sizes = Buffer.alloc(16)
-  sizes.writeBigUInt64BE(BigInt(head.previous_size ?? 0), 0)
-  sizes.writeBigUInt64BE(BigInt(head.tree_size), 8)
+  const numbers = Buffer.alloc(24)
+  numbers.writeBigUInt64BE(BigInt(head.previous_size ?? 0), 0)
+  numbers.writeBigUInt64BE(BigInt(head.tree_size), 8)
+  numbers.writeBigUInt64BE(BigInt(head.newest_timestamp), 16)
   return createHmac('sha256', sealKey)
-    .update(`dendrolog/seal/1\0${origin}\0`)
-    .update(sizes)
+    .update(`dendrolog/seal/2\0${origin}\0`)
+    .update(numbers)
     .update(head.previous_root ?? sha256(''))
     .update(head.root_hash)
     .update(head.chain_hash)
+    .update(head.frontier)
     .digest()
 }
 
