@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { loggableMessage } from '../ops/describe-error.ts'
 import { settleWithin } from '../ops/time-out.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
@@ -92,7 +93,7 @@ export class Log {
   get health(): LogHealth {
     return {
       isReady: this.#problem === undefined && !this.#isUnsignedTooLong(),
-      problem: this.#problem?.message,
+      problem: this.#problem && loggableMessage(this.#problem),
       incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
       pendingEntries: this.#pool.entries,
       integratedSize: this.#integratedSize,
@@ -106,7 +107,7 @@ export class Log {
    */
   submit(submissions: readonly Submission[], release?: () => void): Promise<Placement> {
     if (this.#problem !== undefined) {
-      return Promise.reject(new Unavailable(`the log takes no entries now: ${this.#problem.message}`))
+      return Promise.reject(new Unavailable(`the log takes no entries now: ${loggableMessage(this.#problem)}`))
     }
     return this.#pool.submit(submissions, release)
   }

@@ -12,20 +12,21 @@ const withheld = '(withheld: it may quote a record)'
 
 /**
  * What of an error may be logged. Records, tokens and keys must not be: of a PostgreSQL error `detail`, `where` and the
- * statement are left out, and the message too where it quotes values (SQLSTATE class 22, data exceptions); JSON.parse
- * quotes what it could not read.
+ * statement are left out, and the message too where it may quote values (SQLSTATE classes 22, data exceptions, and P0,
+ * what a function raises); JSON.parse quotes what it could not read.
  */
 export function describeError(error: unknown, causesLeft: number = causesMax): ErrorDescription {
   if (!(error instanceof Error)) return { type: typeof error, message: withheld }
   const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {}
   const cause =
     error.cause === undefined || causesLeft === 0 ? {} : { cause: describeError(error.cause, causesLeft - 1) }
-  return { type: error.name, message: messageOf(error), ...code, ...framesOf(error), ...cause }
+  return { type: error.name, message: loggableMessage(error), ...code, ...framesOf(error), ...cause }
 }
 
-function messageOf(error: Error): string {
-  const isDataException = 'severity' in error && 'code' in error && String(error.code).startsWith('22')
-  return isDataException || error instanceof SyntaxError ? withheld : error.message
+/** The message alone, under the rules of `describeError`. */
+export function loggableMessage(error: Error): string {
+  const mayQuote = 'severity' in error && 'code' in error && /^(22|P0)/.test(String(error.code))
+  return mayQuote || error instanceof SyntaxError ? withheld : error.message
 }
 
 /** A stack begins with name and message, which may have many lines. */

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { parentPort, Worker } from 'node:worker_threads'
+import { describeError, type ErrorDescription } from './describe-error.ts'
 import { settleWithin } from './time-out.ts'
 
-// Requests to a thread and their answers. An error crosses as its name, code and text.
+// Requests to a thread and their answers. An error crosses as what of it may be logged: on the other side nobody could
+// tell any more whether its text quotes a record.
 
 type Request = { readonly id: number; readonly request: unknown }
-type Answer = { readonly id: number; readonly result?: unknown; readonly error?: PlainError }
-type PlainError = { readonly name: string; readonly message: string; readonly code?: string }
+type Answer = { readonly id: number; readonly result?: unknown; readonly error?: ErrorDescription }
 
 /** What a request to a thread failed with there. */
 export class ThreadError extends Error {
@@ -14,11 +15,12 @@ export class ThreadError extends Error {
   readonly original: string
   readonly code: string | undefined
 
-  constructor({ name, message, code }: PlainError) {
-    super(message)
+  constructor({ type, message, code, stack, cause }: ErrorDescription) {
+    super(message, cause === undefined ? {} : { cause: new ThreadError(cause) })
     this.name = 'ThreadError'
-    this.original = name
+    this.original = type
     this.code = code
+    if (stack !== undefined) this.stack = `${message}\n${indented(stack)}`
   }
 }
 
@@ -106,20 +108,16 @@ export async function serveCalls<R>(open: () => Promise<ThreadService<R>>): Prom
       const work = isClose ? service.close() : service.answer(request as R)
       work.then(
         (result: unknown) => post({ id, result }),
-        (error: unknown) => post({ id, error: plain(error) }),
+        (error: unknown) => post({ id, error: describeError(error) }),
       )
     })
     post({ id: 0 })
   } catch (error) {
-    post({ id: 0, error: plain(error) })
+    post({ id: 0, error: describeError(error) })
   }
 }
 
-function plain(error: unknown): PlainError {
-  const { name, message, code } = error as Partial<PlainError>
-  return {
-    name: name ?? 'Error',
-    message: message ?? String(error),
-    ...(typeof code === 'string' ? { code } : {}),
-  }
+/** Frames as an error of this thread has them. */
+function indented(stack: string): string {
+  return stack.replaceAll(/^/gm, '    ')
 }

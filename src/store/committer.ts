@@ -1,4 +1,5 @@
 import type { ClientConfig } from 'pg'
+import { loggableMessage } from '../ops/describe-error.ts'
 import { Thread, ThreadError } from '../ops/thread-calls.ts'
 import { type BatchRows, commitBatch, type Schema } from './batch.ts'
 import type { Session } from './session.ts'
@@ -55,7 +56,8 @@ async function openThread(setup: CommitSetup): Promise<Thread> {
     const file = new URL('./commit-thread.js', import.meta.url)
     return await Thread.open({ file, setup, heapMax, name: 'committing' })
   } catch (cause) {
-    throw new Error(`the writer could not connect: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    const reason = cause instanceof Error ? loggableMessage(cause) : 'no reason'
+    throw new Error(`the writer could not connect: ${reason}`, { cause })
   }
 }
 

@@ -1,23 +1,10 @@
-import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { describeError } from '../../src/ops/describe-error.ts'
-import { createLogger } from '../../src/ops/logger.ts'
 import { openPool } from '../../src/store/session.ts'
 import { makeDatabase } from '../support/database.ts'
+import { logged } from '../support/logged.ts'
 
 const secret = 'payload-of-somebody'
-
-function logged(error: unknown): string {
-  let text = ''
-  const destination = new Writable({
-    write(chunk, _encoding, done) {
-      text += String(chunk)
-      done()
-    },
-  })
-  createLogger('error', destination).error({ err: error }, 'failed')
-  return text
-}
 
 test.each([
   ['a data exception', 'select $1::uuid', [secret]],

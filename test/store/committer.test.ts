@@ -2,8 +2,18 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Committer } from '../../src/store/committer.ts'
-import { cutConnections } from '../support/database-copy.ts'
-import { createTestLog, recordsOf, schema, submissionOf, type TestLog } from '../support/log.ts'
+import { asSuperuser, cutConnections } from '../support/database-copy.ts'
+import {
+  createTestLog,
+  recordOf,
+  recordsOf,
+  schema,
+  submissionOf,
+  submit,
+  type TestLog,
+  until,
+} from '../support/log.ts'
+import { logged } from '../support/logged.ts'
 import { readLogState, runSequencer } from '../support/sequencer.ts'
 
 // The thread runs what `npm run build` made of it.
@@ -47,6 +57,30 @@ test('a thread whose connection was cut answers with the failure, and a closed o
 
 test('a login that is refused is told by the opening', async () => {
   await expect(openCommitter('wrong')).rejects.toThrow('could not connect')
+})
+
+test('a copy that fails by what a row says: the log is stopped and told the SQLSTATE, nobody what the row says', async () => {
+  const secret = 'payload-of-somebody'
+  await asSuperuser(home.database, async (admin) => {
+    for (const guard of ['start', 'end', 'drop']) {
+      await admin.query(`alter event trigger security_guard_${guard} disable`)
+    }
+    await admin.query(`create function public.quote() returns trigger language plpgsql
+      as $$ begin raise exception 'cannot take %', new.payload using errcode = '22030', detail = new.payload; end $$`)
+    await admin.query(`create trigger quote before insert on security.audit_logs
+      for each row execute function public.quote()`)
+  })
+  const running = await home.begin({ openCommitter })
+  await until(
+    () => running.log.health.isReady,
+    () => String(running.log.health.problem),
+  )
+  const record = { ...recordOf(0), payload: { secret } }
+  const refusal = await submit(running.log, [record]).catch((error: unknown) => error)
+  const texts = [refusal, ...running.incidents].map((error) => logged(error)).join('\n')
+  expect(texts).toContain('"code":"22030"')
+  expect(texts).not.toContain(secret)
+  expect(JSON.stringify(running.log.health)).not.toContain(secret)
 })
 
 test('a copy that fails while megabytes of it are on their way ends the commit, not the process', async () => {
