@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { Unavailable } from '../src/log/incident.ts'
+import { isOutage } from '../src/store/outage.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
 
 /** What is wrong with bytes from outside. Every other TlogError is about what we hold ourselves. */
@@ -149,6 +150,7 @@ function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected
   }
   onUnexpected(error, requestId)
   const place = { retryAfterSeconds: 2 }
+  if (isOutage(error)) return new Problem('unavailable', 'the database cannot be asked now', place)
   if (error instanceof TlogError) {
     return new Problem('check-failed', 'what the server holds does not pass its own check and is not served', place)
   }

@@ -21,6 +21,7 @@ import {
 } from './instance.ts'
 import { systemClock } from './log/clock.ts'
 import { Log } from './log/log.ts'
+import { reportIncidents, reportRequests } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
@@ -31,7 +32,6 @@ import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
 
 const signerTimeoutMs = 30_000
-const sameIncidentMs = 60_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
 const writerIdleTimeoutMs = 5_000
 /** Then the server says that it is there, whatever keeps the log. */
@@ -155,17 +155,6 @@ function openLog(config: Config, database: Database, instance: Instance, logger:
   })
 }
 
-/** The same incident is told again after a minute, not at each of the attempts to open the log. */
-function reportIncidents(logger: Logger): (error: unknown) => void {
-  let last = { message: '', at: Number.NEGATIVE_INFINITY }
-  return (error) => {
-    const message = String(error)
-    if (message === last.message && performance.now() - last.at < sameIncidentMs) return
-    last = { message, at: performance.now() }
-    logger.error({ err: error }, 'the log stopped and will be opened again')
-  }
-}
-
 type Stateful = { readonly state: Pool; readonly quarantine: Pool }
 
 function openStateful({ connections }: Database): Stateful {
@@ -198,7 +187,7 @@ function createServer(
     authenticate: (secret) => tokens.authenticate(secret),
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
-    onUnexpected: (error, requestId) => logger.error({ err: error, requestId }, 'request failed'),
+    onUnexpected: reportRequests(logger),
   }
 }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { copyHeader, copyTrailer } from './copy-binary.ts'
+import { DatabaseOutage, namedOutage } from './outage.ts'
 import type { Row } from './row.ts'
 
 /** What runs statements: a connection of our own, one of a pool, or either of them wrapped by a test that injects faults. */
@@ -24,9 +25,23 @@ export type Session = {
 export type Pool = { readonly query: Query; readonly close: () => Promise<void> }
 
 export const connectTimeoutMs = 5_000
+/** What a writer's statement takes at most, waiting for locks included: then its process has given it up already. */
+const writerStatementTimeoutMs = 60_000
 const copyChunkBytes = 262_144
 
-export function openPool(config: pg.ClientConfig, connections: number, statementTimeoutMs: number): Pool {
+/** Statements that wait for a connection of a pool at most: as many as clients connect at once. */
+const waitingMaxDefault = 4_096
+
+/**
+ * Whoever waits for a connection waits 5 s at most, and where `waitingMax` wait already nobody joins them: the query
+ * rejects with DatabaseOutage.
+ */
+export function openPool(
+  config: pg.ClientConfig,
+  connections: number,
+  statementTimeoutMs: number,
+  waitingMax: number = waitingMaxDefault,
+): Pool {
   const pool = new pg.Pool({
     ...config,
     max: connections,
@@ -38,7 +53,14 @@ export function openPool(config: pg.ClientConfig, connections: number, statement
   // A backend that is killed while idle reports here and nowhere else; the next query takes a fresh connection.
   pool.on('error', () => {})
   return {
-    query: async (text, values = []) => (await pool.query(text, [...values])).rows as Row[],
+    query: async (text, values = []) => {
+      if (pool.waitingCount >= waitingMax) throw new DatabaseOutage(`${waitingMax} statements wait for a connection`)
+      try {
+        return (await pool.query(text, [...values])).rows as Row[]
+      } catch (error) {
+        throw namedOutage(error)
+      }
+    },
     close: () => pool.end(),
   }
 }
@@ -51,6 +73,7 @@ export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number
   const client = new pg.Client({
     ...config,
     connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: writerStatementTimeoutMs,
     idle_in_transaction_session_timeout: idleTimeoutMs,
     keepAlive: true,
   })

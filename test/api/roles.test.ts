@@ -99,7 +99,7 @@ test('where tokens cannot be looked up it is 503 with Retry-After, never 401', a
   })
   try {
     const { status, headers, json } = await other.post(submissionWith())
-    expect({ status, code: json.code }).toEqual({ status: 503, code: 'internal' })
+    expect({ status, code: json.code }).toEqual({ status: 503, code: 'unavailable' })
     expect(headers.get('retry-after')).toMatch(/^[1-9]$/)
     expect(other.unexpected).toHaveLength(1)
   } finally {

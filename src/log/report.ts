@@ -1,0 +1,50 @@
+import { describeError, loggableMessage } from '../ops/describe-error.ts'
+import type { Logger } from '../ops/logger.ts'
+import { isOutage } from '../store/outage.ts'
+
+const sameMs = 60_000
+
+/** Tells why the log stopped. The same reason again after a minute, not at each attempt to open the log. */
+export function reportIncidents(logger: Logger): (error: unknown) => void {
+  const mayTell = onceAMinute()
+  return (error) => {
+    const heldBack = mayTell(String(error))
+    if (heldBack === undefined) return
+    logger.error({ err: error, heldBack }, 'the log stopped and will be opened again')
+  }
+}
+
+/**
+ * Tells what a request failed with. A database that is away fails every request for the same reason: one line a minute
+ * and no stacks.
+ */
+export function reportRequests(logger: Logger): (error: unknown, requestId: string) => void {
+  const mayTell = onceAMinute()
+  return (error, requestId) => {
+    if (!(error instanceof Error && isOutage(error))) {
+      logger.error({ err: error, requestId }, 'request failed')
+      return
+    }
+    const heldBack = mayTell('outage')
+    if (heldBack === undefined) return
+    const { code } = describeError(error)
+    logger.error({ reason: loggableMessage(error), code, requestId, heldBack }, 'the database cannot be asked')
+  }
+}
+
+/** How many of the same were held back before this one; undefined where it is held back itself. */
+function onceAMinute(): (what: string) => number | undefined {
+  let last = { what: '', atMs: Number.NEGATIVE_INFINITY }
+  let heldBack = 0
+  return (what) => {
+    const now = performance.now()
+    if (what === last.what && now - last.atMs < sameMs) {
+      heldBack++
+      return undefined
+    }
+    const count = what === last.what ? heldBack : 0
+    last = { what, atMs: now }
+    heldBack = 0
+    return count
+  }
+}
