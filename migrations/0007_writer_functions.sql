@@ -112,6 +112,26 @@ as $$
   limit at_most
 $$;
 
+-- The lock of the one process that works on the log. A table's lock, because it asks for rights: an advisory lock can be
+-- taken by every login of the database, which reads in pg_locks what number to take. Nobody else can lock this table.
+create table {{schema}}.writer_lock ();
+
+-- Takes the lock until the transaction ends; false where another session has it. It writes nothing, so that a
+-- transaction which stays open for it has no number and, read committed, no snapshot that would hold back vacuum.
+create function {{schema}}.try_writer_lock() returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  lock table {{schema}}.writer_lock in exclusive mode nowait;
+  return true;
+exception
+  when lock_not_available then
+    return false;
+end
+$$;
+
 -- Makes one partition and attaches it. `partition of` would wait for every reader of the ledger and stall the writers
 -- behind it; `like` and `attach` take no lock that a reader or a writer meets.
 -- No role has rights on a partition itself: those on the ledger are what counts for whoever goes through the ledger.

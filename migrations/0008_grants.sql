@@ -38,7 +38,7 @@ revoke all
 
 grant execute
   on function {{schema}}.writer_head(), {{schema}}.known_entries(uuid[]), {{schema}}.newest_ids(uuid, integer),
-     {{schema}}.ensure_partitions(bigint)
+     {{schema}}.ensure_partitions(bigint), {{schema}}.try_writer_lock()
   to {{prefix}}app_writer_role;
 
 select {{schema}}.ensure_partitions(0);

@@ -10,13 +10,16 @@ export type LogLock = {
   readonly release: () => Promise<void>
 }
 
-/** A process that stopped loses the lock after this time, so that another may go on. */
-export const lockIdleTimeoutMs = 5_000
+/**
+ * A process that stopped loses the lock after this time, so that another may go on. More than the 5 s of a writer's
+ * transaction: that runs in a thread, and this heartbeat where a hostile request may keep everything waiting for seconds.
+ */
+export const lockIdleTimeoutMs = 10_000
 const heartbeatMs = 1_000
 
 /**
- * Takes the advisory lock of a log, on a connection of its own that must not go through a transaction pooler. Undefined
- * where another session has it. Locks are a database's, the key is that of the schema.
+ * Takes the lock of a log: a transaction on a connection of its own holds it, and is left open. Undefined where another
+ * session has it.
  */
 export async function tryLogLock(config: pg.ClientConfig, schema: Schema): Promise<LogLock | undefined> {
   const client = new pg.Client({
@@ -40,11 +43,11 @@ export async function tryLogLock(config: pg.ClientConfig, schema: Schema): Promi
 }
 
 async function takeLock(client: pg.Client, schema: Schema): Promise<boolean> {
-  await client.query(`set idle_session_timeout = ${lockIdleTimeoutMs}`)
-  const { rows } = await client.query<{ taken: boolean }>(
-    'select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended($1, 0)) as taken',
-    [`dendrolog log ${schema.evidence}`],
-  )
+  await client.query(`set idle_in_transaction_session_timeout = ${lockIdleTimeoutMs}`)
+  // From PostgreSQL 17 on a database may be set to end long transactions.
+  await client.query(`select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'`)
+  await client.query('begin isolation level read committed')
+  const { rows } = await client.query<{ taken: boolean }>(`select ${schema.evidence}.try_writer_lock() as taken`)
   return rows[0]?.taken === true
 }
 

@@ -1,8 +1,10 @@
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openFileCell, type SignerCell } from '../../src/log/signer-cell.ts'
 import { tryLogLock } from '../../src/store/log-lock.ts'
+import { migrate } from '../../src/store/migrate.ts'
 import { asSuperuser } from '../support/database-copy.ts'
 import {
   createTestLog,
@@ -15,6 +17,8 @@ import {
   until,
 } from '../support/log.ts'
 import { readLogState, runSequencer } from '../support/sequencer.ts'
+
+const migrations = join(import.meta.dirname, '..', '..', 'migrations')
 
 let home: TestLog
 let otherCell: SignerCell
@@ -46,6 +50,8 @@ test('a second server waits a moment for the first to end', async () => {
 
 test('logs in other schemas of one database do not meet', async () => {
   await home.start()
+  const options = { directory: migrations, schema: 'another', prefix: '', log: () => {} }
+  await migrate(home.database.admin, options)
   const writer = home.database.as('app_writer_role')
   const other = await tryLogLock(writer, { evidence: 'another', state: 'another_state' })
   expect(other).toBeDefined()
@@ -64,6 +70,45 @@ test('a lock whose connection is cut is lost, and free', async () => {
   const next = await tryLogLock(writer, schema)
   expect(next).toBeDefined()
   await Promise.all([lock?.release(), next?.release()])
+})
+
+test('a lock that is held keeps no snapshot and no transaction number that vacuum would wait for', async () => {
+  await home.start()
+  const holders = await asSuperuser(home.database, async (admin) => {
+    const { rows } = await admin.query(
+      `select usename, mode, backend_xid, backend_xmin
+       from pg_locks
+       join pg_stat_activity using (pid)
+       where relation = 'security.writer_lock'::regclass`,
+    )
+    return rows as unknown[]
+  })
+  expect(holders).toEqual([
+    { usename: 'app_writer_role', mode: 'ExclusiveLock', backend_xid: null, backend_xmin: null },
+  ])
+})
+
+test('no login but the writer can keep a log from its lock', async () => {
+  const auditor = new Client(home.database.as('auditor_reader_role'))
+  await auditor.connect()
+  try {
+    const key = `pg_catalog.hashtextextended('dendrolog log security', 0)`
+    await auditor.query(`select pg_advisory_lock(${key})`)
+    await auditor.query('begin')
+    await expect(auditor.query('lock table security.writer_lock in row share mode')).rejects.toThrow('denied')
+    await (await home.start()).stop()
+  } finally {
+    await auditor.end()
+  }
+})
+
+test('a process that answers nothing for some seconds keeps its lock', async () => {
+  const lock = await tryLogLock(home.database.as('app_writer_role'), schema)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 6_500)
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  expect(lock?.lost.aborted).toBe(false)
+  expect(await tryLogLock(home.database.as('app_writer_role'), schema)).toBeUndefined()
+  await lock?.release()
 })
 
 test('a log that loses its lock stops, takes it again where it is free, and goes on', async () => {
@@ -138,7 +183,7 @@ function cutLock(): Promise<unknown> {
     admin.query(
       `select pg_terminate_backend(pid, 5000)
        from pg_locks
-       where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`,
+       where relation = 'security.writer_lock'::regclass`,
     ),
   )
 }

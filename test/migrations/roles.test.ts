@@ -51,6 +51,7 @@ const forWriter = [
   `select security.known_entries('{}')`,
   `select security.newest_ids('00000000-0000-0000-0000-000000000000', 1)`,
   'select security.ensure_partitions(0)',
+  'select security.try_writer_lock()',
 ]
 
 const forNobody = [
@@ -67,6 +68,8 @@ const forNobody = [
   'alter table security.tiles disable trigger refuse_change',
   'drop table security.tiles',
   'create index on security.tiles (level)',
+  'lock table security.writer_lock in access share mode',
+  'lock table security.writer_lock in exclusive mode',
   'set session_replication_role = replica',
   'set role ledger_owner_role',
 ]
