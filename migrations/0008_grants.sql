@@ -44,3 +44,28 @@ grant execute
 select {{schema}}.ensure_partitions(0);
 
 reset role;
+
+-- Nothing of a log needs temporary tables or large objects; either lets any login fill the disk. Rights on a database
+-- are not copied with it, nor restored by a dump without --create. The functions belong to the bootstrap superuser.
+do $room$
+begin
+  begin
+    execute format('revoke temporary on database %I from public', current_database());
+  exception
+    when insufficient_privilege then null;
+  end;
+  begin
+    revoke execute
+      on function pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), pg_catalog.lo_from_bytea(oid, bytea)
+      from public;
+  exception
+    when insufficient_privilege then null;
+  end;
+  if has_database_privilege('{{prefix}}app_writer_role', current_database(), 'temporary') then
+    raise warning 'every login can make temporary tables: revoke temporary on the database from public';
+  end if;
+  if has_function_privilege('{{prefix}}app_writer_role', 'pg_catalog.lo_create(oid)', 'execute') then
+    raise warning 'every login can make large objects: % may not revoke that', current_user;
+  end if;
+end
+$room$;
