@@ -20,8 +20,9 @@ import {
   tokenFilePath,
 } from './instance.ts'
 import { systemClock } from './log/clock.ts'
+import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
-import { reportIncidents, reportRequests } from './log/report.ts'
+import { reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
@@ -100,11 +101,14 @@ async function serveDatabase(
   onReady: (ready: Ready) => void,
 ): Promise<void> {
   const instance = await openInstance(config, database, Date.now())
-  const log = await openLog(config, database, instance, logger)
   const stateful = openStateful(database)
+  const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
+  const log = await openLog(config, database, instance, logger, record)
   const server = createServer(config, database, instance, log, stateful, logger)
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
+  const stopRecord = new AbortController()
+  const recording = record.run(stopRecord.signal)
   try {
     const http = createHttpServer(createApp(server))
     const close = prepareClose(http)
@@ -121,12 +125,21 @@ async function serveDatabase(
   } finally {
     stopLog.abort()
     await running
+    stopRecord.abort()
+    await recording
     await Promise.all([log.close(), stateful.state.close(), stateful.quarantine.close()])
   }
 }
 
-function openLog(config: Config, database: Database, instance: Instance, logger: Logger): Promise<Log> {
+function openLog(
+  config: Config,
+  database: Database,
+  instance: Instance,
+  logger: Logger,
+  record: IncidentRecord,
+): Promise<Log> {
   const { writer, reader, signer } = database.connections
+  const report = reportIncidents(logger)
   return Log.open({
     origin: instance.origin,
     keys: instance.keys,
@@ -151,7 +164,10 @@ function openLog(config: Config, database: Database, instance: Instance, logger:
     openCommitter: () =>
       openCommitThread({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
     ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
-    onIncident: reportIncidents(logger),
+    onIncident: (error, place) => {
+      report(error)
+      record.note(error, place)
+    },
   })
 }
 

@@ -1,5 +1,5 @@
 import type { ClientConfig } from 'pg'
-import type { Sha256 } from '../../tlog/hash.ts'
+import type { Hash, Sha256 } from '../../tlog/hash.ts'
 import type { Schema } from '../store/batch.ts'
 import type { Committer } from '../store/committer.ts'
 import { lockIdleTimeoutMs } from '../store/log-lock.ts'
@@ -24,8 +24,8 @@ export type LogOptions = {
   readonly batchLimits: PoolLimits
   readonly checkpointIntervalMs: number
   readonly resignIntervalMs: number
-  /** Told what made the log stop; it is opened again after a pause. */
-  readonly onIncident: (error: unknown) => void
+  /** Told what made the log stop, and where it stood; it is opened again after a pause. */
+  readonly onIncident: (error: unknown, place: LogPlace) => void
   /** Called before each attempt to open the log again: brings back a database that is ours to run. */
   readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
   /** Opens the signer on what it remembers; in this thread where nothing is said. */
@@ -34,6 +34,13 @@ export type LogOptions = {
   readonly openCommitter: () => Promise<Committer>
   /** Where it differs from `defaultTiming`. */
   readonly timing?: Partial<LogTiming>
+}
+
+/** The newest checkpoint, and how many entries are known to be durable. */
+export type LogPlace = {
+  readonly publishedSize: number
+  readonly publishedRoot: Hash
+  readonly integratedSize: number
 }
 
 /** Milliseconds. */

@@ -266,7 +266,8 @@ export class Log {
 
   #stopFor(error: unknown): void {
     this.#refuse(error)
-    this.#options.onIncident(error)
+    const { treeSize: publishedSize, root: publishedRoot } = this.published
+    this.#options.onIncident(error, { publishedSize, publishedRoot, integratedSize: this.#integratedSize })
   }
 
   #refuse(error: unknown): void {

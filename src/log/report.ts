@@ -32,6 +32,15 @@ export function reportRequests(logger: Logger): (error: unknown, requestId: stri
   }
 }
 
+/** Tells that incidents could not be written down, once a minute. */
+export function reportUnrecorded(logger: Logger): (error: unknown) => void {
+  const mayTell = onceAMinute()
+  return (error) => {
+    const heldBack = mayTell('unrecorded')
+    if (heldBack !== undefined) logger.warn({ err: error, heldBack }, 'incidents could not be recorded yet')
+  }
+}
+
 /** How many of the same were held back before this one; undefined where it is held back itself. */
 function onceAMinute(): (what: string) => number | undefined {
   let last = { what: '', atMs: Number.NEGATIVE_INFINITY }

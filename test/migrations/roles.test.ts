@@ -154,6 +154,19 @@ test('app_state_role writes tokens and positions', async () => {
   expect(await outcomeUndone(client, position)).toBe('ok')
 })
 
+test('security_state.incidents: app_state_role adds and counts, and removes nothing; the others have no right', async () => {
+  const insert = `insert into security_state.incidents (code, detail, published_size, published_root, integrated_size, count)
+    values ('C', 'd', 0, decode(repeat('00', 32), 'hex'), 0, 1)`
+  for (const role of loginRoles) {
+    const client = await connect(database.as(role))
+    const wanted = role === 'app_state_role' ? 'ok' : denied
+    expect(await outcomeUndone(client, insert)).toBe(wanted)
+    expect(await outcomeUndone(client, 'select * from security_state.incidents')).toBe(wanted)
+    expect(await outcomeUndone(client, 'update security_state.incidents set count = count + 1')).toBe(wanted)
+    expect(await outcomeUndone(client, 'delete from security_state.incidents')).toBe(denied)
+  }
+})
+
 test('database_admin_role monitors and takes physical backups', async () => {
   const { rows } = await (await connect(database.as('database_admin_role'))).query(
     `select rolreplication, pg_has_role(rolname, 'pg_monitor', 'usage') as monitor

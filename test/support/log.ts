@@ -132,9 +132,9 @@ async function run(options: LogOptions, onStopped: (log: RunningLog) => void): P
   const incidents: unknown[] = []
   const log = await Log.open({
     ...options,
-    onIncident: (error) => {
+    onIncident: (error, place) => {
       incidents.push(error)
-      options.onIncident(error)
+      options.onIncident(error, place)
     },
   })
   const stopping = new AbortController()
