@@ -31,10 +31,11 @@ create table {{schema}}.audit_logs (
 )
 partition by range (sequence_number);
 
--- A partitioned table cannot keep event_id unique across partitions; this table does.
+-- A partitioned table cannot keep event_id unique across partitions; this table does. Numbers above 2^53-1 could be read
+-- by nobody: whoever may insert must not be able to write any.
 create table {{schema}}.entry_ids (
   event_id uuid primary key,
-  sequence_number bigint not null check (sequence_number >= 1)
+  sequence_number bigint not null check (sequence_number between 1 and 9007199254740991)
 );
 
 reset role;

@@ -3,13 +3,13 @@ set local role {{prefix}}ledger_owner_role;
 -- One row a commit, inserted first in its transaction. `unique (previous_size)` lets one writer build on a head, the
 -- foreign key lets it build only on a head that is there with that root: together the compare-and-swap of the log.
 create table {{schema}}.tree_heads (
-  tree_size bigint primary key,
+  tree_size bigint primary key check (tree_size <= 9007199254740991),
   root_hash bytea not null check (octet_length(root_hash) = 32),
   chain_hash bytea not null check (octet_length(chain_hash) = 32),
   -- The compact range [0, tree_size): the roots of its perfect subtrees, largest first.
-  frontier bytea not null check (octet_length(frontier) % 32 = 0),
+  frontier bytea not null check (octet_length(frontier) % 32 = 0 and octet_length(frontier) <= 53 * 32),
   -- Microseconds since 1970 of the newest entry, 0 where there is none.
-  newest_timestamp bigint not null check (newest_timestamp >= 0),
+  newest_timestamp bigint not null check (newest_timestamp between 0 and 9007199254740991),
   previous_size bigint unique,
   previous_root bytea,
   seal bytea not null check (octet_length(seal) = 32),
@@ -26,7 +26,7 @@ create table {{schema}}.tree_heads (
 -- Full tiles only: 256 node hashes. Hashes do not compress.
 create table {{schema}}.tiles (
   level smallint check (level between 0 and 7),
-  tile_index bigint check (tile_index >= 0),
+  tile_index bigint check (tile_index between 0 and 35184372088831),
   hashes bytea not null check (octet_length(hashes) = 8192),
   primary key (level, tile_index)
 );

@@ -12,7 +12,8 @@ as $$
   select 'audit_logs_p' || lpad(((sequence_number - 1) / 65536 * 65536 + 1)::text, 16, '0')
 $$;
 
--- The newest head and the last row. One row; all but last_sequence_number are null where no log was created.
+-- The newest head, the last row, and a tile that is not of that head's tree, if there is one: what somebody inserted
+-- ahead of the log. One row; all but last_sequence_number are null where no log was created.
 create function {{schema}}.writer_head(
   out tree_size bigint,
   out root_hash bytea,
@@ -22,7 +23,9 @@ create function {{schema}}.writer_head(
   out previous_size bigint,
   out previous_root bytea,
   out seal bytea,
-  out last_sequence_number bigint
+  out last_sequence_number bigint,
+  out stray_tile_level smallint,
+  out stray_tile_index bigint
 )
 language plpgsql
 stable
@@ -49,6 +52,16 @@ begin
     exit when last_sequence_number is not null;
   end loop;
   last_sequence_number := coalesce(last_sequence_number, 0);
+  for height in 0..7 loop
+    -- A tree has at most 2^53 leaves, none of which fills a tile of level 6.
+    select t.level, t.tile_index
+      into stray_tile_level, stray_tile_index
+      from {{schema}}.tiles t
+      where t.level = height
+        and t.tile_index >= case when height < 6 then writer_head.tree_size >> (8 * height + 8) else 0 end
+      limit 1;
+    exit when found;
+  end loop;
 end
 $$;
 

@@ -1,7 +1,7 @@
 import { asTreeSize } from '../../tlog/coords.ts'
 import { checkEdge, edgeFromTiles } from '../../tlog/tree-edge.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
-import { readClock, readWriterHead } from '../store/heads.ts'
+import { readClock, readWriterHead, type WriterHead } from '../store/heads.ts'
 import type { Query } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
 import { batchTimestamp, type DatabaseTime } from './clock.ts'
@@ -13,7 +13,7 @@ import { checkExtends } from './signer.ts'
 
 /**
  * What a sequencer may build on: the newest head, checked. Its seal, that it extends what was `lastSigned`, that no
- * rows are above it, the clocks, and the edge of the tree as the stored tiles give it. Sets the database's time.
+ * rows or tiles are above it, on which commits would fail for ever, the clocks, and the edge of the tree as the stored tiles give it. Sets the database's time.
  */
 export async function readLogState(
   options: LogOptions,
@@ -25,18 +25,25 @@ export async function readLogState(
   const { origin, keys, schema, hash, clock } = options
   const newest = await readWriterHead(writer, schema)
   if (newest === undefined) throw new LogIncident('ROLLBACK', 'the database has no log')
-  const { head, lastSequenceNumber } = newest
+  const { head } = newest
   if (!isSealed(keys.sealKey, origin, head)) {
     throw new LogIncident('FORGED_HEAD', `the head of size ${head.treeSize} has no valid seal`)
   }
   // The writer's login may lead to another database than the signer's.
   checkExtends(head, lastSigned)
-  if (lastSequenceNumber > head.treeSize) {
-    throw new LogIncident('UNSEALED_ROWS', `the ledger has ${lastSequenceNumber} rows, the head ${head.treeSize}`)
-  }
+  checkNothingAbove(newest)
   databaseTime.set(await readClock(writer))
   batchTimestamp(clock(), databaseTime.now(), head.newestTimestamp)
   const edge = await edgeFromTiles(openTileStore(tiles, schema, hash), asTreeSize(head.treeSize), hash)
   checkEdge(edge, head.root, hash)
   return { edge, root: head.root, chainHash: head.chainHash, newestTimestamp: head.newestTimestamp }
+}
+
+function checkNothingAbove({ head, lastSequenceNumber, strayTile }: WriterHead): void {
+  if (lastSequenceNumber > head.treeSize) {
+    throw new LogIncident('UNSEALED_ROWS', `the ledger has ${lastSequenceNumber} rows, the head ${head.treeSize}`)
+  }
+  if (strayTile === undefined) return
+  const { level, index } = strayTile
+  throw new LogIncident('UNSEALED_ROWS', `tile ${index} of level ${level} is not of the ${head.treeSize} entries`)
 }

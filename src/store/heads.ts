@@ -3,14 +3,29 @@ import type { Schema, TreeHead } from './batch.ts'
 import { type Row, readBytes, readHash, readInteger, readIntegerOrNull } from './row.ts'
 import type { Query } from './session.ts'
 
-/** The newest head as the writer may see it, and how far the rows of the ledger go. */
-export type WriterHead = { readonly head: TreeHead; readonly lastSequenceNumber: number }
+/** The newest head as the writer may see it, and what is stored above it. */
+export type WriterHead = {
+  readonly head: TreeHead
+  /** How far the rows of the ledger go. */
+  readonly lastSequenceNumber: number
+  /** A stored tile, if there is one, that is not full in the tree of the head. */
+  readonly strayTile: { readonly level: number; readonly index: number } | undefined
+}
 
 /** Undefined in a database whose log was never created. */
 export async function readWriterHead(query: Query, schema: Schema): Promise<WriterHead | undefined> {
   const [row] = await query(`select * from ${schema.evidence}.writer_head()`)
   if (row === undefined || row.tree_size === null) return undefined
-  return { head: headOf(row), lastSequenceNumber: readInteger(row, 'last_sequence_number') }
+  return {
+    head: headOf(row),
+    lastSequenceNumber: readInteger(row, 'last_sequence_number'),
+    strayTile: strayTileOf(row),
+  }
+}
+
+function strayTileOf(row: Row): WriterHead['strayTile'] {
+  const level = readIntegerOrNull(row, 'stray_tile_level')
+  return level === null ? undefined : { level, index: readInteger(row, 'stray_tile_index') }
 }
 
 /** Whether an administrator finds a log in a database, which may be one that was never migrated. */

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Client } from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { eventId, ledgerRow } from '../migrations/ledger.ts'
+import { eventId, headRow, ledgerRow } from '../migrations/ledger.ts'
 import { asSuperuser } from '../support/database-copy.ts'
 import { createTestLog, type RunningLog, recordsOf, submit, type TestLog, untilIncident } from '../support/log.ts'
 
@@ -87,6 +89,73 @@ test('a row far above the newest head, in a later partition, is UNSEALED_ROWS at
   await asWriter({ text: ledgerRow(70_000) })
   await untilIncident(await home.begin(), 'UNSEALED_ROWS')
 })
+
+test.each([
+  ['the next', 0, 0],
+  ['a later one', 0, 7],
+  ['one of a higher level', 2, 0],
+  ['one that no tree can have', 7, 0],
+])('a tile ahead of the head, %s, is UNSEALED_ROWS at the next start', async (_, level, index) => {
+  await (await home.start()).stop()
+  await asWriter(tileAt(level, index))
+  await untilIncident(await home.begin(), 'UNSEALED_ROWS')
+})
+
+test('a tile that was put in the way of the next commit ends the log with UNSEALED_ROWS, not with commits that fail for ever', async () => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 250))
+  await running.log.waitForCheckpoint(250)
+  await asWriter(tileAt(0, 0))
+  await expect(submit(running.log, recordsOf(250, 300))).rejects.toThrow('not known whether')
+  await untilIncident(running, 'UNSEALED_ROWS')
+  await expectUnsigned(running, 'UNSEALED_ROWS', 250)
+  expect(running.log.health.problem).toBe('tile 0 of level 0 is not of the 250 entries')
+})
+
+test('tiles of the tree itself are none that are ahead', async () => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 256))
+  await running.log.waitForCheckpoint(256)
+  await running.stop()
+  await (await home.start()).stop()
+  expect(await home.check()).toMatchObject({ size: 256 })
+})
+
+test('what SECURITY.md says of a stolen login sets aside all that it inserted, and the log goes on', async () => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 20))
+  await running.stop()
+  await asWriter({ text: ledgerRow(21) }, tileAt(0, 0), tileAt(1, 3), {
+    text: `insert into security.entry_ids (event_id, sequence_number) values (${eventId(5)}, 70000)`,
+  })
+  const text = await readFile(join(import.meta.dirname, '..', '..', 'SECURITY.md'), 'utf8')
+  const [, repair] = /```sql\n([\s\S]*?)```/.exec(text) ?? []
+  await asSuperuser(home.database, (client) => client.query(repair ?? ''))
+  const again = await home.start()
+  await submit(again.log, recordsOf(20, 300))
+  await again.stop()
+  expect(await home.check()).toMatchObject({ size: 300, publishedSize: 300 })
+  const aside = await asSuperuser(home.database, (client) =>
+    client.query(`select sequence_number::int from security_aside.audit_logs`),
+  )
+  expect(aside.rows).toEqual([{ sequence_number: 21 }])
+  await expect(asSuperuser(home.database, (client) => client.query('delete from security.tiles'))).rejects.toThrow(
+    'only ever inserted',
+  )
+})
+
+test.each([
+  ['an id', `insert into security.entry_ids (event_id, sequence_number) values (${eventId(5)}, 9007199254740992)`],
+  ['a tile', tileAt(0, 2 ** 45).text],
+  ['a head', headRow(2 ** 53, 0)],
+])('numbers that nobody could read are refused: %s', async (_, text) => {
+  await expect(asWriter({ text })).rejects.toMatchObject({ code: '23514' })
+})
+
+function tileAt(level: number, index: number): { text: string } {
+  const hashes = `decode(repeat('00', 8192), 'hex')`
+  return { text: `insert into security.tiles (level, tile_index, hashes) values (${level}, ${index}, ${hashes})` }
+}
 
 test('an id that was registered without an entry does not stop the log: its owner is told of a conflict', async () => {
   await asWriter({
