@@ -5,21 +5,25 @@ export type Clock = () => number
 
 export const clockSkewMaxMicroseconds = 10_000_000
 
-const startedAt = { wallMs: Date.now(), steadyMs: performance.now() }
-
 /**
- * The host's clock. Throws CLOCK_SKEW where it is more than 10 s away from where a clock that nobody sets would be
- * since this process began: the database's may be the same clock, and jump with it. After a correction of more than
- * that, start the server again.
+ * A clock that can be set, beside one that nobody sets; both in milliseconds. Throws CLOCK_SKEW where the first is more
+ * than 10 s away from where the second says it would be since this call: the database's may be the same clock, and jump
+ * with it. After a correction of more than that, or when the host slept, start the server again.
  */
-export const systemClock: Clock = () => {
-  const wallMs = Date.now()
-  const expectedMs = startedAt.wallMs + performance.now() - startedAt.steadyMs
-  if (Math.abs(wallMs - expectedMs) > clockSkewMaxMicroseconds / 1_000) {
-    throw new LogIncident('CLOCK_SKEW', `the host's clock jumped by ${Math.round(wallMs - expectedMs)} ms`)
+export function hostClock(readWallMs: () => number, readSteadyMs: () => number): Clock {
+  const startedAt = { wallMs: readWallMs(), steadyMs: readSteadyMs() }
+  return () => {
+    const wallMs = readWallMs()
+    const expectedMs = startedAt.wallMs + readSteadyMs() - startedAt.steadyMs
+    if (Math.abs(wallMs - expectedMs) > clockSkewMaxMicroseconds / 1_000) {
+      throw new LogIncident('CLOCK_SKEW', `the host's clock jumped by ${Math.round(wallMs - expectedMs)} ms`)
+    }
+    return wallMs * 1_000
   }
-  return wallMs * 1_000
 }
+
+/** The host's clock since this process began. */
+export const systemClock: Clock = hostClock(Date.now, () => performance.now())
 
 /** The database's clock as read a while ago, carried on by a clock that nobody sets. */
 export class DatabaseTime {

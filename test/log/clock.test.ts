@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { batchTimestamp, type Clock, clockSkewMaxMicroseconds, systemClock } from '../../src/log/clock.ts'
+import { batchTimestamp, type Clock, clockSkewMaxMicroseconds, hostClock, systemClock } from '../../src/log/clock.ts'
+import { readClock } from '../../src/store/heads.ts'
+import { openPool } from '../../src/store/session.ts'
+import { asSuperuser } from '../support/database-copy.ts'
 import { createTestLog, recordsOf, submit, type TestLog, until, untilIncident } from '../support/log.ts'
 
 const second = 1_000_000
@@ -23,6 +26,21 @@ describe('the timestamp of a batch', () => {
     const now = 50 * second
     expect(batchTimestamp(now, now, now + clockSkewMaxMicroseconds)).toBe(now + clockSkewMaxMicroseconds)
     expect(() => batchTimestamp(now, now, now + clockSkewMaxMicroseconds + 1)).toThrow('newest entry')
+  })
+})
+
+describe('the clock of a host', () => {
+  test.each([10_000, -10_000])('may be corrected by %d ms and no more', (by) => {
+    const at = { wallMs: 1_700_000_000_000, steadyMs: 5_000 }
+    const clock = hostClock(
+      () => at.wallMs,
+      () => at.steadyMs,
+    )
+    at.steadyMs += 86_400_000
+    at.wallMs += 86_400_000 + by
+    expect(clock()).toBe(at.wallMs * 1_000)
+    at.wallMs += Math.sign(by)
+    expect(clock).toThrow(`jumped by ${by + Math.sign(by)} ms`)
   })
 })
 
@@ -85,6 +103,34 @@ describe('a host whose clock was set', () => {
     expect(await home.check()).toMatchObject({ size: 5 })
   })
 
+  test.each([
+    { jump: 'a day ahead', by: day },
+    { jump: 'an hour back', by: -3_600 * second },
+  ])('$jump, and the database with it, whose clock it is too: nothing gets its time', async ({ by }) => {
+    const jump = await ownDatabaseClock(home)
+    const hosts = hostClock(
+      () => Date.now() + offset / 1_000,
+      () => performance.now(),
+    )
+    const running = await home.start({ clock: hosts, resignIntervalMs: 20 })
+    await submit(running.log, recordsOf(0, 5))
+    offset = by
+    await jump(by)
+    expect(Math.abs((await databaseClock(home)) - Date.now() * 1_000 - by)).toBeLessThan(60 * second)
+    await untilIncident(running, 'CLOCK_SKEW')
+    await expect(submit(running.log, recordsOf(5, 10))).rejects.toThrow("the host's clock jumped")
+    expect(Math.abs(running.log.published.timestampMs - Date.now())).toBeLessThan(60_000)
+    offset = 0
+    await jump(0)
+    await until(
+      () => running.log.health.isReady,
+      () => String(running.log.health.problem),
+    )
+    await submit(running.log, recordsOf(5, 10))
+    await running.stop()
+    expect(await home.check()).toMatchObject({ size: 10, publishedSize: 10 })
+  })
+
   test('ahead when the log starts: it does not start before the clock is right', async () => {
     offset = day
     const running = await home.begin({ clock })
@@ -98,3 +144,28 @@ describe('a host whose clock was set', () => {
     await home.check()
   })
 })
+
+/** Gives the writer a clock of the database that can be set apart, in microseconds. */
+async function ownDatabaseClock({ database }: TestLog): Promise<(microseconds: number) => Promise<void>> {
+  await asSuperuser(database, async (admin) => {
+    await admin.query('create schema clock')
+    await admin.query('create table clock.shift as select 0::bigint as microseconds')
+    await admin.query(`create function clock.clock_timestamp() returns timestamptz language sql security definer
+      as $$ select pg_catalog.clock_timestamp() + microseconds * interval '1 microsecond' from clock.shift $$`)
+    await admin.query('grant usage on schema clock to app_writer_role')
+    const { rows } = await admin.query<{ name: string }>('select current_database() as name')
+    await admin.query(`alter role app_writer_role in database ${rows[0]?.name} set search_path = clock, pg_catalog`)
+  })
+  return async (microseconds) => {
+    await asSuperuser(database, (admin) => admin.query('update clock.shift set microseconds = $1', [microseconds]))
+  }
+}
+
+async function databaseClock({ database }: TestLog): Promise<number> {
+  const pool = openPool(database.as('app_writer_role'), 1, 10_000)
+  try {
+    return await readClock(pool.query)
+  } finally {
+    await pool.close()
+  }
+}
