@@ -52,6 +52,37 @@ export async function tryServer(
   environment: Environment = {},
   prefix: readonly string[] = [],
 ): Promise<ServerProcess | EndedProcess> {
+  const { child, output, url, ended } = spawnServer(dataDir, environment, prefix)
+  const first = await Promise.race([url, ended])
+  if (typeof first !== 'string') return first
+  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
+    child.kill(signal)
+    return (await ended).status
+  }
+  return {
+    ...{ child, dataDir, url: first, output, stop: () => end('SIGTERM') },
+    tokens: JSON.parse(await readFile(join(dataDir, 'tokens.json'), 'utf8')) as Tokens,
+    kill: async () => {
+      await end('SIGKILL')
+    },
+  }
+}
+
+/** A server that is starting. */
+export type StartingProcess = {
+  readonly child: ChildProcess
+  readonly output: () => string
+  /** Resolves when it is ready, with its URL. */
+  readonly url: Promise<string>
+  readonly ended: Promise<EndedProcess>
+}
+
+/** As `tryServer`, without waiting. */
+export function spawnServer(
+  dataDir: string,
+  environment: Environment = {},
+  prefix: readonly string[] = [],
+): StartingProcess {
   // Nothing is inherited but where programs are: settings of whoever runs the tests must not reach the server.
   const env = { PATH: process.env.PATH ?? '', PORT: '0', DENDROLOG_DATA_DIR: dataDir, ...environment }
   const [file = '', ...args] = [...prefix, process.execPath, main, 'serve']
@@ -71,19 +102,7 @@ export async function tryServer(
     child.stdout.setEncoding('utf8').on('data', collect)
     child.stderr.setEncoding('utf8').on('data', collect)
   })
-  const first = await Promise.race([url, ended])
-  if (typeof first !== 'string') return first
-  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
-    child.kill(signal)
-    return (await ended).status
-  }
-  return {
-    ...{ child, dataDir, url: first, output: () => output, stop: () => end('SIGTERM') },
-    tokens: JSON.parse(await readFile(join(dataDir, 'tokens.json'), 'utf8')) as Tokens,
-    kill: async () => {
-      await end('SIGKILL')
-    },
-  }
+  return { child, output: () => output, url, ended }
 }
 
 /** Ends what a failed test left behind: servers at once, and the PostgreSQL of `dataDir`. */
