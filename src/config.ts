@@ -8,6 +8,7 @@ export type Config = {
   readonly pgBin: string | undefined
   readonly schema: string
   readonly rolePrefix: string
+  readonly allowUnsafeDatabase: boolean
   readonly host: string
   readonly port: number
   readonly origin: string | undefined
@@ -25,13 +26,13 @@ export type Config = {
   readonly logLevel: string
 }
 
-/** Connections of the roles; all of them or none. */
+/** Connections of the roles; all of them or none, but for the verifier's, which nothing uses yet. */
 export type RoleUrls =
   | {
       readonly writer: string
       readonly reader: string
       readonly signer: string
-      readonly verifier: string
+      readonly verifier: string | undefined
       readonly state: string
     }
   | undefined
@@ -50,9 +51,12 @@ export type SettingReport = {
 
 /** A setting that cannot be used; names the setting. */
 export class ConfigError extends Error {
-  constructor(name: string, reason: string) {
-    super(`${name}: ${reason}`)
+  readonly setting: string
+
+  constructor(setting: string, reason: string, options?: { cause?: unknown }) {
+    super(`${setting}: ${reason}`, options)
     this.name = 'ConfigError'
+    this.setting = setting
   }
 }
 
@@ -72,12 +76,18 @@ const settings = {
   ),
   readerUrl: setting('DENDROLOG_READER_URL', '', 'URL', 'login of auditor_reader_role'),
   signerUrl: setting('DENDROLOG_SIGNER_URL', '', 'URL', 'login of checkpoint_signer_role'),
-  verifierUrl: setting('DENDROLOG_VERIFIER_URL', '', 'URL', 'login of verifier_role'),
+  verifierUrl: setting('DENDROLOG_VERIFIER_URL', '', 'URL', 'login of verifier_role; optional, not used yet'),
   stateUrl: setting('DENDROLOG_STATE_URL', '', 'URL', 'login of app_state_role'),
   dataDir: setting('DENDROLOG_DATA_DIR', './data', 'folder', 'keys, signer state, and the embedded PostgreSQL'),
   pgBin: setting('DENDROLOG_PG_BIN', '', 'folder', 'PostgreSQL binaries to use instead of those from npm'),
   schema: setting('DENDROLOG_SCHEMA', 'security', 'name', 'schema of the log'),
   rolePrefix: setting('DENDROLOG_ROLE_PREFIX', '', 'name', 'stands before the names of the roles'),
+  allowUnsafeDatabase: setting(
+    'DENDROLOG_ALLOW_UNSAFE_DATABASE',
+    'false',
+    'boolean',
+    'a database with fsync or full_page_writes off is taken',
+  ),
   host: setting('HOST', '127.0.0.1', 'address', 'where to listen'),
   port: setting('PORT', '8080', 'port', 'where to listen; 0 picks a free one'),
   origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
@@ -107,12 +117,13 @@ export function readConfig(environment: Environment = process.env): Config {
   const text = (s: Setting): string => environment[s.name] ?? s.default
   const optional = (s: Setting): string | undefined => text(s) || undefined
   const config: Config = {
-    databaseUrl: optional(settings.databaseUrl),
+    databaseUrl: optional(settings.databaseUrl) && readUrl(settings.databaseUrl, text(settings.databaseUrl)),
     roleUrls: readRoleUrls(text),
     dataDir: text(settings.dataDir),
     pgBin: optional(settings.pgBin),
-    schema: readName(settings.schema, text(settings.schema), /^[a-z_][a-z0-9_]{0,30}$/),
+    schema: readSchema(text(settings.schema)),
     rolePrefix: readName(settings.rolePrefix, text(settings.rolePrefix), /^([a-z_][a-z0-9_]{0,30})?$/),
+    allowUnsafeDatabase: readBoolean(settings.allowUnsafeDatabase, text(settings.allowUnsafeDatabase)),
     host: text(settings.host),
     port: readInteger(settings.port, text(settings.port), 0, 65_535),
     origin: optional(settings.origin) && readName(settings.origin, text(settings.origin), /^[^+\s\p{Cc}]{1,255}$/u),
@@ -152,19 +163,38 @@ export function reportConfig(environment: Environment = process.env): readonly S
 }
 
 function readRoleUrls(text: (s: Setting) => string): RoleUrls {
-  const urls = {
-    writer: text(settings.writerUrl),
-    reader: text(settings.readerUrl),
-    signer: text(settings.signerUrl),
-    verifier: text(settings.verifierUrl),
-    state: text(settings.stateUrl),
+  const { writerUrl, readerUrl, signerUrl, verifierUrl, stateUrl } = settings
+  const given = [writerUrl, readerUrl, signerUrl, verifierUrl, stateUrl].filter((s) => text(s) !== '')
+  if (given.length === 0) return undefined
+  const need = (s: Setting): string => {
+    if (text(s) !== '') return readUrl(s, text(s))
+    throw new ConfigError(s.name, `is missing: where ${given[0]?.name} is set, the logins of the other roles are too`)
   }
-  const given = Object.values(urls).filter((url) => url !== '').length
-  if (given === 0) return undefined
-  if (given < Object.keys(urls).length) {
-    throw new ConfigError('DENDROLOG_*_URL', 'writer, reader, signer, verifier and state must all be given, or none')
+  return {
+    ...{ writer: need(writerUrl), reader: need(readerUrl), signer: need(signerUrl), state: need(stateUrl) },
+    verifier: text(verifierUrl) === '' ? undefined : need(verifierUrl),
   }
-  return urls
+}
+
+/** libpq takes lists like `host=h user=u` too; the driver would take such a text for the name of a database. */
+function readUrl(s: Setting, text: string): string {
+  if (/^postgres(ql)?:\/\//.test(text)) return text
+  throw new ConfigError(
+    s.name,
+    'is no URL; want postgres://user:password@host:5432/database, or postgres:///database?host=/folder/of/the/socket',
+  )
+}
+
+/** Schemas of PostgreSQL's own, and names that another log's schemas for state and guard may have. */
+const reservedSchemas = /^(pg_.*|public|information_schema|.*_state|.*_guard)$/
+
+function readSchema(text: string): string {
+  const name = readName(settings.schema, text, /^[a-z_][a-z0-9_]{0,30}$/)
+  if (!reservedSchemas.test(name)) return name
+  throw new ConfigError(
+    settings.schema.name,
+    `${name} is reserved: pg_*, public and information_schema are PostgreSQL's, *_state and *_guard go with a log's schema`,
+  )
 }
 
 function readInteger(s: Setting, text: string, min: number, max: number): number {

@@ -20,6 +20,14 @@ test.each([
   ['DENDROLOG_PUBLIC_ENTRIES', 'yes'],
   ['DENDROLOG_SCHEMA', 'a"b'],
   ['DENDROLOG_SCHEMA', ''],
+  ['DENDROLOG_SCHEMA', 'pg_log'],
+  ['DENDROLOG_SCHEMA', 'public'],
+  ['DENDROLOG_SCHEMA', 'information_schema'],
+  ['DENDROLOG_SCHEMA', 'security_state'],
+  ['DENDROLOG_SCHEMA', 'security_guard'],
+  ['DENDROLOG_ALLOW_UNSAFE_DATABASE', 'yes'],
+  ['DATABASE_URL', 'host=h user=admin'],
+  ['DATABASE_URL', '/run/postgresql log'],
   ['DENDROLOG_ROLE_PREFIX', 'A'],
   ['DENDROLOG_LOG_LEVEL', 'verbose'],
   ['HOST', '0.0.0.0'],
@@ -40,17 +48,21 @@ test('any HOST is allowed behind a proxy that terminates TLS', () => {
 })
 
 const roleUrls = Object.fromEntries(
-  ['WRITER', 'READER', 'SIGNER', 'VERIFIER', 'STATE'].map((role) => [
-    `DENDROLOG_${role}_URL`,
-    `postgres://${role}@h/d`,
-  ]),
+  ['WRITER', 'READER', 'SIGNER', 'STATE'].map((role) => [`DENDROLOG_${role}_URL`, `postgres://${role}@h/d`]),
 )
 
-test('the logins of the roles are all given, or none', () => {
+test('the logins of the roles are all given, or none; what is missing is named', () => {
   expect(readConfig(roleUrls).roleUrls?.signer).toBe('postgres://SIGNER@h/d')
   for (const name of Object.keys(roleUrls)) {
-    expect(() => readConfig({ ...roleUrls, [name]: '' })).toThrow(ConfigError)
+    expect(() => readConfig({ ...roleUrls, [name]: '' })).toThrow(`${name}: is missing`)
   }
+})
+
+test('the verifier’s login is optional, and does not stand alone', () => {
+  const DENDROLOG_VERIFIER_URL = 'postgres://VERIFIER@h/d'
+  expect(readConfig(roleUrls).roleUrls?.verifier).toBeUndefined()
+  expect(readConfig({ ...roleUrls, DENDROLOG_VERIFIER_URL }).roleUrls?.verifier).toBe(DENDROLOG_VERIFIER_URL)
+  expect(() => readConfig({ DENDROLOG_VERIFIER_URL })).toThrow('DENDROLOG_WRITER_URL: is missing')
 })
 
 test('a report has every setting with value, default, unit and source, and no password', () => {

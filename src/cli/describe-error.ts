@@ -1,3 +1,4 @@
+import { ConfigError } from '../config.ts'
 import { type Command, UsageError } from './command.ts'
 
 /** An error as one line. */
@@ -24,7 +25,12 @@ export function explainStart(run: Command['run']): Command['run'] {
 }
 
 function describeStart(error: Error): string {
-  return describeSystemError(error) ?? describeDatabaseError(error) ?? describeError(error)
+  // A setting that names a database which cannot be used: the advice is that of the cause.
+  const [setting, reason] =
+    error instanceof ConfigError && error.cause instanceof Error
+      ? [error.setting, error.cause]
+      : ['DATABASE_URL', error]
+  return describeSystemError(reason, setting) ?? describeDatabaseError(reason, setting) ?? describeError(error)
 }
 
 /** Of Node: what failed, where. */
@@ -47,7 +53,7 @@ const connectCodes = [
   'ECONNRESET',
 ]
 
-function describeSystemError(error: SystemError): string | undefined {
+function describeSystemError(error: SystemError, setting: string): string | undefined {
   const { code, syscall, path } = error
   if (code === undefined) return undefined
   if (syscall === 'listen' || syscall === 'bind') return describeListen(error)
@@ -55,7 +61,7 @@ function describeSystemError(error: SystemError): string | undefined {
     return `DENDROLOG_DATA_DIR: ${path} cannot be used (${code}); let this user write there, or set another folder`
   }
   if (connectCodes.includes(code)) {
-    return `DATABASE_URL: no database answers (${reasonOf(error)}); start it, or correct host and port`
+    return `${setting}: no database answers (${reasonOf(error)}); start it, or correct host and port`
   }
   return undefined
 }
@@ -81,11 +87,13 @@ const refusals: Readonly<Record<string, string>> = {
   '57P03': 'wait until the server is up',
 }
 
-function describeDatabaseError(error: SystemError): string | undefined {
-  if (error.code === 'ERR_INVALID_URL')
-    return 'DATABASE_URL: is no URL; want postgres://user:password@host:5432/database'
-  const advice = error.code === undefined ? undefined : refusals[error.code]
-  return advice === undefined ? undefined : `DATABASE_URL: ${error.message}; ${advice}`
+const letConnect = 'let this role in (grant connect on database)'
+
+function describeDatabaseError(error: SystemError, setting: string): string | undefined {
+  if (error.code === 'ERR_INVALID_URL') return `${setting}: is no URL; want postgres://user:password@host:5432/database`
+  const isRole = setting !== 'DATABASE_URL'
+  const advice = error.code === '42501' && isRole ? letConnect : refusals[error.code ?? '']
+  return advice === undefined ? undefined : `${setting}: ${error.message}; ${advice}`
 }
 
 /** An AggregateError of several addresses has an empty message. */
