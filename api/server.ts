@@ -39,6 +39,8 @@ export type Server = {
   readonly authenticate: (secret: string) => Promise<Principal | undefined>
   readonly readEntry: (sequenceNumber: number) => Promise<StoredEntry | undefined>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
+  /** Names of the logins to the database that do not work now. Never rejects. */
+  readonly failingLogins: () => Promise<readonly string[]>
   /** Told of what a handler did not expect. */
   readonly onUnexpected: OnUnexpected
 }

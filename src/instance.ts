@@ -10,9 +10,12 @@ import { createKeys, type LogKeys, openKeys } from './log/log-keys.ts'
 import { hashSecret } from './log/seal.ts'
 import { openFileCell, type SignerCell } from './log/signer-cell.ts'
 import type { Schema } from './store/batch.ts'
+import { readUnsafeSettings } from './store/durability.ts'
 import { type Cluster, claimDataFolder, openCluster } from './store/embedded.ts'
 import { hasTreeHeads } from './store/heads.ts'
+import { type ExpectedLogin, readLoginProblem } from './store/logins.ts'
 import { type Migration, migrate } from './store/migrate.ts'
+import { claimRoles, isSamePlace, type RoleOwner, readRoleOwner } from './store/role-owner.ts'
 import {
   acceptsRolePasswords,
   type LoginRole,
@@ -23,7 +26,7 @@ import {
   setRolePasswords,
 } from './store/roles.ts'
 import { readSecretFile, writeSecretFile } from './store/secret-file.ts'
-import { openPool, type Pool } from './store/session.ts'
+import { openPool, type Pool, type Query } from './store/session.ts'
 import { insertToken, type TokenRole } from './store/tokens.ts'
 
 const migrationsFolder = join(import.meta.dirname, '..', '..', 'migrations')
@@ -71,8 +74,10 @@ export async function openDatabase(config: Config, notify: Notify, signal?: Abor
   const close = once(await claimDataFolder(config.dataDir))
   try {
     const base = { schema: schemaNames(config), cluster: undefined, close }
-    if (roleUrls !== undefined) return { ...base, connections: connectionsOfUrls(roleUrls), applied: [] }
-    return { ...base, ...(await prepareDatabase(config, { connectionString: databaseUrl }, notify)) }
+    if (roleUrls !== undefined) return { ...base, connections: await openLogins(config, roleUrls), applied: [] }
+    const admin = { connectionString: databaseUrl }
+    await withPool(admin, (query) => checkDurable(config, query))
+    return { ...base, ...(await prepareDatabase(config, admin, notify)) }
   } catch (error) {
     await close()
     throw error
@@ -113,10 +118,16 @@ async function prepareDatabase(
 }
 
 /** A server with another folder must not touch a log's database: it would change the passwords of its roles. */
-async function checkSameLog(config: Config, admin: ClientConfig): Promise<void> {
-  const pool = openPool(admin, 1, 30_000)
+function checkSameLog(config: Config, admin: ClientConfig): Promise<void> {
+  return withPool(admin, async (query) => {
+    refuseHalves(config, await readLogFile(config), await hasTreeHeads(query, schemaNames(config)))
+  })
+}
+
+async function withPool<T>(connection: ClientConfig, work: (query: Query) => Promise<T>): Promise<T> {
+  const pool = openPool(connection, 1, 30_000)
   try {
-    refuseHalves(config, await readLogFile(config), await hasTreeHeads(pool.query, schemaNames(config)))
+    return await work(pool.query)
   } finally {
     await pool.close()
   }
@@ -127,13 +138,17 @@ function refuseHalves(config: Config, found: LogFile | undefined, isStored: bool
   if (found === undefined && isStored) throw new Error(onlyInDatabase(config))
 }
 
-export function migrateDatabase(config: Config, admin: ClientConfig, notify: Notify): Promise<readonly Migration[]> {
-  return migrate(admin, {
-    directory: migrationsFolder,
-    schema: config.schema,
-    prefix: config.rolePrefix,
-    log: notify,
-  })
+/** Throws where the roles are another log's, before anything is changed. `admin` is an administrator's login. */
+export async function migrateDatabase(
+  config: Config,
+  admin: ClientConfig,
+  notify: Notify,
+): Promise<readonly Migration[]> {
+  const { schema, rolePrefix: prefix } = config
+  refuseOthersRoles(await readRoleOwner(admin, prefix, schema))
+  const applied = await migrate(admin, { directory: migrationsFolder, schema, prefix, log: notify })
+  refuseOthersRoles(await claimRoles(admin, prefix, schema, notify))
+  return applied
 }
 
 /** Opens the log of folder and database, or makes it where both are empty. One without the other is refused. */
@@ -216,33 +231,79 @@ async function createTokens(config: Config, database: Database, sealKey: Uint8Ar
 }
 
 function connectionsOfRoles(config: Config, admin: ClientConfig, passwords: RolePasswords): RoleConnections {
-  const as = (role: LoginRole): ClientConfig => roleConfig(admin, config.rolePrefix, role, passwords)
-  return {
-    writer: as('app_writer_role'),
-    reader: as('auditor_reader_role'),
-    signer: as('checkpoint_signer_role'),
-    state: as('app_state_role'),
-  }
+  const as = (name: keyof RoleConnections): ClientConfig =>
+    roleConfig(admin, config.rolePrefix, logins[name].role, passwords)
+  return { writer: as('writer'), reader: as('reader'), signer: as('signer'), state: as('state') }
 }
 
-/** Roles are the server's, not a database's: whoever is logged in as one of them runs a log with other passwords. */
-async function checkRolesFree(config: Config, admin: ClientConfig): Promise<void> {
-  const [taken] = await readDatabasesOfRoles(admin, config.rolePrefix)
-  if (taken === undefined) return
+const anotherPrefix = 'set another prefix for this log'
+
+/** Roles are the server's, not a database's: a log that took those of another would change their passwords. */
+function refuseOthersRoles({ here, owner }: RoleOwner): void {
+  if (owner === undefined || isSamePlace(here, owner)) return
+  const place = `the log in schema ${owner.schema} of database ${owner.database}`
   throw new ConfigError(
     'DENDROLOG_ROLE_PREFIX',
-    `a log in database ${taken} of this server is running with roles of the same names; set another prefix`,
+    `${place} of this server has the roles of these names; ${anotherPrefix}`,
   )
 }
 
-function connectionsOfUrls(urls: NonNullable<Config['roleUrls']>): RoleConnections {
-  const { writer, reader, signer, state } = urls
-  return {
-    writer: { connectionString: writer },
-    reader: { connectionString: reader },
-    signer: { connectionString: signer },
-    state: { connectionString: state },
+/** For roles that our passwords do not open: whoever is logged in as one of them runs a log with other passwords. */
+async function checkRolesFree(config: Config, admin: ClientConfig): Promise<void> {
+  const found = await readRoleOwner(admin, config.rolePrefix, config.schema)
+  refuseOthersRoles(found)
+  const [taken] = await readDatabasesOfRoles(admin, config.rolePrefix)
+  if (taken !== undefined) {
+    const reason = `a log in database ${taken} of this server is running with roles of the same names; ${anotherPrefix}`
+    throw new ConfigError('DENDROLOG_ROLE_PREFIX', reason)
   }
+  if (found.owner !== undefined || !found.mayLogIn) return
+  throw new ConfigError(
+    'DENDROLOG_ROLE_PREFIX',
+    `roles of these names log in on this server already, and do not say for which log; ${anotherPrefix}, or, if they ` +
+      'are for this one, let `dendrolog migrate` mark them first',
+  )
+}
+
+/** Role and setting of each login. */
+const logins = {
+  writer: { role: 'app_writer_role', setting: 'DENDROLOG_WRITER_URL' },
+  reader: { role: 'auditor_reader_role', setting: 'DENDROLOG_READER_URL' },
+  signer: { role: 'checkpoint_signer_role', setting: 'DENDROLOG_SIGNER_URL' },
+  state: { role: 'app_state_role', setting: 'DENDROLOG_STATE_URL' },
+} as const satisfies Record<keyof RoleConnections, { role: LoginRole; setting: string }>
+
+/** What the login of a connection must be. */
+export function expectedLogin({ rolePrefix, schema }: Config, name: keyof RoleConnections): ExpectedLogin {
+  return { role: rolePrefix + logins[name].role, schema: name === 'state' ? `${schema}_state` : schema }
+}
+
+/** Each login is tried, so that a wrong one stops the start and not, hours later, what needs it. */
+async function openLogins(config: Config, urls: NonNullable<Config['roleUrls']>): Promise<RoleConnections> {
+  const names = ['writer', 'reader', 'signer', 'state'] as const
+  for (const name of names) {
+    const { setting } = logins[name]
+    const login = { connectionString: urls[name] }
+    const problem = await withPool(login, (query) => readLoginProblem(query, expectedLogin(config, name))).catch(
+      (cause: Error) => {
+        throw new ConfigError(setting, cause.message, { cause })
+      },
+    )
+    if (problem !== undefined) throw new ConfigError(setting, problem)
+  }
+  await withPool({ connectionString: urls.writer }, (query) => checkDurable(config, query))
+  const of = (name: keyof RoleConnections): ClientConfig => ({ connectionString: urls[name] })
+  return { writer: of('writer'), reader: of('reader'), signer: of('signer'), state: of('state') }
+}
+
+async function checkDurable(config: Config, query: Query): Promise<void> {
+  const unsafe = await readUnsafeSettings(query)
+  if (unsafe.length === 0 || config.allowUnsafeDatabase) return
+  throw new ConfigError(
+    'DENDROLOG_ALLOW_UNSAFE_DATABASE',
+    `the database has ${unsafe.join(' and ')}: a power cut could lose what was answered as logged. Switch it on there, ` +
+      'or set this to true where losing entries does not matter',
+  )
 }
 
 function schemaNames({ schema }: Config): Schema {

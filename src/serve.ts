@@ -6,12 +6,14 @@ import { createApp } from '../api/app.ts'
 import { ByteBudget } from '../api/byte-budget.ts'
 import { prepareClose } from '../api/graceful-close.ts'
 import { createHttpServer } from '../api/listener.ts'
+import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
 import { TokenAuthenticator } from './auth/token.ts'
 import type { Config } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
 import {
   type Database,
+  expectedLogin,
   type Instance,
   keysFolderOf,
   openDatabase,
@@ -29,6 +31,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { openCommitThread } from './store/committer.ts'
 import { findSequenceNumber, readEntry } from './store/entries.ts'
+import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
 
@@ -53,7 +56,9 @@ const sameSignalMs = 1_000
 const connectBacklog = 4_096
 
 /** A server that listens. */
-export type Ready = {
+export type Listening = {
+  /** Why it takes no entries, or cannot serve all that it should; undefined where it is ready. */
+  readonly problem: string | undefined
   readonly origin: string
   readonly url: string
   readonly vkey: string
@@ -65,14 +70,18 @@ export type Ready = {
  * Runs a server until `signal` aborts and everything that was accepted is answered. A second SIGINT or SIGTERM, or a
  * minute, then ends the process with status 2; an embedded PostgreSQL then goes on, for the next start.
  */
-export async function serve(config: Config, signal: AbortSignal, onReady: (ready: Ready) => void): Promise<void> {
+export async function serve(
+  config: Config,
+  signal: AbortSignal,
+  onListening: (listening: Listening) => void,
+): Promise<void> {
   const logger = createLogger(config.logLevel)
   signal.addEventListener('abort', () => endHardLater(logger), { once: true })
   const notify = (message: string): void => logger.debug({ database: message }, 'database')
   const database = await openDatabase(config, notify, signal)
   for (const { version, name } of database.applied) logger.info({ version, name }, 'migration applied')
   try {
-    await serveDatabase(config, database, logger, signal, onReady)
+    await serveDatabase(config, database, logger, signal, onListening)
   } finally {
     await database.close()
   }
@@ -98,13 +107,14 @@ async function serveDatabase(
   database: Database,
   logger: Logger,
   signal: AbortSignal,
-  onReady: (ready: Ready) => void,
+  onListening: (listening: Listening) => void,
 ): Promise<void> {
   const instance = await openInstance(config, database, Date.now())
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
   const log = await openLog(config, database, instance, logger, record)
-  const server = createServer(config, database, instance, log, stateful, logger)
+  const watch = watchLogins(config, log, stateful, logger)
+  const server = createServer(config, database, instance, log, stateful, watch, logger)
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopRecord = new AbortController()
@@ -115,7 +125,8 @@ async function serveDatabase(
     http.listen({ port: config.port, host: config.host, backlog: connectBacklog })
     await once(http, 'listening')
     await untilOpen(log, signal)
-    onReady(readyOf(config, instance, (http.address() as AddressInfo).port))
+    const problem = await readProblem(server)
+    onListening(listeningOf(config, instance, (http.address() as AddressInfo).port, problem))
     if (!signal.aborted) await once(signal, 'abort')
     logger.info('stopping: answering what was accepted')
     // No new connections; requests that are under way are answered, for which the log must still run.
@@ -177,12 +188,26 @@ function openStateful({ connections }: Database): Stateful {
   return { state: openPool(connections.state, 2, 10_000), quarantine: openPool(connections.writer, 2, 10_000) }
 }
 
+/** The signer's login is looked at by signing. */
+function watchLogins(config: Config, { reader }: Log, { state, quarantine }: Stateful, logger: Logger): LoginWatch {
+  const queries = { writer: quarantine.query, reader: reader.query, state: state.query }
+  const names = ['writer', 'reader', 'state'] as const
+  return new LoginWatch(
+    names.map((name) => ({ name, query: queries[name], ...expectedLogin(config, name) })),
+    (problems) => {
+      if (problems.length > 0) logger.error({ problems }, 'not ready: logins to the database do not work')
+      else logger.info('all logins to the database work again')
+    },
+  )
+}
+
 function createServer(
   config: Config,
   { schema }: Database,
   { origin, keys }: Instance,
   log: Log,
   { state, quarantine }: Stateful,
+  watch: LoginWatch,
   logger: Logger,
 ): Server {
   const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
@@ -203,6 +228,7 @@ function createServer(
     authenticate: (secret) => tokens.authenticate(secret),
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
+    failingLogins: () => watch.failing(),
     onUnexpected: reportRequests(logger),
   }
 }
@@ -215,9 +241,16 @@ async function untilOpen(log: Log, signal: AbortSignal): Promise<void> {
   }
 }
 
+async function readProblem({ log, failingLogins }: Server): Promise<string | undefined> {
+  const { isReady, problem, incident } = log.health
+  if (!isReady) return `${incident === undefined ? '' : `${incident}: `}${problem ?? 'its head has not been signed'}`
+  const failing = await failingLogins()
+  return failing.length === 0 ? undefined : describeFailing(failing)
+}
+
 /** What a client needs first. */
-function readyOf(config: Config, { origin, keys }: Instance, port: number): Ready {
+function listeningOf(config: Config, { origin, keys }: Instance, port: number, problem: string | undefined): Listening {
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
   const url = `http://${host}:${port}`
-  return { origin, url, vkey: keys.vkey, tokens: resolve(tokenFilePath(config)) }
+  return { problem, origin, url, vkey: keys.vkey, tokens: resolve(tokenFilePath(config)) }
 }

@@ -37,6 +37,13 @@ export function routeLog(app: Hono<Env>, server: Server): void {
     }),
   )
   app.get('/healthz', (c) => c.json({ status: 'alive' }))
+  // The log itself notices its writer and signer only; tokens and reading stand on logins of their own.
+  app.get('/readyz', async (c, next) => {
+    const { isReady, problem: _, ...sizes } = server.log.health
+    const failing = isReady ? await server.failingLogins() : []
+    if (failing.length === 0) return next()
+    return c.json({ status: 'not ready', problem: describeFailing(failing), ...sizes }, 503)
+  })
   app.get('/readyz', (c) => {
     const { isReady, problem, ...sizes } = server.log.health
     return c.json(
@@ -44,4 +51,9 @@ export function routeLog(app: Hono<Env>, server: Server): void {
       isReady ? 200 : 503,
     )
   })
+}
+
+/** What is wrong with logins to the database, for whoever must mend it; the server's log has the reasons. */
+export function describeFailing(names: readonly string[]): string {
+  return `the database does not let in the server's logins ${names.join(', ')}; its log says why`
 }

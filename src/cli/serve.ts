@@ -1,8 +1,16 @@
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { readConfig } from '../config.ts'
-import { type Ready, serve } from '../serve.ts'
-import { type Command, type ExitStatus, exitHolds, parseArguments, printJson } from './command.ts'
+import { type Listening, serve } from '../serve.ts'
+import {
+  type Command,
+  type ExitStatus,
+  exitHolds,
+  parseArguments,
+  printJson,
+  printLine,
+  visibleText,
+} from './command.ts'
 import { explainStart } from './describe-error.ts'
 
 export const serveCommand: Command = {
@@ -11,7 +19,7 @@ export const serveCommand: Command = {
   help: `Serves until SIGINT or SIGTERM, and then answers what was accepted. The first start on an empty data folder makes
 database, keys, tokens and the log. Settings are environment variables: see \`dendrolog config\`.
 
-  --json   once ready: origin, url, vkey and tokens (the file) as JSON`,
+  --json   once it listens: ready (true or false), problem (text or null), origin, url, vkey and tokens (the file)`,
   run: explainStart(runServe),
 }
 
@@ -25,7 +33,7 @@ async function runServe(args: readonly string[], signal: AbortSignal): Promise<E
   const { values } = parseArguments(args, { json: { type: 'boolean' } }, 0)
   setFlagsFromString(heapGrowth)
   try {
-    await serve(readConfig(), signal, values.json ? printJson : announce)
+    await serve(readConfig(), signal, values.json ? announceJson : announce)
   } catch (error) {
     // Told to stop while it was starting: that is no failure.
     if (!signal.aborted || !(error instanceof Error) || error.name !== 'AbortError') throw error
@@ -33,8 +41,17 @@ async function runServe(args: readonly string[], signal: AbortSignal): Promise<E
   return exitHolds
 }
 
+function announceJson({ problem, ...listening }: Listening): void {
+  printJson({ ready: problem === undefined, problem: problem ?? null, ...listening })
+}
+
 /** What a newcomer pastes next. Tokens are not shown: the command reads its own from the file. */
-function announce({ origin, url, vkey, tokens }: Ready): void {
+function announce({ problem, origin, url, vkey, tokens }: Listening): void {
+  if (problem !== undefined) {
+    printLine(`\ndendrolog ${origin} is listening on ${url}, NOT ready: ${visibleText(problem)}`)
+    printLine(`It looks again by itself; GET ${url}/readyz says when it is.\n`)
+    return
+  }
   const readToken = `JSON.parse(require('fs').readFileSync(process.argv[1])).writer`
   const token = `$(node -p "${readToken}" ${quoteForShell(tokens)})`
   const program = `node ${quoteForShell(fileURLToPath(new URL('./main.js', import.meta.url)))}`
@@ -43,7 +60,7 @@ dendrolog ${origin} is ready on ${url}
 
 Append an event and keep its receipt:
 
-  curl -sS ${url}/v1/entries -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json' \\
+  curl -sS --fail-with-body ${url}/v1/entries -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json' \\
     -d '{"actorId":"alice","action":"document.read","resource":"doc/1","payload":{"reason":"review"}}' > receipt.json
 
 Check it, offline:

@@ -35,3 +35,9 @@ export function readHash(row: Row, column: string): Hash {
   if (bytes.length !== hashBytes) throw new RangeError(`column ${column}: got ${bytes.length} bytes, want 32`)
   return bytes as Hash
 }
+
+export function readBoolean(row: Row, column: string): boolean {
+  const value = row[column]
+  if (typeof value !== 'boolean') throw new TypeError(`column ${column}: got ${typeof value}, want boolean`)
+  return value
+}

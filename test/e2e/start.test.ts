@@ -3,8 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { migrate } from '../../src/store/migrate.ts'
-import { createRolePasswords, type LoginRole, roleConfig, setRolePasswords } from '../../src/store/roles.ts'
 import {
   type Environment,
   endAll,
@@ -16,9 +14,8 @@ import {
 } from '../support/server-process.ts'
 import { hasSystemPostgres, type SystemPostgres, startSystemPostgres } from '../support/system-postgres.ts'
 import { Load } from './load.ts'
+import { createDatabase, expectRefused, prepareLogins } from './start-system.ts'
 import { expectAcknowledged, expectWholeLog, withClient } from './whole-log.ts'
-
-const migrations = join(import.meta.dirname, '..', '..', 'migrations')
 
 let parent: string
 let dataDir: string
@@ -46,15 +43,6 @@ function loadOf(server: ServerProcess): Load {
   return new Load(() => server.url, server.tokens.writer)
 }
 
-/** The one line in which a refused start says why. */
-function expectRefused(started: Awaited<ReturnType<typeof tryServer>>): string {
-  if (!('status' in started)) throw new Error('it was not refused')
-  expect(started.status).toBe(2)
-  const lines = started.output.split('\n').filter((line) => line !== '' && !line.startsWith('{'))
-  expect(lines).toHaveLength(1)
-  return lines[0] ?? ''
-}
-
 test('of two first starts on one folder at the same time one serves and the other is refused', async () => {
   const both = await Promise.all([tryServer(dataDir), tryServer(dataDir)])
   const serving = both.filter((each): each is ServerProcess => 'url' in each)
@@ -69,22 +57,6 @@ test('of two first starts on one folder at the same time one serves and the othe
   expect(await postmasterPid(dataDir)).toBeUndefined()
 })
 
-/** What an administrator does once: migrates, and gives the roles passwords. Returns a server's environment. */
-async function prepareLogins(url: string, prefix: string): Promise<Environment> {
-  const admin = { connectionString: url }
-  const passwords = createRolePasswords()
-  await migrate(admin, { directory: migrations, schema: 'security', prefix, log: () => {} })
-  await setRolePasswords(admin, prefix, passwords, () => {})
-  const login = (role: LoginRole): string => roleConfig(admin, prefix, role, passwords).connectionString ?? ''
-  return {
-    DENDROLOG_WRITER_URL: login('app_writer_role'),
-    DENDROLOG_READER_URL: login('auditor_reader_role'),
-    DENDROLOG_SIGNER_URL: login('checkpoint_signer_role'),
-    DENDROLOG_VERIFIER_URL: login('verifier_role'),
-    DENDROLOG_STATE_URL: login('app_state_role'),
-  }
-}
-
 describe.skipIf(!hasSystemPostgres)('on a PostgreSQL of the system', () => {
   let system: SystemPostgres
   let databases = 0
@@ -95,13 +67,7 @@ describe.skipIf(!hasSystemPostgres)('on a PostgreSQL of the system', () => {
 
   afterAll(() => system.stop())
 
-  async function makeDatabase(): Promise<string> {
-    const name = `log_${++databases}`
-    await withClient({ connectionString: system.url }, (client) => client.query(`create database ${name}`))
-    const url = new URL(system.url)
-    url.pathname = name
-    return url.href
-  }
+  const makeDatabase = (): Promise<string> => createDatabase(system.url, `log_${++databases}`)
 
   /** Environment of a server whose roles are its own: they are the cluster's, and tests share it. */
   async function makeEnvironment(): Promise<Environment & { DATABASE_URL: string }> {

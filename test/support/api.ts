@@ -162,6 +162,7 @@ function serverOf(
     authenticate: (secret) => tokens.authenticate(secret),
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
+    failingLogins: async () => [],
     onUnexpected: (error) => unexpected.push(error),
     ...options.server,
   }
