@@ -1,11 +1,12 @@
 // What an instance stands on: a database with its roles, a data folder with the log's keys and memory. Shared by
 // `serve`, `init` and `migrate`.
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { type ClientConfig, escapeIdentifier } from 'pg'
 import { createTokenSecret } from './auth/token.ts'
 import { type Config, ConfigError } from './config.ts'
 import { createLog, hasLog } from './log/create.ts'
+import { type LogFile, readLogFile, writeLogFile } from './log/log-file.ts'
 import { createKeys, type LogKeys, openKeys } from './log/log-keys.ts'
 import { hashSecret } from './log/seal.ts'
 import { openFileCell, type SignerCell } from './log/signer-cell.ts'
@@ -25,7 +26,7 @@ import {
   roleConfig,
   setRolePasswords,
 } from './store/roles.ts'
-import { readSecretFile, writeSecretFile } from './store/secret-file.ts'
+import { readSecretFile, removeUnfinished, writeSecretFile } from './store/secret-file.ts'
 import { openPool, type Pool, type Query } from './store/session.ts'
 import { insertToken, type TokenRole } from './store/tokens.ts'
 
@@ -120,7 +121,7 @@ async function prepareDatabase(
 /** A server with another folder must not touch a log's database: it would change the passwords of its roles. */
 function checkSameLog(config: Config, admin: ClientConfig): Promise<void> {
   return withPool(admin, async (query) => {
-    refuseHalves(config, await readLogFile(config), await hasTreeHeads(query, schemaNames(config)))
+    refuseHalves(config, await readLogFile(config.dataDir), await hasTreeHeads(query, schemaNames(config)))
   })
 }
 
@@ -156,7 +157,8 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
   const keysFolder = keysFolderOf(config)
   const writer = openPool(database.connections.writer, 1, 30_000)
   try {
-    const found = await readLogFile(config)
+    for (const folder of [config.dataDir, keysFolder, dirname(signerStateOf(config))]) await removeUnfinished(folder)
+    const found = await readLogFile(config.dataDir)
     refuseHalves(config, found, await hasLog(writer.query, database.schema))
     const isNew = found?.state !== 'ready'
     const origin = found?.origin ?? config.origin ?? `localhost/${randomBytes(4).toString('hex')}`
@@ -168,6 +170,7 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
     }
     const cell = openFileCell(signerStateOf(config))
     if (isNew) await createInstance(config, database, writer, origin, cell, nowMs)
+    if ((await cell.read()) === undefined) throw new ConfigError('DENDROLOG_SIGNER_STATE', noMemory(config))
     return { origin, keys: await openKeys(keysFolder, origin), cell, isNew }
   } finally {
     await writer.close()
@@ -202,7 +205,7 @@ async function createInstance(
   cell: SignerCell,
   nowMs: number,
 ): Promise<void> {
-  await writeLogFile(config, { origin, state: 'creating' })
+  await writeLogFile(config.dataDir, { origin, state: 'creating' })
   await createKeys(keysFolderOf(config), origin)
   const { signing, sealKey } = await openKeys(keysFolderOf(config), origin)
   const signer = openPool(database.connections.signer, 1, 30_000)
@@ -213,7 +216,7 @@ async function createInstance(
     await signer.close()
   }
   await createTokens(config, database, sealKey)
-  await writeLogFile(config, { origin, state: 'ready' })
+  await writeLogFile(config.dataDir, { origin, state: 'ready' })
 }
 
 async function createTokens(config: Config, database: Database, sealKey: Uint8Array): Promise<void> {
@@ -310,23 +313,12 @@ function schemaNames({ schema }: Config): Schema {
   return { evidence: escapeIdentifier(schema), state: escapeIdentifier(`${schema}_state`) }
 }
 
-type LogFile = { readonly origin: string; readonly state: 'creating' | 'ready' }
-
-function logFilePath(config: Config): string {
-  return join(config.dataDir, 'log.json')
-}
-
-async function readLogFile(config: Config): Promise<LogFile | undefined> {
-  const text = await readSecretFile(logFilePath(config))
-  if (text === undefined) return undefined
-  const file: unknown = JSON.parse(text)
-  const { origin, state } = file as Partial<LogFile>
-  if (typeof origin === 'string' && (state === 'creating' || state === 'ready')) return { origin, state }
-  throw new Error(`${logFilePath(config)}: not what dendrolog wrote`)
-}
-
-async function writeLogFile(config: Config, file: LogFile): Promise<void> {
-  await writeSecretFile(logFilePath(config), `${JSON.stringify(file, null, 2)}\n`)
+function noMemory(config: Config): string {
+  return (
+    `${resolve(signerStateOf(config))} is missing: the signer remembers nothing, and does not sign what might contradict ` +
+    'what it signed before. Put that file back, or set this to where it is; an older copy of it is of use only if ' +
+    'the log has signed nothing since'
+  )
 }
 
 function onlyInFolder(config: Config): string {

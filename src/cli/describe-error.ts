@@ -1,4 +1,5 @@
-import { ConfigError } from '../config.ts'
+import { resolve } from 'node:path'
+import { ConfigError, readSetting } from '../config.ts'
 import { type Command, UsageError } from './command.ts'
 
 /** An error as one line. */
@@ -42,7 +43,20 @@ type SystemError = Error & {
   readonly port?: number
 }
 
-const folderCodes = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'ENOTDIR', 'EDQUOT']
+/** What keeps a path from being used (errno(3)), and what to do. */
+const pathReasons: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not use it; let it write there',
+  EPERM: 'this user may not change it; let it write there',
+  EROFS: 'it is on a file system that is read-only',
+  ENOSPC: 'the disk is full; make room',
+  EDQUOT: 'the quota of the disk is used up; make room',
+  ENOENT: 'a folder on its way is missing; make it',
+  ENOTDIR: 'a part of it is no folder',
+  EEXIST: 'something else has that name; move that away',
+  EISDIR: 'it is a folder, and a file is wanted there; move it away',
+  ELOOP: 'symbolic links lead around in a circle',
+  ENAMETOOLONG: 'it is too long',
+}
 const connectCodes = [
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -57,13 +71,26 @@ function describeSystemError(error: SystemError, setting: string): string | unde
   const { code, syscall, path } = error
   if (code === undefined) return undefined
   if (syscall === 'listen' || syscall === 'bind') return describeListen(error)
-  if (path !== undefined && folderCodes.includes(code)) {
-    return `DENDROLOG_DATA_DIR: ${path} cannot be used (${code}); let this user write there, or set another folder`
-  }
+  const reason = pathReasons[code]
+  if (path !== undefined && reason !== undefined) return describePath(path, `${reason} (${code})`)
   if (connectCodes.includes(code)) {
     return `${setting}: no database answers (${reasonOf(error)}); start it, or correct host and port`
   }
   return undefined
+}
+
+function describePath(path: string, reason: string): string {
+  // A file is written under another name before it gets its own.
+  const file = path.replace(/\/\.([^/]+)\.dendrolog-[0-9a-f]{16}$/, '/$1')
+  const dataDir = resolve(readSetting('DENDROLOG_DATA_DIR'))
+  const isOurs = isBelow(resolve(file), dataDir) || isBelow(dataDir, resolve(file))
+  return isOurs
+    ? `DENDROLOG_DATA_DIR: ${file} cannot be used: ${reason}, or set another folder`
+    : `${file} cannot be used: ${reason}`
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 }
 
 function describeListen({ code, address, port, message }: SystemError): string {

@@ -1,30 +1,66 @@
-import { open, readFile, rename, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+/** Files that only their owner may read: keys, passwords, tokens, the signer's memory. */
+import { randomBytes } from 'node:crypto'
+import { constants, type Stats } from 'node:fs'
+import { type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 
-/** Writes a file of mode 0600 so that a crash leaves the old content or the new one. Its folder must exist. */
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+const unfinishedPattern = /^\..+\.dendrolog-[0-9a-f]{16}$/
+/** A write takes milliseconds; what is older was left by a process that died. */
+const unfinishedMs = 60_000
+
+/**
+ * Writes a file of mode 0600 so that a crash leaves the old content or the new one. Its folder must exist. What is
+ * written first has a name of its own: two processes that write one file do not mix, the last one's stands whole.
+ */
 export async function writeSecretFile(file: string, text: string): Promise<void> {
-  const temporary = `${file}.new`
-  const handle = await open(temporary, 'w', 0o600)
+  const temporary = join(dirname(file), `.${basename(file)}.dendrolog-${randomBytes(8).toString('hex')}`)
   try {
+    await writeNewFile(temporary, text)
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncFolder(dirname(file))
+}
+
+/** Exclusive creation follows no link either (open(2)). */
+async function writeNewFile(file: string, text: string): Promise<void> {
+  const handle = await open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+  try {
+    // A strict umask may have taken the owner's own rights.
     await handle.chmod(0o600)
     await handle.writeFile(text)
     await handle.sync()
   } finally {
     await handle.close()
   }
-  await rename(temporary, file)
-  await syncFolder(dirname(file))
 }
 
-/** Text of a secret file, undefined where there is none. Throws if others than its owner may read or write it. */
+/**
+ * Text of a secret file, undefined where there is none. Throws, naming file and cure, where it is a link or no file,
+ * where others than its owner may use it, or where it is another user's; root may read everybody's.
+ */
 export async function readSecretFile(file: string): Promise<string | undefined> {
-  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-  if (found === undefined) return undefined
-  if (found.mode % 0o100 !== 0) throw new Error(`${file}: others may read it (mode ${modeOf(found.mode)}): chmod 600`)
-  return readFile(file, 'utf8')
+  const handle = await openSecretFile(file)
+  if (handle === undefined) return undefined
+  try {
+    checkSecret(file, await handle.stat())
+    return await handle.readFile('utf8')
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Removes what writers that died left in a folder; nothing where that is not there. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((): string[] => [])
+  for (const name of names.filter((each) => unfinishedPattern.test(each))) {
+    const path = join(folder, name)
+    const found = await lstat(path).catch(() => undefined)
+    if (found !== undefined && Date.now() - found.mtimeMs > unfinishedMs) await rm(path, { force: true })
+  }
 }
 
 /** Makes renames and new names in a folder durable. */
@@ -35,6 +71,27 @@ export async function syncFolder(dir: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+// Not to wait for a writer where somebody put a pipe in its place.
+async function openSecretFile(file: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT') return undefined
+    if (code === 'ELOOP') throw new Error(`${file}: is a symbolic link; put the file itself there`, { cause })
+    if (code === 'EACCES') throw new Error(`${file}: this user may not read it; give it to this user`, { cause })
+    throw cause
+  }
+}
+
+function checkSecret(file: string, found: Stats): void {
+  const user = process.geteuid?.() ?? found.uid
+  if (!found.isFile()) throw new Error(`${file}: is no regular file; put the file itself there`)
+  if (found.mode % 0o100 !== 0) throw new Error(`${file}: others may read it (mode ${modeOf(found.mode)}): chmod 600`)
+  if (found.uid === user || user === 0) return
+  throw new Error(`${file}: belongs to user ${found.uid}, this is ${user}: chown it, or run as its owner`)
 }
 
 function modeOf(mode: number): string {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile, rename, rm, stat } from 'node:fs/promises'
+import { readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -124,6 +124,28 @@ test('a key that is missing is named', async () => {
   const { status, stderr } = await run(['serve'], { DENDROLOG_DATA_DIR: dataDir, PORT: '0' })
   expect(status).toBe(2)
   expect(lastLine(stderr)).toMatch(/keys\/note-key: missing; without its keys the log cannot go on/)
+})
+
+test('a signer without its memory names the file and what to do', async () => {
+  const dataDir = join(folder, 'data')
+  await run(['init'], { DENDROLOG_DATA_DIR: dataDir })
+  await rename(join(dataDir, 'signer-state.json'), join(folder, 'elsewhere.json'))
+  const { status, stderr } = await run(['serve'], { DENDROLOG_DATA_DIR: dataDir, PORT: '0' })
+  expect(status).toBe(2)
+  expect(lastLine(stderr)).toMatch(
+    /DENDROLOG_SIGNER_STATE: \S+data\/signer-state\.json is missing: .* Put that file back/,
+  )
+})
+
+test.each([
+  ['a file', 'taken', /DENDROLOG_DATA_DIR: \S+taken\S* cannot be used: a part of it is no folder \(ENOTDIR\), or set/],
+  ['a link to nowhere', 'dangling', /DENDROLOG_DATA_DIR: \S+dangling cannot be used: .* \(ENOENT\), or set another/],
+])('%s in place of the data folder is refused with the path and what to do', async (_, name, want) => {
+  await writeFile(join(folder, 'taken'), '')
+  await symlink(join(folder, 'nowhere'), join(folder, 'dangling'))
+  const { status, stderr } = await run(['init'], { DENDROLOG_DATA_DIR: join(folder, name) })
+  expect(status).toBe(2)
+  expect(lastLine(stderr)).toMatch(want)
 })
 
 function lastLine(text: string): string {
