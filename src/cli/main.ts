@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs'
 import { readSetting } from '../config.ts'
 import { appendCommand } from './append.ts'
 import { checkCommand } from './check.ts'
@@ -30,6 +31,7 @@ process.exitCode = await runCommand(name, args)
 
 async function runCommand(name: string | undefined, args: readonly string[]): Promise<ExitStatus> {
   if (name === undefined) return refuseUse('want a command', overview())
+  if (name === '--version' || name === '-V') return print(`${readVersion()}\n`)
   if (name === '--help' || name === '-h' || name === 'help') return print(overview())
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (command === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, overview())
@@ -69,12 +71,17 @@ function usage(name: string, { synopsis }: Command): string {
   return `usage: dendrolog ${name} ${synopsis}`
 }
 
+function readVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version
+}
+
 function overview(): string {
   const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}\n`)
   return `usage: dendrolog COMMAND [OPTIONS]
 
 ${lines.join('')}
-\`dendrolog COMMAND --help\` explains one; \`--json\` makes any of them answer for programs. Settings are environment
-variables, see \`dendrolog config\`. Exit status: 0 holds, 1 a violation was found, 2 could not check.
+\`dendrolog COMMAND --help\` explains one; \`--json\` makes any of them answer for programs; \`dendrolog --version\`
+says which one this is. Settings are environment variables, see \`dendrolog config\`. Exit status: 0 holds, 1 a violation was found, 2 could not check.
 `
 }

@@ -13,7 +13,7 @@ export const migrateCommand: Command = {
 PostgreSQL in the data folder, and stops again. Makes no log and sets no passwords: it may be a job of its own, whose
 server gets nothing but the logins of the roles.
 
-  --json   {"applied": [{version, name}]}; on standard error what the database says meanwhile`,
+  --json   {"applied": [{version, name}]}; on standard error what the database warns of meanwhile`,
   run: explainStart(runMigrate),
 }
 
@@ -44,5 +44,8 @@ async function migrateAny(config: Config, signal: AbortSignal): Promise<readonly
 }
 
 function migrateOne(config: Config, admin: ClientConfig): Promise<readonly Migration[]> {
-  return migrateDatabase(config, admin, (message) => process.stderr.write(`${message}\n`))
+  return migrateDatabase(config, admin, (message) => {
+    // Notices say that what is there already was passed over.
+    if (!message.includes(': NOTICE: ')) process.stderr.write(`${message}\n`)
+  })
 }

@@ -12,7 +12,7 @@ export function checkName(what: 'schema' | 'prefix', name: string): void {
 /** The same server, another database. */
 export function withDatabase(config: ClientConfig, database: string): ClientConfig {
   if (config.connectionString === undefined) return { ...config, database }
-  const url = new URL(config.connectionString)
+  const url = parseUrl(config.connectionString)
   url.pathname = `/${encodeURIComponent(database)}`
   return { ...config, connectionString: url.href }
 }
@@ -20,13 +20,25 @@ export function withDatabase(config: ClientConfig, database: string): ClientConf
 /** The same server and database, another user. */
 export function withLogin(config: ClientConfig, user: string, password: string): ClientConfig {
   if (config.connectionString === undefined) return { ...config, user, password }
-  const url = new URL(config.connectionString)
+  const url = parseUrl(config.connectionString)
   url.username = ''
   url.password = ''
   // As parameters they also work where the URL has no host, and go before the user part.
   url.searchParams.set('user', user)
   url.searchParams.set('password', password)
   return { ...config, connectionString: url.href }
+}
+
+/** `user:password@` without a host, which libpq and the driver take for a socket, is no URL by WHATWG: it moves to the parameters. */
+function parseUrl(text: string): URL {
+  const match = /^([a-z]+:\/\/)([^@/]*)@(\/.*)$/.exec(text)
+  const [, scheme = '', login = '', rest = ''] = match ?? []
+  if (match === null) return new URL(text)
+  const url = new URL(scheme + rest)
+  const [user = '', ...password] = login.split(':')
+  if (!url.searchParams.has('user')) url.searchParams.set('user', decodeURIComponent(user))
+  if (password.length > 0) url.searchParams.set('password', decodeURIComponent(password.join(':')))
+  return url
 }
 
 const connectMs = 10_000

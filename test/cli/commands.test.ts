@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeFolder, removeFolder, run } from './binary.ts'
@@ -24,6 +24,13 @@ test('--help lists the commands, and each explains itself', async () => {
     expect(one).toMatchObject({ status: 0, stderr: '' })
     expect(one.stdout).toMatch(new RegExp(`^usage: dendrolog ${command} `))
   }
+})
+
+test('--version says which one this is', async () => {
+  const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
+    version: string
+  }
+  expect(await run(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
 })
 
 test.each([
@@ -87,7 +94,7 @@ test('a database that does not answer is named with its setting', async () => {
 test('migrate applies every migration once; init makes one log, once', async () => {
   const environment = { DENDROLOG_DATA_DIR: dataDir, DENDROLOG_ORIGIN: 'log.example/cli' }
   const first = await run(['migrate'], environment)
-  expect(first.status).toBe(0)
+  expect(first).toMatchObject({ status: 0, stderr: '' })
   expect(first.stdout).toMatch(/^applied 0001_\w+\.sql$/m)
   expect(JSON.parse((await run(['migrate', '--json'], environment)).stdout)).toEqual({ applied: [] })
   const made = JSON.parse((await run(['init', '--json'], environment)).stdout) as Record<string, unknown>
@@ -108,6 +115,8 @@ const shape = {
   checkpoint: 'x\n',
 }
 
+const unknown = { holds: null, origin: null, treeSize: null, root: null, leafIndex: null, entry: null }
+
 test.each([
   ['no JSON', 'receipt', 'malformed-json'],
   ['a member twice', '{"entry":{},"entry":{}}', 'json-not-strict'],
@@ -117,7 +126,7 @@ test.each([
   const file = join(folder, 'receipt.json')
   await writeFile(file, text)
   const { status, stdout } = await run(['check', file, '--vkey', vkey, '--json'])
-  expect(JSON.parse(stdout)).toMatchObject({ holds: null, code })
+  expect(JSON.parse(stdout)).toEqual({ ...unknown, code, detail: expect.any(String) })
   expect(status).toBe(2)
 })
 
@@ -129,9 +138,23 @@ test('a leaf that is none does not hold: status 1', async () => {
 test('a key that is none, or no file, could not be checked: status 2', async () => {
   const text = JSON.stringify(shape)
   const bad = await run(['check', '-', '--vkey', vkey.replace('810', '811')], {}, text)
-  expect(bad).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('vkey: key ID 811baef7') })
-  expect(await run(['check', join(folder, 'missing'), '--vkey', vkey])).toMatchObject({ status: 2, stdout: '' })
-  expect(await run(['check', '-', '--vkey-file', join(folder, 'missing')], {}, text)).toMatchObject({ status: 2 })
+  expect(bad).toMatchObject({ status: 2, stderr: '', stdout: expect.stringContaining('vkey: key ID 811baef7') })
+  for (const args of [
+    [join(folder, 'missing'), '--vkey', vkey],
+    ['-', '--vkey-file', join(folder, 'missing')],
+  ]) {
+    const { status, stdout } = await run(['check', ...args, '--json'], {}, text)
+    expect(status).toBe(2)
+    expect(JSON.parse(stdout)).toEqual({ ...unknown, code: 'cannot-read', detail: expect.stringContaining('missing') })
+  }
+})
+
+test('what a server refused is told from a receipt, with what it said: status 2', async () => {
+  const problem = { type: 'about:blank', code: 'token-unknown', title: 'Unauthorized', status: 401, detail: 'no token' }
+  const { status, stdout } = await run(['check', '-', '--vkey', vkey, '--json'], {}, JSON.stringify(problem))
+  expect(status).toBe(2)
+  const detail = 'this is no receipt but a refusal: the server answered 401 token-unknown: no token'
+  expect(JSON.parse(stdout)).toEqual({ ...unknown, code: 'not-a-receipt', detail })
 })
 
 test('a key may come from a file', async () => {

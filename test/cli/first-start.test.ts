@@ -31,6 +31,15 @@ test('what a first start prints can be pasted: it appends an event and checks it
   expect(server.stdout).not.toContain(writer)
 })
 
+test('the printed curl fails where the server refuses, and check says what was answered', async () => {
+  server = await startServer(join(folder, 'data'))
+  const { append, check } = printedCommands(server.stdout)
+  const refused = await runShell(append.replace('"actorId":"alice",', ''), folder)
+  expect(refused.status).toBe(22)
+  const checked = await runShell(check, folder)
+  expect(checked).toMatchObject({ status: 2, stdout: expect.stringMatching(/the server answered 400 .*actorId/) })
+})
+
 test('a receipt of a running server holds with its key, and a changed one does not', async () => {
   server = await startServer(join(folder, 'data'))
   const { append, check } = printedCommands(server.stdout)
@@ -45,6 +54,13 @@ test('a receipt of a running server holds with its key, and a changed one does n
     status: 1,
     stdout: expect.stringContaining('does NOT hold: leaf-mismatch: entry.payload'),
   })
+  const other = 'log.example.com/tlog+810baef7+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4'
+  const { status, stdout } = await run(['check', '-', '--vkey', other], {}, receipt)
+  expect(status).toBe(2)
+  expect(stdout).toMatch(/^could not check: unverified-note: the receipt is of another log or key: .*\/tlog\+810baef7$/m)
+  const members = async (text: string): Promise<string[]> =>
+    Object.keys(JSON.parse((await run(['check', '-', '--vkey', vkey, '--json'], {}, text)).stdout) as object)
+  expect(await members(changed)).toEqual(await members(receipt))
 })
 
 test('SIGTERM ends server and PostgreSQL with status 0, and a second start finds the same log', async () => {
