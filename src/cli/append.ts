@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { readSetting } from '../config.ts'
 import { hashTail, type Input, openInput } from './append/input.ts'
 import { Progress } from './append/progress.ts'
-import { type RefusedLine, runAppend } from './append/run.ts'
+import { runAppend } from './append/run.ts'
 import { type LogAnswer, readLog, type Target } from './append/server.ts'
-import { type AppendState, createState, noCounts, readState } from './append/state.ts'
+import { type AppendState, createState, noCounts, type RefusedLine, readState } from './append/state.ts'
 import {
   type Command,
   type ExitStatus,
@@ -26,7 +26,8 @@ export const appendCommand: Command = {
   help: `Sends records, one JSON object a line, to a server, in the order of the input. Records without an \`id\` get one
 before they are sent. Interrupted in any way and started again with the same FILE, it goes on where it was, and each
 record becomes one entry: FILE.dendrolog-state remembers how far it came and what ids are made of. It stays when all is
-done; lines that are added to FILE later are appended by the next run. Remove it to append FILE anew.
+done; lines that are added to FILE later are appended by the next run. Without it FILE is another one: records without
+an \`id\` get new ones, and where they are entries already they become entries a second time.
 Standard input cannot be read again: what was interrupted there cannot be resumed.
 
   --url URL           the server (default http://127.0.0.1:8080)
@@ -35,7 +36,7 @@ Standard input cannot be read again: what was interrupted there cannot be resume
   --batch N           records of a request, at most (default 1000)
   --gzip              compress requests
   --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300)
-  --json              the result as JSON, with all refused records
+  --json              the result as JSON; refusedRecords lists the refused ones, of earlier runs too (1000 of those)
 
 Exit status: 0 all records are entries, 1 some were refused, 2 it did not come to the end: run it again.`,
   run: append,
@@ -142,7 +143,7 @@ function writerOf(path: string, text: string): string {
 async function openState(input: Input, path: string | undefined, { origin }: LogAnswer): Promise<AppendState> {
   const run = { secret: randomBytes(16), startedMs: Date.now() }
   const place = { offset: 0, line: 0 }
-  const fresh: AppendState = { origin, run, place, tail: '', counts: noCounts }
+  const fresh: AppendState = { origin, run, place, tail: '', counts: noCounts, refused: [] }
   if (path === undefined || input.file === undefined) return fresh
   const first = { ...fresh, tail: (await hashTail(input.file, 0)) ?? '' }
   const found = await readState(path)
@@ -152,7 +153,11 @@ async function openState(input: Input, path: string | undefined, { origin }: Log
     throw new Error(`${path}: ${input.name} was being appended to ${state.origin}, this is ${origin}; see --state`)
   }
   if ((await hashTail(input.file, state.place.offset)) !== state.tail) {
-    throw new Error(`${input.name}: is not the file that ${path} is about; move that away to append this one anew`)
+    throw new Error(
+      `${input.name}: is not the file that ${path} is about: what was appended of that has changed. For another file ` +
+        'name another --state; where this is the same file, appending it with another state appends records without ' +
+        'an id, which are entries already, a second time',
+    )
   }
   return state
 }
@@ -173,8 +178,9 @@ class Notes {
     this.#asJson = asJson
   }
 
-  begin({ place, counts }: AppendState): void {
+  begin({ place, counts, refused }: AppendState): void {
     this.#before = total(counts)
+    for (const each of refused) this.refuse(each)
     if (place.offset > 0) this.say(`going on behind line ${place.line}, where an earlier run came to`)
     if (!this.#asJson) this.#progress = new Progress(process.stderr, this.#input.size, place.offset)
   }

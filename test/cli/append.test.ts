@@ -139,6 +139,7 @@ test('another file under the name of one that was begun is refused', async () =>
   await writeFile(file, makeRecords(30, 'two'))
   const { status, stderr } = await run(args, environment)
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('is not the file that') })
+  expect(stderr).toContain('appends records without an id, which are entries already, a second time')
   await writeFile(file, makeRecords(3, 'one'))
   expect((await run(args, environment)).status).toBe(2)
 })
@@ -169,6 +170,10 @@ test('refused records are listed with line, code and pointer, and the others are
     [6, 'body-too-large', undefined],
     [8, 'malformed-submission', '/actorId'],
   ])
+  // Nothing is left to do, and the refused ones are still refused.
+  const again = await run(['append', file, '--url', server.url, '--json'], environment)
+  expect({ status: again.status, stdout: again.stdout }).toEqual({ status: 1, stdout })
+  expect((await run(['append', file, '--url', server.url], environment)).stderr).toContain('line 5: refused: malformed')
   const readable = await run(['append', await makeInput('{}\n'), '--url', server.url], environment)
   expect(readable.stderr).toContain('line 1: refused: malformed-submission at /actorId: actorId: is required')
 })

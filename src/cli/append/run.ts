@@ -1,11 +1,8 @@
 import { type Batch, type BatchLimits, cutBatches } from './batches.ts'
 import { hashTail, type Input } from './input.ts'
 import { readLines } from './lines.ts'
-import { greatest, least, type PostAnswer, postRecords, type RefusedRecord, type Target } from './server.ts'
-import { type AppendState, type Counts, writeState } from './state.ts'
-
-/** A record that did not become an entry. */
-export type RefusedLine = Omit<RefusedRecord, 'i'> & { readonly line: number }
+import { greatest, least, type PostAnswer, postRecords, type Target } from './server.ts'
+import { type AppendState, type Counts, type RefusedLine, refusedKeptMax, writeState } from './state.ts'
 
 export type RunOptions = {
   readonly input: Input
@@ -32,8 +29,13 @@ export async function runAppend(options: RunOptions, signal: AbortSignal): Promi
   const lines = readLines(input.read(state.place), state.place, lineBytesMax)
   try {
     for await (const batch of readAhead(cutBatches(lines, state.run, limits))) {
-      const counts = await sendBatch(options, batch, state.counts, signal)
-      state = { ...state, place: batch.end, counts, tail: await tailAt(input, batch.end.offset) }
+      const refused = [...state.refused]
+      const keep = (line: RefusedLine): void => {
+        if (refused.length < refusedKeptMax) refused.push(line)
+        options.onRefused(line)
+      }
+      const counts = await sendBatch({ ...options, onRefused: keep }, batch, state.counts, signal)
+      state = { ...state, place: batch.end, counts, refused, tail: await tailAt(input, batch.end.offset) }
       await saved
       saved = save(options.statePath, state)
       options.onProgress(state)

@@ -5,6 +5,7 @@ import { formatHex, parseHex } from '../../../tlog/bytes.ts'
 import { syncFolder } from '../../store/secret-file.ts'
 import type { Place } from './lines.ts'
 import type { RunKey } from './record-id.ts'
+import type { RefusedRecord } from './server.ts'
 
 /**
  * What a run must remember to go on after a crash. Exactly once rests on `run` alone, which is durable before the
@@ -19,7 +20,15 @@ export type AppendState = {
   /** SHA-256 of the last bytes before `place.offset`, hex: tells whether the input is still the same. */
   readonly tail: string
   readonly counts: Counts
+  /** The first `refusedKeptMax` of the records that did not become entries. */
+  readonly refused: readonly RefusedLine[]
 }
+
+/** A record that did not become an entry. */
+export type RefusedLine = Omit<RefusedRecord, 'i'> & { readonly line: number }
+
+/** The state is written anew with each batch: some 200 KB of it. */
+export const refusedKeptMax = 1_000
 
 /** Of this and earlier runs. Indexes are those of entries made or found, null where there are none. */
 export type Counts = {
@@ -81,9 +90,18 @@ async function writeTemporary(path: string, state: AppendState): Promise<string>
   return temporary
 }
 
-function formatState({ origin, run, place, tail, counts }: AppendState): string {
+function formatState({ origin, run, place, tail, counts, refused }: AppendState): string {
   const { secret, startedMs } = run
-  const state = { format: 1, origin, runKey: formatHex(secret), startedMs, ...place, tail, ...counts }
+  const state = {
+    format: 1,
+    origin,
+    runKey: formatHex(secret),
+    startedMs,
+    ...place,
+    tail,
+    ...counts,
+    refusedRecords: refused,
+  }
   return `${JSON.stringify(state, null, 2)}\n`
 }
 
@@ -103,7 +121,17 @@ function parseState(value: unknown): AppendState {
       ...{ accepted: count('accepted'), duplicates: count('duplicates'), refused: count('refused') },
       ...{ firstIndex: index('firstIndex'), lastIndex: index('lastIndex') },
     },
+    refused: parseRefused(state.refusedRecords),
   }
+}
+
+function parseRefused(value: unknown): RefusedLine[] {
+  if (value === undefined) return []
+  if (!Array.isArray(value)) throw new TypeError('refusedRecords: want an array')
+  return value.map(({ line, code, detail, pointer }: Readonly<Record<string, unknown>>) => ({
+    ...{ line: integer(line), code: text(code), detail: text(detail) },
+    pointer: pointer === undefined ? undefined : text(pointer),
+  }))
 }
 
 function text(value: unknown): string {
