@@ -162,6 +162,37 @@ export function reportConfig(environment: Environment = process.env): readonly S
   })
 }
 
+/** A variable that begins like our settings and is none, with the setting that may be meant. */
+export type UnknownSetting = { readonly name: string; readonly nearest: string }
+
+/** What is set and read by nobody: a mistyped setting would be passed over in silence. */
+export function findUnknownSettings(environment: Environment = process.env): readonly UnknownSetting[] {
+  const known = Object.values(settings).map(({ name }) => name)
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('DENDROLOG_') && !known.includes(name))
+    .sort()
+    .map((name) => ({ name, nearest: nearestOf(name, known) }))
+}
+
+function nearestOf(name: string, known: readonly string[]): string {
+  const distances = known.map((each) => editDistance(name, each))
+  return known[distances.indexOf(Math.min(...distances))] ?? ''
+}
+
+/** Levenshtein's: characters to insert, remove or replace. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[to.length] ?? 0
+}
+
 function readRoleUrls(text: (s: Setting) => string): RoleUrls {
   const { writerUrl, readerUrl, signerUrl, verifierUrl, stateUrl } = settings
   const given = [writerUrl, readerUrl, signerUrl, verifierUrl, stateUrl].filter((s) => text(s) !== '')

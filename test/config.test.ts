@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ConfigError, readConfig, reportConfig } from '../src/config.ts'
+import { ConfigError, findUnknownSettings, readConfig, reportConfig } from '../src/config.ts'
 
 test('an empty environment gives the defaults', () => {
   expect(readConfig({})).toMatchObject({
@@ -87,4 +87,13 @@ test.each([
   const text = JSON.stringify(reportConfig({ DATABASE_URL: url }))
   expect(text).not.toContain('hunt')
   expect(text).not.toContain('er2')
+})
+
+test('variables that begin like settings and are none are found, each with the nearest setting', () => {
+  const environment = { DENDROLOG_DATADIR: 'x', DENDROLOG_PUBLIC_ENTRYS: 'true', DENDROLOG_ORIGIN: 'x', OTHER: 'x' }
+  expect(findUnknownSettings(environment)).toEqual([
+    { name: 'DENDROLOG_DATADIR', nearest: 'DENDROLOG_DATA_DIR' },
+    { name: 'DENDROLOG_PUBLIC_ENTRYS', nearest: 'DENDROLOG_PUBLIC_ENTRIES' },
+  ])
+  expect(findUnknownSettings({})).toEqual([])
 })

@@ -1,13 +1,14 @@
-import { ConfigError, readConfig, reportConfig, type SettingReport } from '../config.ts'
+import { ConfigError, findUnknownSettings, readConfig, reportConfig, type SettingReport } from '../config.ts'
 import { type Command, type ExitStatus, exitHolds, parseArguments, printJson, printLine } from './command.ts'
+import { describeUnknown } from './describe-error.ts'
 
 export const configCommand: Command = {
   summary: 'print every setting, its value, and where that came from',
   synopsis: '[--json]',
   help: `Prints every setting: value, default, unit, source and purpose. Passwords in URLs are not shown. Also a setting
-that cannot be used is printed, and below the table what is wrong with it.
+that cannot be used is printed, and below the table what is wrong with it, and which variables are no settings.
 
-  --json   {"settings": [...], "error": text or null}`,
+  --json   {"settings": [...], "unknown": [{name, nearest}], "error": text or null}`,
   run: async (args) => printConfig(args),
 }
 
@@ -16,9 +17,11 @@ const columns = ['name', 'value', 'default', 'unit', 'source', 'purpose'] as con
 function printConfig(args: readonly string[]): ExitStatus {
   const { values } = parseArguments(args, { json: { type: 'boolean' } }, 0)
   const settings = reportConfig()
+  const unknown = findUnknownSettings()
   const error = findError()
-  if (values.json) printJson({ settings, error: error ?? null })
-  else printLine([...formatTable(settings), ...(error === undefined ? [] : ['', `error: ${error}`])].join('\n'))
+  const remarks = [...unknown.map(describeUnknown), ...(error === undefined ? [] : [`error: ${error}`])]
+  if (values.json) printJson({ settings, unknown, error: error ?? null })
+  else printLine([...formatTable(settings), ...(remarks.length === 0 ? [] : ['']), ...remarks].join('\n'))
   return exitHolds
 }
 

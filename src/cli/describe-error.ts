@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import { ConfigError, readSetting } from '../config.ts'
-import { type Command, UsageError } from './command.ts'
+import { ConfigError, findUnknownSettings, readSetting, type UnknownSetting } from '../config.ts'
+import { type Command, UsageError, visibleText } from './command.ts'
 
 /** An error as one line. */
 export function describeError(error: unknown): string {
@@ -13,9 +13,16 @@ export function stackOf(error: unknown): string {
   return error.cause === undefined ? `${error.stack}` : `${error.stack}\ncaused by ${stackOf(error.cause)}`
 }
 
+/** A variable that is no setting, as a line; its value may be a secret. */
+export function describeUnknown({ name, nearest }: UnknownSetting): string {
+  return `${visibleText(name)} is no setting and is not read; was ${nearest} meant?`
+}
+
 /** A command that starts database or server: its errors name the setting or folder, and what to do. */
 export function explainStart(run: Command['run']): Command['run'] {
   return async (args, signal) => {
+    const unknown = findUnknownSettings().map(describeUnknown)
+    if (unknown.length > 0) process.stderr.write(`dendrolog: warning: ${unknown.join('; ')}\n`)
     try {
       return await run(args, signal)
     } catch (cause) {

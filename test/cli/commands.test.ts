@@ -72,6 +72,20 @@ test('config shows a setting that cannot be used and what is wrong with it', asy
   expect(stdout).toMatch(/^error: PORT: want an integer/m)
 })
 
+test('a mistyped setting is said once, without its value, and listed by config', async () => {
+  const environment = { DENDROLOG_DATA_DIRR: 'a secret', PORT: 'http' }
+  const line = 'DENDROLOG_DATA_DIRR is no setting and is not read; was DENDROLOG_DATA_DIR meant?'
+  const { stderr } = await run(['serve'], environment)
+  expect(stderr.split('\n').slice(0, -1)).toEqual([
+    `dendrolog: warning: ${line}`,
+    expect.stringContaining('PORT: want'),
+  ])
+  expect((await run(['config'], environment)).stdout).toMatch(new RegExp(`^${line.replace('?', '\\?')}$`, 'm'))
+  expect(JSON.parse((await run(['config', '--json'], environment)).stdout)).toMatchObject({
+    unknown: [{ name: 'DENDROLOG_DATA_DIRR', nearest: 'DENDROLOG_DATA_DIR' }],
+  })
+})
+
 test('a bad setting ends serve with one line and status 2, with a stack only for debugging', async () => {
   const { status, stderr } = await run(['serve'], { PORT: 'http' })
   expect({ status, lines: stderr.trimEnd().split('\n').length }).toEqual({ status: 2, lines: 1 })

@@ -57,7 +57,9 @@ test('a receipt of a running server holds with its key, and a changed one does n
   const other = 'log.example.com/tlog+810baef7+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4'
   const { status, stdout } = await run(['check', '-', '--vkey', other], {}, receipt)
   expect(status).toBe(2)
-  expect(stdout).toMatch(/^could not check: unverified-note: the receipt is of another log or key: .*\/tlog\+810baef7$/m)
+  expect(stdout).toMatch(
+    /^could not check: unverified-note: the receipt is of another log or key: .*\/tlog\+810baef7$/m,
+  )
   const members = async (text: string): Promise<string[]> =>
     Object.keys(JSON.parse((await run(['check', '-', '--vkey', vkey, '--json'], {}, text)).stdout) as object)
   expect(await members(changed)).toEqual(await members(receipt))
