@@ -1,4 +1,4 @@
-// `npm run bench`: measures part after part, prints the table and writes it to bench/results.md.
+// `npm run bench`: measures part after part, prints the table and writes it to bench/results.md (--quick: results-quick.md).
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { withConnection } from '../src/store/administrator.ts'
@@ -16,7 +16,7 @@ import { measureNdjson, ndjsonConnections, recordsPerBody } from './parts/ndjson
 import { measurePaced, offeredPerSecond, pacedConnections } from './parts/paced.ts'
 import { measureSingle } from './parts/single.ts'
 import { measureStart } from './parts/start.ts'
-import { batchEntries, type Plan, readPlan, usage } from './plan.ts'
+import { batchEntries, type Plan, readPlan, resultsFileOf, usage } from './plan.ts'
 import { formatMarkdown, formatTerminal } from './report.ts'
 import { makeRunFolder, removeFolder } from './run-folder.ts'
 import { median } from './statistics.ts'
@@ -31,7 +31,7 @@ const parts: Readonly<Record<PartName, Part>> = {
   start: measureStart,
 }
 
-const resultsFile = join(import.meta.dirname, '..', '..', 'bench', 'results.md')
+const benchFolder = join(import.meta.dirname, '..', '..', 'bench')
 
 /** Measures what the plan asks for. The exit status is 1 where something of that could not be measured. */
 async function bench(plan: Plan, date: string, signal: AbortSignal): Promise<number> {
@@ -47,8 +47,8 @@ async function bench(plan: Plan, date: string, signal: AbortSignal): Promise<num
     const outcomes = await measureParts({ plan, folder, wrk, progress }, signal)
     const report = { date, machine, settings, outcomes }
     process.stdout.write(formatTerminal(report))
-    // A part of the table would replace all of it.
-    if (plan.parts.length === partNames.length) await writeFile(resultsFile, formatMarkdown(report))
+    const results = resultsFileOf(plan)
+    if (results !== undefined) await writeFile(join(benchFolder, results), formatMarkdown(report))
     return [...outcomes.values()].some(({ kind }) => kind === 'failed') ? 1 : 0
   } finally {
     await removeFolder(folder)

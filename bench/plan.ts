@@ -52,6 +52,15 @@ export function readPlan(args: readonly string[]): Plan {
   }
 }
 
+/**
+ * The file in `bench/` that the table goes to. One shorter run of each part says less than what is kept in the
+ * repository, so it goes to another; undefined where parts are missing, which would replace the whole table.
+ */
+export function resultsFileOf({ isQuick, parts }: Plan): string | undefined {
+  if (parts.length < partNames.length) return undefined
+  return isQuick ? 'results-quick.md' : 'results.md'
+}
+
 const fullSizes = {
   runs: 3,
   baselineSeconds: 5,
