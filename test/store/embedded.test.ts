@@ -91,9 +91,12 @@ describe('a cluster', () => {
 
   test('is durable, local, closed to others, and compares text by bytes', async () => {
     const { config } = await open()
-    const names = ['fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums', 'listen_addresses', 'jit']
+    const names = [
+      ...['fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums', 'listen_addresses', 'jit'],
+      'max_slot_wal_keep_size',
+    ]
     const shown = await query(config, `select ${names.map((name) => `current_setting('${name}')`).join(', ')}`)
-    expect(shown).toEqual(['on', 'on', 'on', 'on', '', 'off'])
+    expect(shown).toEqual(['on', 'on', 'on', 'on', '', 'off', '8GB'])
     expect(await query(config, "select 'a' < 'B', 'Z' < 'a', upper('a')")).toEqual([false, true, 'A'])
     const database = 'select pg_encoding_to_char(encoding) from pg_database where datname = current_database()'
     expect(await query(config, database)).toEqual(['UTF8'])

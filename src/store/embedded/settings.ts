@@ -22,6 +22,8 @@ export const clusterSettings: Readonly<Record<string, string>> = {
   // Checkpoints by time, not by volume, while loading: each repeats full page images.
   max_wal_size: '4GB',
   min_wal_size: '256MB',
+  // A replication slot that nobody reads any more is given up before it fills the disk.
+  max_slot_wal_keep_size: '8GB',
   checkpoint_timeout: '15min',
   checkpoint_completion_target: '0.9',
   // Statements here are short; compiling them costs more than they do.
