@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,6 +30,7 @@ import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
+import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openCommitThread } from './store/committer.ts'
 import { findSequenceNumber, readEntry } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
@@ -121,6 +123,7 @@ async function serveDatabase(
   const recording = record.run(stopRecord.signal)
   try {
     const http = createHttpServer(createApp(server))
+    await limitConnections(http, logger)
     const close = prepareClose(http)
     http.listen({ port: config.port, host: config.host, backlog: connectBacklog })
     await once(http, 'listening')
@@ -231,6 +234,16 @@ function createServer(
     failingLogins: () => watch.failing(),
     onUnexpected: reportRequests(logger),
   }
+}
+
+/** A process without a free file can neither accept nor remember what it signed. */
+async function limitConnections(http: HttpServer, logger: Logger): Promise<void> {
+  const openFiles = await readOpenFilesMax()
+  const connections = boundConnections(http.maxConnections, openFiles)
+  if (connections === http.maxConnections) return
+  const bounds = { connections, insteadOf: http.maxConnections, openFiles }
+  logger.warn(bounds, 'fewer connections than otherwise: raise the limit of open files (ulimit -n)')
+  http.maxConnections = connections
 }
 
 /** What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs. */

@@ -57,6 +57,17 @@ test('of two first starts on one folder at the same time one serves and the othe
   expect(await postmasterPid(dataDir)).toBeUndefined()
 })
 
+test('a server that may open few files takes fewer connections and says so, and none where that is too few', async () => {
+  const withLimit = (files: number): string[] => ['sh', '-c', `ulimit -n ${files} && exec "$@"`, 'sh']
+  const server = await startServer(dataDir, {}, withLimit(1_024))
+  await waitUntilReady(server)
+  expect(server.output()).toMatch(/"connections":832,"insteadOf":16384,"openFiles":1024,.*ulimit -n/)
+  expect(await server.stop()).toBe(0)
+  expect(expectRefused(await tryServer(dataDir, {}, withLimit(200)))).toContain(
+    'may have 200 files open, want at least',
+  )
+})
+
 describe.skipIf(!hasSystemPostgres)('on a PostgreSQL of the system', () => {
   let system: SystemPostgres
   let databases = 0
