@@ -86,7 +86,7 @@ const settings = {
     'DENDROLOG_ALLOW_UNSAFE_DATABASE',
     'false',
     'boolean',
-    'a database with fsync or full_page_writes off is taken',
+    'fsync, full_page_writes or synchronous_commit of the database may be off',
   ),
   host: setting('HOST', '127.0.0.1', 'address', 'where to listen'),
   port: setting('PORT', '8080', 'port', 'where to listen; 0 picks a free one'),

@@ -293,8 +293,8 @@ async function openLogins(config: Config, urls: NonNullable<Config['roleUrls']>)
       },
     )
     if (problem !== undefined) throw new ConfigError(setting, problem)
+    await withPool(login, (query) => checkDurable(config, query))
   }
-  await withPool({ connectionString: urls.writer }, (query) => checkDurable(config, query))
   const of = (name: keyof RoleConnections): ClientConfig => ({ connectionString: urls[name] })
   return { writer: of('writer'), reader: of('reader'), signer: of('signer'), state: of('state') }
 }

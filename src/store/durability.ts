@@ -3,15 +3,16 @@ import { readText } from './row.ts'
 import type { Query } from './session.ts'
 
 /**
- * Settings of the server with which a power cut loses or tears what was committed, as `name = value`. Whatever
- * `synchronous_commit` is, a writer's session sets its own (session.ts); these two cannot be set by a session.
+ * Settings with which a power cut loses or tears what was committed, as `name = value`; those of server, database and
+ * role, as they come together for the login that asks. The session that commits entries sets its own
+ * `synchronous_commit` (session.ts); checkpoints and quarantine are written without.
  */
 export async function readUnsafeSettings(query: Query): Promise<readonly string[]> {
   const rows = await query(
     `select name, setting
      from pg_catalog.pg_settings
-     where name in ('fsync', 'full_page_writes')
-       and setting <> 'on'
+     where name in ('fsync', 'full_page_writes', 'synchronous_commit')
+       and setting = 'off'
      order by name`,
   )
   return rows.map((row) => `${readText(row, 'name')} = ${readText(row, 'setting')}`)

@@ -128,6 +128,18 @@ describe.skipIf(!hasSystemPostgres)('on a PostgreSQL of the system', () => {
     expect(expectRefused(await tryServer(dataDir, environment))).toMatch(/DENDROLOG_ROLE_PREFIX: .* log in .* already/)
   })
 
+  test('a database or a login that commits before it flushes is refused by the name of what is off', async () => {
+    await admin('create database eighth')
+    await admin('alter database eighth set synchronous_commit = off')
+    const eighth = new URL(url)
+    eighth.pathname = 'eighth'
+    const refusal = expectRefused(await tryServer(dataDir, { DATABASE_URL: eighth.href, DENDROLOG_ROLE_PREFIX: 's_' }))
+    expect(refusal).toContain('the database has synchronous_commit = off: ')
+    await admin('alter role l_checkpoint_signer_role set synchronous_commit = off')
+    expect(expectRefused(await tryServer(dataDir, logins))).toContain('the database has synchronous_commit = off: ')
+    await admin('alter role l_checkpoint_signer_role reset synchronous_commit')
+  })
+
   test('a database that does not flush is refused unless a setting allows it', async () => {
     const environment = { DENDROLOG_ROLE_PREFIX: 'r_', DATABASE_URL: await createDatabase(system.url, 'seventh') }
     await admin('alter system set fsync = off')
