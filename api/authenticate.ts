@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import type { Principal } from '../src/auth/principal.ts'
+import type { Deadline } from './deadline.ts'
 import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
 import type { Env, Server } from './server.ts'
@@ -8,19 +9,38 @@ const challenge = 'Bearer realm="dendrolog"'
 
 /**
  * The principal of a request, who must have the role. 401 without a token that holds, 403 with another role. Rejects
- * with something else where tokens cannot be looked up. A token in the URL counts for nothing: URLs are logged.
+ * with something else where tokens cannot be looked up before the deadline. A token in the URL counts for nothing: URLs
+ * are logged.
  */
-export async function requireRole(server: Server, c: Context<Env>, role: Principal['role']): Promise<Principal> {
-  const header = headerOf(c, 'authorization')
-  if (header === undefined) throw unauthenticated('want an Authorization header with a bearer token', challenge)
-  const match = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header)
-  const principal = match?.[1] === undefined ? undefined : await server.authenticate(match[1])
+export async function requireRole(
+  server: Server,
+  c: Context<Env>,
+  role: Principal['role'],
+  deadline: Deadline,
+): Promise<Principal> {
+  const secret = readBearer(headerOf(c, 'authorization'))
+  const found = secret === undefined ? undefined : server.authenticate(secret)
+  // What is known already is not waited for: neither promise nor timer for most requests.
+  const principal = found instanceof Promise ? await deadline.within(found, notLookedUp) : found
   if (principal === undefined) {
     throw unauthenticated('the bearer token is not valid', `${challenge}, error="invalid_token"`)
   }
   if (principal.role === role) return principal
   const headers = { 'www-authenticate': `${challenge}, error="insufficient_scope"` }
   throw new Problem('forbidden', `this takes a token of the role ${role}`, { headers })
+}
+
+const notLookedUp = 'the token could not be looked up in time'
+
+/** The token of an Authorization header, undefined where it cannot be one. 401 where there is none at all. */
+function readBearer(header: string | undefined): string | undefined {
+  const match = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(header ?? '')
+  if (match !== null) return match[1]
+  if (header === undefined || header === '') {
+    throw unauthenticated('want an Authorization header with a bearer token', challenge)
+  }
+  if (/^Bearer( |$)/i.test(header)) return undefined
+  throw unauthenticated('Authorization: want the scheme Bearer and a token, got another scheme', challenge)
 }
 
 function unauthenticated(detail: string, authenticate: string): Problem {

@@ -1,6 +1,6 @@
 import { Unavailable } from '../src/log/incident.ts'
 
-/** Bounds the bytes that the bodies of all requests take together; who does not fit comes again later. */
+/** Bounds the bytes that all requests take together, for their bodies or for what they read; who does not fit comes again later. */
 export class ByteBudget {
   readonly #bytesMax: number
   #bytes = 0
@@ -40,9 +40,15 @@ export class BudgetShare {
     this.#bytes += bytes
   }
 
+  /** Gives back what is more than `bytes`. */
+  reduceTo(bytes: number): void {
+    if (bytes >= this.#bytes) return
+    this.#budget.give(this.#bytes - bytes)
+    this.#bytes = bytes
+  }
+
   /** Gives all of it back. */
   close(): void {
-    this.#budget.give(this.#bytes)
-    this.#bytes = 0
+    this.reduceTo(0)
   }
 }

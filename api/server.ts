@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
 import type { Door } from '../src/ingest/submit.ts'
 import type { Log } from '../src/log/log.ts'
-import type { StoredEntry } from '../src/store/entries.ts'
+import type { StoredColumns, StoredEntry } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { OnUnexpected } from './problem.ts'
@@ -33,11 +33,17 @@ export type Server = {
   readonly times: ApiTimes
   /** Bytes of the bodies that are under way, of all requests. */
   readonly bodyBudget: ByteBudget
+  /** Bytes of the entries that are being read and answered, of all requests. */
+  readonly readBudget: ByteBudget
   readonly hash: Sha256
   readonly door: Door
   readonly publicEntries: boolean
-  readonly authenticate: (secret: string) => Promise<Principal | undefined>
+  /** At once where the answer is known. */
+  readonly authenticate: (secret: string) => Principal | undefined | Promise<Principal | undefined>
   readonly readEntry: (sequenceNumber: number) => Promise<StoredEntry | undefined>
+  /** Bytes of the text that `readEntry` would read. */
+  readonly readPayloadBytes: (sequenceNumber: number) => Promise<number | undefined>
+  readonly readColumns: (sequenceNumber: number) => Promise<StoredColumns | undefined>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */
   readonly failingLogins: () => Promise<readonly string[]>

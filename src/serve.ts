@@ -32,7 +32,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openCommitThread } from './store/committer.ts'
-import { findSequenceNumber, readEntry } from './store/entries.ts'
+import { findSequenceNumber, readColumns, readEntry, readPayloadBytes } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
@@ -46,6 +46,8 @@ const openWaitMs = 10_000
 const answerMaxMs = 25_000
 /** Bodies of all requests take as much together as so many of the largest. */
 const bodiesMax = 8
+/** Entries that are being read take as much together; the largest alone may take more. */
+const readBytesMax = 67_108_864
 /** Longer than what any request waits for; then whoever started the server wants it gone. */
 const stopMaxMs = 60_000
 /** npm passes an interrupt on that the terminal has sent to the server as well: so close together they are one. */
@@ -220,6 +222,7 @@ function createServer(
     limits: config,
     times: { answerMs: answerMaxMs },
     bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax),
+    readBudget: new ByteBudget(readBytesMax),
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),
@@ -230,6 +233,8 @@ function createServer(
     publicEntries: config.publicEntries,
     authenticate: (secret) => tokens.authenticate(secret),
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
+    readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
+    readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
     onUnexpected: reportRequests(logger),

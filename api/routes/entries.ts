@@ -1,16 +1,16 @@
 import type { Context, Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
-import { type EntryWithLeaf, proveInclusion } from '../../src/log/receipt.ts'
-import { checkStoredEntry } from '../../src/log/stored-entry.ts'
+import { proveInclusion, proveLeaf } from '../../src/log/receipt.ts'
+import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
-import { formatBase64 } from '../../tlog/bytes.ts'
-import { readLeaf } from '../../tlog/entry.ts'
+import type { StoredColumns } from '../../src/store/entries.ts'
+import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
-import type { Hash } from '../../tlog/hash.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { requireRole } from '../authenticate.ts'
+import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
-import { deadlineIn } from '../deadline.ts'
+import { type Deadline, deadlineIn } from '../deadline.ts'
 import { malformed, readDecimal } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
@@ -20,65 +20,129 @@ export function routeEntries(app: Hono<Env>, server: Server): void {
   if (server.publicEntries) openToBrowsers(app, '/v1/entries/:place')
   openToBrowsers(app, '/v1/entries/:place/proof')
   app.get('/v1/entries/:place', async (c) => {
-    if (!server.publicEntries) await requireRole(server, c, 'auditor')
-    const { entry } = await findProved(server, c.req.param('place'))
-    return c.body(entryJson(entry), 200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+    const deadline = deadlineIn(server.times.answerMs)
+    if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+    return answerEntry(server, c, readPlace(c.req.param('place')), deadline)
   })
-  app.get('/v1/entries/:place/proof', async (c) => proofAnswer(c, await findProved(server, c.req.param('place'))))
+  app.get('/v1/entries/:place/proof', async (c) => {
+    const proving = readProof(server, readPlace(c.req.param('place')))
+    const proof = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
+    return c.json(proof, 200, { 'cache-control': 'no-store' })
+  })
 }
 
-/** An entry that is in the tree of a checkpoint of ours. */
-type ProvedEntry = {
-  readonly entry: EntryWithLeaf
-  readonly checkpoint: StoredCheckpoint
-  readonly hashes: readonly Hash[]
+const notReadInTime = 'the log could not be read in time'
+
+/** What a path names an entry by. */
+type Place = { readonly kind: 'number'; readonly sequenceNumber: number } | { readonly kind: 'id'; readonly id: string }
+
+function readPlace(text: string): Place {
+  if (!/^[0-9]+$/.test(text)) return { kind: 'id', id: readId(text) }
+  const sequenceNumber = readDecimal(text, 'n')
+  if (sequenceNumber < 1) throw malformed('n', 'counted from 1')
+  return { kind: 'number', sequenceNumber }
 }
 
-/** The leaf itself is auditors' data and not shown. */
-function proofAnswer(c: Context<Env>, { entry, checkpoint, hashes }: ProvedEntry): Response {
-  const leafIndex = entry.sequenceNumber - 1
-  const inclusionProof = { leafIndex, treeSize: checkpoint.treeSize, hashes: hashes.map(formatBase64) }
-  const proof = { leafIndex, leafHash: formatBase64(entry.leafHash), inclusionProof, checkpoint: checkpoint.note }
-  return c.json(proof, 200, { 'cache-control': 'no-store' })
-}
-
-/** The entry that a path names: by its sequence number, or by its id. */
-async function findProved(server: Server, place: string): Promise<ProvedEntry> {
-  if (/^[0-9]+$/.test(place)) {
-    const sequenceNumber = readDecimal(place, 'n')
-    if (sequenceNumber < 1) throw malformed('n', 'counted from 1')
-    return readProved(server, sequenceNumber)
-  }
-  const id = readId(place)
-  const sequenceNumber = await server.findSequenceNumber(id)
-  if (sequenceNumber === undefined) throw new Problem('not-found', 'no entry has this id')
-  const proved = await readProved(server, sequenceNumber)
-  if (formatUuid(readLeaf(proved.entry.leaf).eventId) === id) return proved
-  throw new TlogError('leaf-mismatch', `known id of entry ${sequenceNumber}: the entry has another one`)
-}
-
-function readId(place: string): string {
+function readId(text: string): string {
   try {
-    return formatUuid(parseUuid(place))
+    return formatUuid(parseUuid(text))
   } catch (error) {
     if (!(error instanceof TlogError)) throw error
     throw malformed('n', 'want a sequence number or a UUID')
   }
 }
 
+/** What was taken of the budget is given back when the answer has left, or when an entry that came too late is read. */
+async function answerEntry(server: Server, c: Context<Env>, place: Place, deadline: Deadline): Promise<Response> {
+  const share = new BudgetShare(server.readBudget)
+  const reading = readEntryJson(server, place, share)
+  try {
+    const json = await deadline.within(reading, notReadInTime)
+    share.reduceTo(json.length)
+    closeWhenSent(c, share)
+    return c.body(json, 200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+  } catch (error) {
+    const close = (): void => share.close()
+    reading.then(close, close)
+    throw error
+  }
+}
+
+function closeWhenSent({ env }: Context<Env>, share: BudgetShare): void {
+  const outgoing = env?.outgoing
+  if (outgoing === undefined || outgoing.closed) share.close()
+  else outgoing.once('close', () => share.close())
+}
+
+/** The driver has the text of a payload as bytes and as string, and we parse it. */
+const readFactor = 3
+
+async function readEntryJson(server: Server, place: Place, share: BudgetShare): Promise<Uint8Array<ArrayBuffer>> {
+  const { sequenceNumber, checkpoint } = await findPublished(server, place)
+  share.take(readFactor * ((await server.readPayloadBytes(sequenceNumber)) ?? 0))
+  const stored = await server.readEntry(sequenceNumber)
+  if (stored === undefined) throw gone(sequenceNumber)
+  const entry = checkStoredEntry(stored, sequenceNumber, server.hash)
+  checkPlace(place, stored)
+  await proveInclusion(server.log.tiles, sequenceNumber - 1, entry.leafHash, checkpoint, server.hash)
+  return entryJson(entry)
+}
+
+type EntryProof = {
+  readonly leafIndex: number
+  /** Base64, like all hashes of proofs; that of an entry is hex. */
+  readonly leafHash: string
+  readonly inclusionProof: {
+    readonly leafIndex: number
+    readonly treeSize: number
+    readonly hashes: readonly string[]
+  }
+  readonly checkpoint: string
+}
+
+/**
+ * The leaf itself is auditors' data and not shown, and the payload is never read: anybody may ask for proofs. By
+ * sequence number all of it comes from the tiles. By id it takes the other columns of the row as well, which show that
+ * the leaf has this id.
+ */
+async function readProof(server: Server, place: Place): Promise<EntryProof> {
+  const { sequenceNumber, checkpoint } = await findPublished(server, place)
+  const leafIndex = sequenceNumber - 1
+  const { leafHash, hashes } = await proveLeaf(server.log.tiles, leafIndex, checkpoint, server.hash)
+  if (place.kind === 'id') {
+    const columns = await server.readColumns(sequenceNumber)
+    if (columns === undefined) throw gone(sequenceNumber)
+    checkStoredColumns(columns, sequenceNumber, server.hash)
+    checkPlace(place, columns)
+    if (!equalBytes(columns.leafHash, leafHash)) {
+      throw new TlogError('leaf-mismatch', `entry ${sequenceNumber}: its leaf hash is not the one in the tree`)
+    }
+  }
+  const inclusionProof = { leafIndex, treeSize: checkpoint.treeSize, hashes: hashes.map(formatBase64) }
+  return { leafIndex, leafHash: formatBase64(leafHash), inclusionProof, checkpoint: checkpoint.note }
+}
+
+type Published = { readonly sequenceNumber: number; readonly checkpoint: StoredCheckpoint }
+
 // Only what a checkpoint covers is served: above it, rows may be nobody's. What was committed and is not yet signed is
 // waited for, so that who was told of an entry finds it.
-async function readProved(server: Server, sequenceNumber: number): Promise<ProvedEntry> {
-  const { log, hash } = server
+async function findPublished(server: Server, place: Place): Promise<Published> {
+  const { log } = server
+  const sequenceNumber = place.kind === 'number' ? place.sequenceNumber : await server.findSequenceNumber(place.id)
+  if (sequenceNumber === undefined) throw new Problem('not-found', 'no entry has this id')
   const { integratedSize } = log.health
   if (sequenceNumber > Math.max(integratedSize, log.published.treeSize)) {
     throw new Problem('not-found', `entry ${sequenceNumber}: the log ends at ${integratedSize}`)
   }
-  const waiting = log.waitForCheckpoint(sequenceNumber)
-  const checkpoint = await deadlineIn(server.times.answerMs).within(waiting, 'the entry is not published yet')
-  const stored = await server.readEntry(sequenceNumber)
-  if (stored === undefined) throw new TlogError('leaf-mismatch', `entry ${sequenceNumber} is gone`)
-  const entry = checkStoredEntry(stored, sequenceNumber, hash)
-  const hashes = await proveInclusion(log.tiles, sequenceNumber - 1, entry.leafHash, checkpoint, hash)
-  return { entry, checkpoint, hashes }
+  return { sequenceNumber, checkpoint: await log.waitForCheckpoint(sequenceNumber) }
+}
+
+/** The table of known ids is not under the tree: what it says of an entry, the entry must say too. */
+function checkPlace(place: Place, { fields }: Pick<StoredColumns, 'fields'>): void {
+  if (place.kind === 'number' || formatUuid(fields.eventId) === place.id) return
+  throw new TlogError('leaf-mismatch', `known id of entry ${fields.sequenceNumber}: the entry has another one`)
+}
+
+function gone(sequenceNumber: number): TlogError {
+  return new TlogError('leaf-mismatch', `entry ${sequenceNumber} is gone`)
 }

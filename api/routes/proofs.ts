@@ -5,6 +5,7 @@ import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { openToBrowsers } from '../cors.ts'
+import { deadlineIn } from '../deadline.ts'
 import { malformed, readDecimal, readQuery } from '../parameters.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -17,7 +18,8 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
     const index = readDecimal(readQuery(c, 'index'), 'index')
     if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
     const { tiles } = server.log
-    const hashes = await proveInclusionAt(tiles, asLeafIndex(index), size, checkpoint, server.hash)
+    const proving = proveInclusionAt(tiles, asLeafIndex(index), size, checkpoint, server.hash)
+    const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
     return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
   })
   app.get('/v1/proofs/consistency', async (c) => {
@@ -25,10 +27,13 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
     const to = publishedSize(c, checkpoint, 'to')
     const from = readDecimal(readQuery(c, 'from'), 'from')
     if (from > to) throw malformed('from', `${from} is above to ${to}`)
-    const hashes = await consistencyHashes(server, asTreeSize(from), to, checkpoint)
+    const proving = consistencyHashes(server, asTreeSize(from), to, checkpoint)
+    const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
     return c.json({ from, to, hashes: hashes.map(formatBase64) })
   })
 }
+
+const notReadInTime = 'the tiles could not be read in time'
 
 /** Everything extends the empty tree, and a tree itself: no hashes are needed. */
 async function consistencyHashes(

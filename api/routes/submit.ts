@@ -5,7 +5,7 @@ import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts
 import { conflictDetail, quarantineBody, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
 import { entryOnlyJson } from '../../src/log/entry-json.ts'
-import { type EntryWithLeaf, placedEntry } from '../../src/log/receipt.ts'
+import { type EntryWithLeaf, placedEntry, submittedPayload } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission, Utf8 } from '../../src/log/submission.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
@@ -33,13 +33,13 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
   }
   app.post('/v1/entries', async (c) => {
     const deadline = deadlineIn(server.times.answerMs)
-    const principal = await requireRole(server, c, 'writer')
+    const principal = await requireRole(server, c, 'writer', deadline)
     const isNdjson = mediaType(c) === 'application/x-ndjson'
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body) => {
       if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
-        const records = await readRecords(server, reader, body, isNdjson, context, principal)
+        const records = await readRecords(server, reader, body, isNdjson, context, principal, deadline)
         return submitMany(server, c, { body, records, writer: principal.identity, wait, deadline })
       }
       const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
@@ -56,12 +56,15 @@ async function readRecords(
   isNdjson: boolean,
   context: RecordContext,
   principal: Principal,
+  deadline: Deadline,
 ): Promise<Records> {
   const { recordsMax } = server.limits
   try {
     return await (isNdjson ? readNdjson : readArray)(reader, body, recordsMax, context)
   } catch (error) {
-    if (error instanceof TlogError) await quarantineBody(server.door, body, error, principal.identity)
+    if (error instanceof TlogError) {
+      await deadline.within(quarantineBody(server.door, body, error, principal.identity), notYetKept)
+    }
     throw error
   }
 }
@@ -75,13 +78,14 @@ async function submitOne(
 ): Promise<Response> {
   const placement = await deadline.within(server.door.submit([submission]), notYetWritten)
   const known = placement.known[0]
-  if (known?.kind === 'conflict') {
+  if (known === undefined) {
+    return answer(c, 201, await entryAnswer(server, placedEntry(submission, placement, 0), wait, deadline))
+  }
+  if (known.kind === 'conflict') {
     throw new Problem('idempotency-conflict', conflictDetail(known.sequenceNumber), { pointer: '/id' })
   }
-  const status = known === undefined ? 201 : 200
-  const entry =
-    known === undefined ? placedEntry(submission, placement, 0) : await readStored(server, known.sequenceNumber)
-  return answer(c, status, await entryAnswer(server, entry, wait, deadline))
+  const entry = await deadline.within(readDuplicate(server, submission, known.sequenceNumber), notReadBack)
+  return answer(c, 200, await deadline.within(entryAnswer(server, entry, wait, deadline), notReadBack))
 }
 
 async function entryAnswer(
@@ -96,9 +100,11 @@ async function entryAnswer(
   return server.log.receiptOf(entry, checkpoint)
 }
 
-async function readStored(server: Server, sequenceNumber: number): Promise<EntryWithLeaf> {
-  const stored = await server.readEntry(sequenceNumber)
-  if (stored === undefined) throw new Error(`entry ${sequenceNumber} is known, but not in the ledger`)
+/** The entry that a submission repeats: the payload is the same (DESIGN section 3) and need not be read. */
+async function readDuplicate(server: Server, submission: Submission, sequenceNumber: number): Promise<EntryWithLeaf> {
+  const columns = await server.readColumns(sequenceNumber)
+  if (columns === undefined) throw new Error(`entry ${sequenceNumber} is known, but not in the ledger`)
+  const stored = { ...columns, payloadText: submittedPayload(submission) }
   return checkStoredEntry(stored, sequenceNumber, server.hash)
 }
 
@@ -122,7 +128,9 @@ async function submitMany(
   return answer(c, 200, JSON.stringify(result))
 }
 
+const notYetKept = 'what was refused could not be kept yet'
 const notYetWritten = 'it is not known yet whether this was written'
+const notReadBack = 'the entry is logged, but it could not be read back yet'
 const notYetPublished = 'the entry is logged, but its checkpoint is not published yet'
 
 function answer(c: Context<Env>, status: 200 | 201, json: string | Uint8Array<ArrayBuffer>): Response {

@@ -3,6 +3,7 @@ import { asLeafIndex, asTreeSize, type LeafIndex, type TreeNode, type TreeSize }
 import { encodeLeaf } from '../../tlog/entry.ts'
 import type { Hash, Sha256 } from '../../tlog/hash.ts'
 import { foldPlan, planInclusionProof, tilesOfPlan } from '../../tlog/proof.ts'
+import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
 import { rootInPyramid, slotsOfNode, type TilePyramid } from '../../tlog/tile-nodes.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
@@ -35,6 +36,11 @@ export function placedEntry(submission: Submission, placement: Placement, j: num
   }
 }
 
+/** The payload of a submission as RFC 8785 text. */
+export function submittedPayload({ bytes, jcsStart, jcsEnd }: Submission): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + jcsStart, jcsEnd - jcsStart).toString('utf8')
+}
+
 /** An entry read back from the ledger, with the leaf that its columns make. */
 export function storedEntry({ fields, leafHash, previousHash, payloadText }: StoredEntry): EntryWithLeaf {
   const bytes = encodeUtf8(payloadText)
@@ -60,6 +66,23 @@ export async function proveInclusion(
   const proof = await readPath(tiles, index, size, hash)
   checkInclusion(index, size, leaf, proof, checkpoint.root, hash)
   return proof
+}
+
+/**
+ * The leaf hash that the tree has at a place, and its proof: without a look at the ledger, whose old rows may be
+ * archived. Throws where the tiles are not those of the checkpoint's root.
+ */
+export async function proveLeaf(
+  tiles: TileCache,
+  leafIndex: number,
+  checkpoint: StoredCheckpoint,
+  hash: Sha256,
+): Promise<{ readonly leafHash: Hash; readonly hashes: readonly Hash[] }> {
+  const tile = tileAtSize(0, Math.floor(leafIndex / tileWidth), asTreeSize(checkpoint.treeSize))
+  const pyramid = await tiles.readPyramid(tile.level, tile.index, tile.width)
+  const slot = leafIndex % tileWidth
+  const leafHash = rootInPyramid(pyramid, slot, slot + 1)
+  return { leafHash, hashes: await proveInclusion(tiles, leafIndex, leafHash, checkpoint, hash) }
 }
 
 /** The audit path, from tiles whose inner nodes are computed once for all proofs. */

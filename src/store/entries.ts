@@ -5,30 +5,65 @@ import type { Schema } from './batch.ts'
 import { type Row, readHash, readInteger, readIntegerOrNull, readText, readTextOrNull } from './row.ts'
 import type { Query } from './session.ts'
 
-/** An entry as the ledger holds it. Nothing of it is checked yet. */
-export type StoredEntry = {
+/** What the ledger holds of an entry beside its payload: a few kilobytes at most. Nothing of it is checked yet. */
+export type StoredColumns = {
   readonly fields: LeafFields
   /** Lower-case hex, 64 digits. */
   readonly previousHash: string
   readonly leafHash: Hash
-  /** The payload as PostgreSQL prints jsonb. */
+}
+
+/** An entry as the ledger holds it. Nothing of it is checked yet. */
+export type StoredEntry = StoredColumns & {
+  /** JSON of the payload, as PostgreSQL prints jsonb or as it was submitted. */
   readonly payloadText: string
 }
 
 const columns = `sequence_number, event_id, lamport, actor_id, action, resource, client_ip, writer, source_position,
-       previous_hash, current_hash, payload_hash, leaf_hash, payload::text as payload_text,
+       previous_hash, current_hash, payload_hash, leaf_hash,
        (extract(epoch from timestamp) * 1000000)::bigint as timestamp_us,
        (extract(epoch from occurred_at) * 1000000)::bigint as occurred_at_us`
+const allColumns = `${columns}, payload::text as payload_text`
 
 export async function readEntry(
   query: Query,
   schema: Schema,
   sequenceNumber: number,
 ): Promise<StoredEntry | undefined> {
-  const [row] = await query(`select ${columns} from ${schema.evidence}.audit_logs where sequence_number = $1`, [
+  const [row] = await query(`select ${allColumns} from ${schema.evidence}.audit_logs where sequence_number = $1`, [
     sequenceNumber,
   ])
   return row === undefined ? undefined : entryOf(row)
+}
+
+/** An entry without its payload, which is not even looked at. */
+export async function readColumns(
+  query: Query,
+  schema: Schema,
+  sequenceNumber: number,
+): Promise<StoredColumns | undefined> {
+  const [row] = await query(`select ${columns} from ${schema.evidence}.audit_logs where sequence_number = $1`, [
+    sequenceNumber,
+  ])
+  return row === undefined ? undefined : columnsOf(row)
+}
+
+/**
+ * How many bytes the payload of an entry has as PostgreSQL prints it. It prints 1e308 with all of its digits: a payload
+ * of 1 MiB of canonical JSON may have 50 MB.
+ */
+export async function readPayloadBytes(
+  query: Query,
+  schema: Schema,
+  sequenceNumber: number,
+): Promise<number | undefined> {
+  const [row] = await query(
+    `select octet_length(payload::text) as payload_bytes
+     from ${schema.evidence}.audit_logs
+     where sequence_number = $1`,
+    [sequenceNumber],
+  )
+  return row === undefined ? undefined : readInteger(row, 'payload_bytes')
 }
 
 /** The sequence number under which an id (UUID text) was logged. */
@@ -40,7 +75,7 @@ export async function findSequenceNumber(query: Query, schema: Schema, id: strin
 /** Entries of a range of sequence numbers, both ends included, in order. */
 export async function readEntries(query: Query, schema: Schema, from: number, to: number): Promise<StoredEntry[]> {
   const rows = await query(
-    `select ${columns}
+    `select ${allColumns}
      from ${schema.evidence}.audit_logs
      where sequence_number between $1 and $2
      order by sequence_number`,
@@ -50,6 +85,10 @@ export async function readEntries(query: Query, schema: Schema, from: number, to
 }
 
 function entryOf(row: Row): StoredEntry {
+  return { ...columnsOf(row), payloadText: readText(row, 'payload_text') }
+}
+
+function columnsOf(row: Row): StoredColumns {
   return {
     fields: {
       sequenceNumber: readInteger(row, 'sequence_number'),
@@ -68,6 +107,5 @@ function entryOf(row: Row): StoredEntry {
     },
     previousHash: readText(row, 'previous_hash'),
     leafHash: readHash(row, 'leaf_hash'),
-    payloadText: readText(row, 'payload_text'),
   }
 }

@@ -274,18 +274,89 @@ const damages = [
   ['writer', "'token:mallory'"],
 ] as const
 
-test.each(damages)('an entry whose %s was changed is not served, and neither is its proof', async (column, value) => {
+const columnTypes: Readonly<Record<string, string>> = { payload: 'jsonb', timestamp: 'timestamptz' }
+
+/** Runs `look` while a column of entry 10 says something else. */
+async function withDamage(column: string, value: string, look: () => Promise<void>): Promise<void> {
   await openEvidence()
   const [before] = await api.sql(`select ${column}::text as value from security.audit_logs where sequence_number = 10`)
   await api.sql(`update security.audit_logs set ${column} = ${value} where sequence_number = 10`)
-  for (const path of ['/v1/entries/10', '/v1/entries/10/proof']) {
-    const { status, json, text } = await api.get(path, 'auditor')
+  try {
+    await look()
+  } finally {
+    const type = columnTypes[column] ?? 'text'
+    await api.sql(`update security.audit_logs set ${column} = $1::${type} where sequence_number = 10`, [before?.value])
+  }
+}
+
+test.each(damages)('an entry whose %s was changed is not served', async (column, value) => {
+  await withDamage(column, value, async () => {
+    const { status, json, text } = await api.get('/v1/entries/10', 'auditor')
     expect({ status, code: json.code }).toEqual({ status: 503, code: 'check-failed' })
     expect(text).not.toContain('mallory')
-  }
-  const type = column === 'payload' ? 'jsonb' : column === 'timestamp' ? 'timestamptz' : 'text'
-  await api.sql(`update security.audit_logs set ${column} = $1::${type} where sequence_number = 10`, [before?.value])
+  })
   expect((await api.get('/v1/entries/10', 'auditor')).status).toBe(200)
+})
+
+test.each(damages)(
+  'while its %s is changed, the proof of an entry is still that of the leaf in the tree',
+  async (column, value) => {
+    await withDamage(column, value, async () => {
+      const { json } = await api.get('/v1/entries/10/proof')
+      const { size, root } = signedRoot(json.checkpoint as string)
+      const hashes = hashesOf(json.inclusionProof as Record<string, unknown>)
+      expect(parseBase64(json.leafHash as string)).toEqual(leaves[9])
+      checkInclusion(asLeafIndex(9), asTreeSize(size), leaves[9] as Hash, hashes, root)
+    })
+  },
+)
+
+test('by id there is no proof of an entry whose columns are not those of its leaf', async () => {
+  const { json: entry } = await api.get('/v1/entries/10', 'auditor')
+  await withDamage('actor_id', "'mallory'", async () => {
+    expect((await api.get(`/v1/entries/${entry.id}/proof`)).json.code).toBe('check-failed')
+  })
+})
+
+test('proofs need no payload: who may ask for them costs no more than a row and some tiles', async () => {
+  const refuse = (): Promise<never> => Promise.reject(new Error('a payload was read'))
+  const blind = await openTestApi({ server: { readEntry: refuse, readPayloadBytes: refuse } })
+  try {
+    const id = newId()
+    await blind.post(submissionWith({ id }))
+    for (const place of [id, '1']) expect((await blind.get(`/v1/entries/${place}/proof`)).status).toBe(200)
+    expect(await blind.post(submissionWith({ id }))).toMatchObject({ status: 200 })
+  } finally {
+    await blind.close()
+  }
+})
+
+test('an entry of many large numbers is answered as the canonical text that it was', async () => {
+  const api = await openTestApi()
+  const numbers = `{"a":[${Array(1_000).fill('1e308').join(',')}]}`
+  const posted = await api.post(
+    `{"payload":${numbers},${JSON.stringify(submissionWith({ payload: undefined })).slice(1)}`,
+  )
+  const { sequenceNumber } = posted.json.entry as { sequenceNumber: number }
+  const { text } = await api.get(`/v1/entries/${sequenceNumber}`, 'auditor')
+  await api.close()
+  expect(text).toContain('"payload":{"a":[1e+308,1e+308,')
+  expect(text.length).toBeLessThan(8_500)
+})
+
+test('entries that are being read share a budget, and who does not fit comes again', async () => {
+  const { readBudget } = api.server
+  readBudget.take(67_108_864)
+  try {
+    const { status, headers } = await api.get('/v1/entries/1', 'auditor')
+    expect(status).toBe(503)
+    expect(headers.get('retry-after')).toMatch(/^[1-9]$/)
+    expect((await api.get('/v1/entries/1/proof')).status).toBe(200)
+  } finally {
+    readBudget.give(67_108_864)
+  }
+  expect((await api.get('/v1/entries/1', 'auditor')).status).toBe(200)
+  expect(readBudget.bytesTaken).toBe(0)
 })
 
 test('an id that points at another entry is not served', async () => {

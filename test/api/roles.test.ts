@@ -63,6 +63,14 @@ test.each(malformed)('with %s as credentials it is 401 with a challenge', async 
   }
 })
 
+test('another scheme is told apart from a token that does not hold', async () => {
+  const { headers, json } = await request('POST', { authorization: 'Basic YTpi' })
+  expect(json.detail).toContain('scheme Bearer')
+  expect(headers.get('www-authenticate')).toBe('Bearer realm="dendrolog"')
+  const unknown = await request('POST', bearer(createTokenSecret()))
+  expect(unknown.headers.get('www-authenticate')).toContain('error="invalid_token"')
+})
+
 test.each(['access_token', 'token'])('a token in the URL as %s counts for nothing', async (name) => {
   expect((await request('POST', {}, `?${name}=${api.tokens.writer}`)).status).toBe(401)
 })
@@ -105,6 +113,25 @@ test('where tokens cannot be looked up it is 503 with Retry-After, never 401', a
   } finally {
     await away.close()
     await other.close()
+  }
+})
+
+const never = (): Promise<never> => new Promise(() => {})
+
+test.each([
+  ['tokens', { authenticate: never }, '/v1/entries/1'],
+  ['entries', { readEntry: never }, '/v1/entries/1'],
+  ['sizes of payloads', { readPayloadBytes: never }, '/v1/entries/1'],
+  ['ids', { findSequenceNumber: never }, '/v1/entries/01890a5d-ac96-774b-bcce-b302099a8057/proof'],
+] as const)('a database that does not answer for %s is 503 at the deadline', async (_, server, path) => {
+  const silent = await openTestApi({ answerMs: 500, server })
+  try {
+    if (!('authenticate' in server)) await silent.post(submissionWith())
+    else expect((await silent.post(submissionWith())).json.code).toBe('unavailable')
+    const { status, json } = await silent.get(path, 'auditor')
+    expect({ status, code: json.code }).toEqual({ status: 503, code: 'unavailable' })
+  } finally {
+    await silent.close()
   }
 })
 

@@ -12,7 +12,7 @@ import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { hashSecret } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
-import { findSequenceNumber, readEntry } from '../../src/store/entries.ts'
+import { findSequenceNumber, readColumns, readEntry, readPayloadBytes } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
@@ -151,6 +151,7 @@ function serverOf(
     limits: { bodyBytesMax, recordsMax: 10_000, checkpointIntervalMs: 10, resignIntervalMs: 60_000, ...options.limits },
     times: { answerMs: options.answerMs ?? 25_000 },
     bodyBudget: new ByteBudget(8 * bodyBytesMax),
+    readBudget: new ByteBudget(67_108_864),
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),
@@ -161,6 +162,8 @@ function serverOf(
     publicEntries: false,
     authenticate: (secret) => tokens.authenticate(secret),
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
+    readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
+    readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
     onUnexpected: (error) => unexpected.push(error),
