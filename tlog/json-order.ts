@@ -118,34 +118,43 @@ function orderMany(tape: Tape, object: number): boolean {
     all.push(name)
     if ((metaOf(tape, name) & escapedFlag) !== 0) escaped = true
   }
-  const compare = escaped ? compareTexts(tape, all) : (a: number, b: number) => compareNames(tape, a, b)
-  if (isAscending(all, compare)) return true
-  const sorted = Int32Array.from(all).sort(compare)
-  reportDuplicate(tape, sorted, compare)
+  const compare = escaped ? compareTexts(tape, all) : comparePlain(tape, all)
+  const places = Int32Array.from(all, (_, i) => i)
+  if (isAscending(places, compare)) return true
+  places.sort(compare)
+  const sorted = places.map((place) => all[place] as number)
+  reportDuplicate(tape, sorted, places, compare)
   linkNames(tape, object, sorted)
   return false
 }
 
-/** Order of names of which some have escapes: all are unescaped once. */
-function compareTexts(tape: Tape, all: readonly number[]): (a: number, b: number) => number {
-  const texts = new Map(all.map((name) => [name, readString(tape, name)]))
+/** Order of the names at two places of `all`. */
+type ComparePlaces = (a: number, b: number) => number
+
+function comparePlain(tape: Tape, all: readonly number[]): ComparePlaces {
+  return (a, b) => compareNames(tape, all[a] as number, all[b] as number)
+}
+
+/** Where some names have escapes all are unescaped, once: a sort looks at each some twenty times. */
+function compareTexts(tape: Tape, all: readonly number[]): ComparePlaces {
+  const texts = all.map((name) => readString(tape, name))
   return (a, b) => {
-    const textA = texts.get(a) as string
-    const textB = texts.get(b) as string
+    const textA = texts[a] as string
+    const textB = texts[b] as string
     return textA < textB ? -1 : textA > textB ? 1 : 0
   }
 }
 
-function isAscending(all: readonly number[], compare: (a: number, b: number) => number): boolean {
-  for (let i = 1; i < all.length; i++) if (compare(all[i - 1] as number, all[i] as number) >= 0) return false
+function isAscending(places: Int32Array, compare: ComparePlaces): boolean {
+  for (let i = 1; i < places.length; i++) if (compare(places[i - 1] as number, places[i] as number) >= 0) return false
   return true
 }
 
 /** The sort is stable, so of equal names the later one stands right; the earliest such in the document is reported. */
-function reportDuplicate(tape: Tape, sorted: Int32Array, compare: (a: number, b: number) => number): void {
+function reportDuplicate(tape: Tape, sorted: Int32Array, places: Int32Array, compare: ComparePlaces): void {
   let first = Number.POSITIVE_INFINITY
   for (let i = 1; i < sorted.length; i++) {
-    if (compare(sorted[i - 1] as number, sorted[i] as number) === 0) first = Math.min(first, sorted[i] as number)
+    if (compare(places[i - 1] as number, places[i] as number) === 0) first = Math.min(first, sorted[i] as number)
   }
   if (first !== Number.POSITIVE_INFINITY) tape.violate(duplicateReason, first)
 }

@@ -63,15 +63,15 @@ export function skipSpace(bytes: Uint8Array, start: number, end: number): number
 /**
  * Reads the one JSON value (RFC 8259) that starts at bytes[start], onto `tape`, and returns the position after it.
  * White space around it and what follows is the caller's. Bytes that are not JSON throw `malformed-json` with the
- * offset from `start`. JSON that is not strict (DESIGN section 3) is read to its end all the same, so that the caller
+ * offset from `origin`. JSON that is not strict (DESIGN section 3) is read to its end all the same, so that the caller
  * can go on behind it: the first such trouble is `tape.violation`. Time and memory are linear in the length, n log n
  * in the members of an object; nesting costs no stack.
  */
-export function scan(bytes: Uint8Array, start: number, end: number, tape: Tape): number {
-  tape.reset(bytes, start)
+export function scan(bytes: Uint8Array, start: number, end: number, tape: Tape, origin: number = start): number {
+  tape.reset(bytes, origin)
   let at = start
   let open = none
-  let depth = 0
+  let depth = -tape.levelsAround
   for (;;) {
     const first = byteAt(bytes, at, end)
     if (first === quote) {
@@ -120,11 +120,15 @@ function scanName(tape: Tape, object: number, start: number, end: number): numbe
   return skipSpace(bytes, at + 1, end)
 }
 
+/** Neither `__proto__` nor an array index of ten digits is longer, quotes included and all of it escaped. */
+const specialNameBytesMax = 62
+
 /** Refuses `__proto__`, and marks an object that has an array index for a name. */
 function checkName(tape: Tape, object: number, name: number): void {
   const first = tape.bytes[startOf(tape, name) + 1] as number
   if (first !== 0x5f && first > 0x39 && (metaOf(tape, name) & escapedFlag) === 0) return
   if (isPlainName(tape, name, first)) return
+  if (endOf(tape, name) - startOf(tape, name) > specialNameBytesMax) return
   const text = readString(tape, name)
   if (text === '__proto__') tape.violate('member name __proto__', name)
   if (isIndexName(text)) tape.nodes[object] = metaOf(tape, object) | indexNamesFlag
@@ -171,7 +175,7 @@ function scanAnyString(tape: Tape, start: number, from: number, end: number): nu
     const byte = byteAt(bytes, at, end)
     if (byte >= 0x80) {
       const length = utf8Length(bytes, at, end)
-      if (length === 0) throw malformed(at - tape.start, 'not UTF-8')
+      if (length === 0) throw malformed(at - tape.origin, 'not UTF-8')
       meta |= nonAsciiFlag
       at += length
     } else if (byte === backslash) {
@@ -207,9 +211,14 @@ function scanScalar(tape: Tape, first: number, start: number, end: number): numb
 function scanNumber(tape: Tape, start: number, end: number): number {
   const { bytes } = tape
   const at = numberEnd(bytes, start, end)
-  if (at < 0) throw malformed(start - tape.start, 'not a number')
+  if (at < 0) throw malformed(start - tape.origin, 'not a number')
   if (isPlainNumber(bytes, start, at)) {
     tape.push(numberKind | verbatimFlag, start, at)
+    return at
+  }
+  // After a violation nobody writes this tape: what the number is does not matter, and finding out is dear.
+  if (tape.violationReason !== undefined) {
+    tape.push(numberKind, start, at)
     return at
   }
   const text = decodeUtf8(bytes.subarray(start, at))
@@ -280,9 +289,17 @@ function byteAt(bytes: Uint8Array, at: number, end: number): number {
 }
 
 function malformedIn(tape: Tape, at: number, end: number): TlogError {
-  if (at >= end) return malformed(at - tape.start, 'the text ends inside a value')
+  if (at >= end) return malformed(at - tape.origin, 'the text ends inside a value')
+  if (startsWithMark(tape.bytes, at, end)) {
+    return malformed(at - tape.origin, 'a byte order mark (U+FEFF), which JSON must not begin with')
+  }
   const byte = (tape.bytes[at] as number).toString(16).padStart(2, '0')
-  return malformed(at - tape.start, `unexpected byte 0x${byte}`)
+  return malformed(at - tape.origin, `unexpected byte 0x${byte}`)
+}
+
+/** Some editors and libraries of Windows begin a text with EF BB BF (RFC 8259 8.1). */
+function startsWithMark(bytes: Uint8Array, at: number, end: number): boolean {
+  return at + 3 <= end && bytes[at] === 0xef && bytes[at + 1] === 0xbb && bytes[at + 2] === 0xbf
 }
 
 function malformed(offset: number, what: string): TlogError {

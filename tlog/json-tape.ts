@@ -52,25 +52,30 @@ const nodesKeptMax = 1024 * 1024
 
 export class Tape {
   readonly depthMax: number
+  readonly levelsAround: number
   nodes: Int32Array = new Int32Array(nodesMin)
   /** Used part of `nodes`; the index that the next node gets. */
   length = 0
   bytes: Uint8Array = new Uint8Array(0)
   /** The same bytes, made anew only for another array: scan records of one buffer in place. */
   view: DataView = new DataView(this.bytes.buffer)
-  /** Position of the value's first byte in `bytes`. */
-  start = 0
+  /** Position in `bytes` from which messages count: the value's first byte, where the caller does not say otherwise. */
+  origin = 0
   /** How many bytes the canonical spellings of the value's numbers are longer than their literals, in sum. */
   numberGrowth = 0
   violationReason: string | undefined = undefined
   violationNode: number = none
 
-  /** `depthMax` is how deep arrays and objects may nest, 1 to 1,000; the root itself counts as 1. */
-  constructor(depthMax = 64) {
+  /**
+   * `depthMax` is how deep arrays and objects may nest, 1 to 1,000; the root itself counts as 1, unless it is one of
+   * `levelsAround` what is limited.
+   */
+  constructor(depthMax = 64, levelsAround = 0) {
     if (!Number.isInteger(depthMax) || depthMax < 1 || depthMax > 1000) {
       throw new TlogError('out-of-range', `JSON depth limit: got ${depthMax}`)
     }
     this.depthMax = depthMax
+    this.levelsAround = levelsAround
   }
 
   /** The first trouble that was met while scanning, if any. A tape with one must not be written as canonical text. */
@@ -79,13 +84,13 @@ export class Tape {
     return { reason: this.violationReason, pointer: pointerOf(this, this.violationNode) }
   }
 
-  /** Empties the tape for the value at bytes[start..]. */
-  reset(bytes: Uint8Array, start: number): void {
+  /** Empties the tape for a value in `bytes`. */
+  reset(bytes: Uint8Array, origin: number): void {
     if (this.nodes.length > nodesKeptMax) this.nodes = new Int32Array(nodesMin)
     this.length = 0
     if (this.bytes !== bytes) this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     this.bytes = bytes
-    this.start = start
+    this.origin = origin
     this.numberGrowth = 0
     this.violationReason = undefined
     this.violationNode = none

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { parseHex } from '../../tlog/bytes.ts'
 import { survivesDouble } from '../../tlog/json-number.ts'
 import { parseStrict, scan, skipSpace } from '../../tlog/json-scan.ts'
@@ -205,6 +205,39 @@ describe('limits', () => {
     expect(refusal('[[[]]]', 3)).toBeUndefined()
     expect(refusal('[0,[{"a":{}}]]', 3)).toEqual({ code: 'json-not-strict', pointer: '/1/0/a' })
     expect(() => new Tape(0)).toThrow('depth limit')
+  })
+
+  test('levels around what is limited do not count, and the reason names the limit', () => {
+    const around = new Tape(2, 1)
+    parseStrict(utf8.encode('[[[]]]'), around)
+    const text = utf8.encode('[[[[]]]]')
+    scan(text, 0, text.length, around)
+    expect(around.violation).toEqual({ reason: 'nested deeper than 2', pointer: '/0/0/0' })
+  })
+
+  test('after a violation numbers are not looked at any more', () => {
+    const text = utf8.encode('["\\u0000",1e20,12345678901234567890]')
+    scan(text, 0, text.length, tape)
+    expect(tape.numberGrowth).toBe(0)
+    expect(tape.violation?.pointer).toBe('/0')
+  })
+
+  test('names are unescaped once before they are sorted, however many there are', () => {
+    const names = Array.from({ length: 4_000 }, (_, i) => `"\\u0061${'x'.repeat(60)}${(i * 7_919) % 4_001}":0`)
+    const text = utf8.encode(`{${names.join(',')}}`)
+    const parse = vi.spyOn(JSON, 'parse')
+    try {
+      scan(text, 0, text.length, tape)
+      expect(parse).toHaveBeenCalledTimes(4_000)
+    } finally {
+      parse.mockRestore()
+    }
+  })
+
+  test('offsets of errors count from where the caller says', () => {
+    const text = utf8.encode('[1,{x}]')
+    expect(() => scan(text, 3, text.length, tape)).toThrow('byte 1:')
+    expect(() => scan(text, 3, text.length, tape, 0)).toThrow('byte 4:')
   })
 
   test.each([
