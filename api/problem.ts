@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
+import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { Unavailable } from '../src/log/incident.ts'
 import { isOutage } from '../src/store/outage.ts'
@@ -137,6 +138,15 @@ export function formatProblem(problem: Problem, requestId: string = randomUUID()
 /** The client's id where it is one that can stand in logs. */
 function requestIdOf(sent: string | undefined): string {
   return sent !== undefined && /^[\w.:-]{1,128}$/.test(sent) ? sent : randomUUID()
+}
+
+/** What is wrong with a record that is refused for what it says; undefined where an error is about something else. */
+export function refusalOf(error: unknown): Reason | undefined {
+  if (error instanceof TlogError && isInputCode(error.code)) {
+    return { code: error.code, detail: error.message, pointer: error.pointer }
+  }
+  if (!(error instanceof Problem) || error.code !== 'idempotency-conflict') return undefined
+  return { code: error.code, detail: error.message, pointer: error.place.pointer }
 }
 
 function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected): Problem {

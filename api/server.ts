@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
-import type { Door } from '../src/ingest/submit.ts'
+import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
 import type { StoredColumns, StoredEntry } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'

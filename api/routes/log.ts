@@ -1,5 +1,6 @@
 import type { Hono } from 'hono'
-import { payloadBytesMax, payloadDepthMax } from '../../src/ingest/record.ts'
+import { refusedListedMax } from '../../src/ingest/quarantine.ts'
+import { payloadBytesMax, payloadDepthMax, recordBytesMax } from '../../src/ingest/record.ts'
 import { openToBrowsers } from '../cors.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -23,6 +24,8 @@ export function routeLog(app: Hono<Env>, server: Server): void {
       limits: {
         bodyBytes: bodyBytesMax,
         records: recordsMax,
+        recordBytes: recordBytesMax,
+        refusedListed: refusedListedMax,
         payloadBytes: payloadBytesMax,
         payloadDepth: payloadDepthMax,
       },

@@ -1,22 +1,22 @@
 import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
+import { quarantineBody } from '../../src/ingest/quarantine.ts'
 import { type RecordContext, RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
-import { conflictDetail, quarantineBody, submitRecords } from '../../src/ingest/submit.ts'
+import { conflictDetail, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
 import { entryOnlyJson } from '../../src/log/entry-json.ts'
 import { type EntryWithLeaf, placedEntry, submittedPayload } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission, Utf8 } from '../../src/log/submission.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
-import { TlogError } from '../../tlog/errors.ts'
 import { skipSpace } from '../../tlog/json-scan.ts'
 import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import { headerOf } from '../header.ts'
 import { malformed, readQuery } from '../parameters.ts'
-import { Problem } from '../problem.ts'
+import { Problem, refusalOf } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
 
 type Wait = 'integrated' | 'published'
@@ -38,35 +38,37 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body) => {
-      if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
-        const records = await readRecords(server, reader, body, isNdjson, context, principal, deadline)
-        return submitMany(server, c, { body, records, writer: principal.identity, wait, deadline })
+      try {
+        if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
+          const records = await (isNdjson ? readNdjson : readArray)(reader, body, server.limits.recordsMax, context)
+          return await submitMany(server, c, { body, records, writer: principal.identity, wait, deadline })
+        }
+        const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
+        return await submitOne(server, c, submission, wait ?? 'published', deadline)
+      } catch (error) {
+        await keepRefused(server, body, error, principal, deadline)
+        throw error
       }
-      const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
-      return submitOne(server, c, submission, wait ?? 'published', deadline)
     })
   })
 }
 
-/** A body in which records cannot be told apart is kept as a whole: shippers drop what they get a 400 for. */
-async function readRecords(
+/**
+ * Keeps what is refused for what it says (400, 409) before that is answered: an event that could not become an entry,
+ * or a body in which records cannot be told apart. Its sender has the answer, but most senders are shippers, which drop
+ * what they get it for, and an id with other content is a sign of tampering. Where it cannot be kept the answer is 503.
+ * What is refused unread is not kept: without a token, too large, too many records, of another type or encoding.
+ */
+async function keepRefused(
   server: Server,
-  reader: RecordReader,
   body: Uint8Array,
-  isNdjson: boolean,
-  context: RecordContext,
+  error: unknown,
   principal: Principal,
   deadline: Deadline,
-): Promise<Records> {
-  const { recordsMax } = server.limits
-  try {
-    return await (isNdjson ? readNdjson : readArray)(reader, body, recordsMax, context)
-  } catch (error) {
-    if (error instanceof TlogError) {
-      await deadline.within(quarantineBody(server.door, body, error, principal.identity), notYetKept)
-    }
-    throw error
-  }
+): Promise<void> {
+  const reason = refusalOf(error)
+  if (reason === undefined || body.length === 0) return
+  await deadline.within(quarantineBody(server.door, body, reason, principal.identity), notYetKept)
 }
 
 async function submitOne(

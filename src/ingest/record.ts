@@ -30,6 +30,11 @@ import { encodeSubmission, type Provenance, type Submission, type Utf8 } from '.
 /** What a client may submit (DESIGN section 3). */
 export const payloadBytesMax = 1_048_576
 export const payloadDepthMax = 64
+/**
+ * Bytes of a whole record as it comes. Three times as long is a payload whose letters are all escaped (`\u0444`); the
+ * rest is for white space and the other members.
+ */
+export const recordBytesMax: number = 4 * payloadBytesMax + 65_536
 /** A number grows by 21 bytes at most, and only one is not in the payload. */
 const lamportGrowthMax = 24
 const canonicalBytesMin = 65_536
@@ -65,7 +70,7 @@ const namesByFirstByte: readonly (readonly number[])[] = Array.from({ length: 25
  */
 export class RecordReader {
   // The record is one level around the payload.
-  readonly #tape = new Tape(payloadDepthMax + 1)
+  readonly #tape = new Tape(payloadDepthMax, 1)
   #canonical = Buffer.alloc(canonicalBytesMin)
   /** Of the record that was scanned last: the value node of each member, `none` where it is absent. */
   readonly #nodes = new Int32Array(memberNames.length)
@@ -75,14 +80,18 @@ export class RecordReader {
    * `json-not-strict` or `malformed-submission`, the last two with the pointer of the member.
    */
   read(bytes: Uint8Array, start: number, end: number, arena: Arena, context: RecordContext): Submission {
+    checkRecordBytes(end - start)
     const after = skipSpace(bytes, this.scan(bytes, start, end), end)
     if (after < end) throw new TlogError('malformed-json', `JSON, byte ${after - start}: text after the value`)
     return this.submission(arena, context)
   }
 
-  /** Scans the value at `start` and returns the position behind it; syntax errors throw, violations are kept. */
-  scan(bytes: Uint8Array, start: number, end: number): number {
-    return scan(bytes, skipSpace(bytes, start, end), end, this.#tape)
+  /**
+   * Scans the value at `start` and returns the position behind it; violations are kept. Syntax errors throw with the
+   * offset from `origin`.
+   */
+  scan(bytes: Uint8Array, start: number, end: number, origin: number = start): number {
+    return scan(bytes, skipSpace(bytes, start, end), end, this.#tape, origin)
   }
 
   /** The submission in the value that was scanned last. */
@@ -214,6 +223,11 @@ export class RecordReader {
     const bytes = encodeUtf8(readString(tape, node))
     return { bytes, start: 0, end: bytes.length }
   }
+}
+
+/** Throws `malformed-submission` for a record of so many bytes that reading them all would keep others waiting. */
+export function checkRecordBytes(bytes: number): void {
+  if (bytes > recordBytesMax) throw refuse('', `${bytes} bytes, limit ${recordBytesMax}`)
 }
 
 function refuse(pointer: string, reason: string): TlogError {

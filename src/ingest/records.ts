@@ -3,13 +3,16 @@ import { TlogError } from '../../tlog/errors.ts'
 import { skipSpace } from '../../tlog/json-scan.ts'
 import { Arena } from '../log/arena.ts'
 import type { Submission } from '../log/submission.ts'
-import type { RecordContext, RecordReader } from './record.ts'
+import { checkRecordBytes, type RecordContext, type RecordReader, recordBytesMax } from './record.ts'
+import { skipValue } from './skip-value.ts'
 
-/** A record that is none, with its bytes: bytes[start, end) of the body. */
+/** Why a record is none, and its bytes: bytes[start, end) of the body. */
 export type RefusedRecord = {
   /** Place in the request, from 0. */
   readonly i: number
-  readonly error: TlogError
+  readonly code: string
+  readonly detail: string
+  readonly pointer: string | undefined
   readonly start: number
   readonly end: number
 }
@@ -35,8 +38,9 @@ export class TooManyRecords extends Error {
   }
 }
 
-/** After so many records the event loop gets a turn: about 2 ms. */
+/** After so many records, or so many bytes, the event loop gets a turn: about 2 ms, or 10 for hostile ones. */
 const recordsPerTurn = 512
+const bytesPerTurn = 1_048_576
 
 const newline = 0x0a
 const comma = 0x2c
@@ -56,16 +60,16 @@ export async function readNdjson(
     const end = found < 0 ? body.length : found
     if (skipSpace(body, start, end) < end) {
       list.add(start, end, () => reader.read(body, start, end, list.arena, context))
-      if (list.isTurnOver) await nextTurn()
     }
     start = end + 1
+    if (list.isTurnOver(start)) await nextTurn()
   }
   return list
 }
 
 /**
- * Reads a JSON array of records. What is not JSON at all throws `malformed-json`: behind it nobody can tell where the
- * next record begins.
+ * Reads a JSON array of records. What is not JSON at all throws `malformed-json` with the offset in the body: behind it
+ * nobody can tell where the next record begins.
  */
 export async function readArray(
   reader: RecordReader,
@@ -79,12 +83,40 @@ export async function readArray(
   if (body[at] === closeBracket) return finishArray(body, at + 1, list)
   for (;;) {
     const start = skipSpace(body, at, body.length)
-    const end = reader.scan(body, start, body.length)
-    list.add(start, end, () => reader.submission(list.arena, context))
-    if (list.isTurnOver) await nextTurn()
+    const end = addElement(reader, body, start, list, context)
+    if (list.isTurnOver(end)) await nextTurn()
     at = skipSpace(body, end, body.length)
     if (body[at] === closeBracket) return finishArray(body, at + 1, list)
     at = expect(body, at, comma, 'want "," or "]"')
+  }
+}
+
+/** Reads no further than a record may be long; of a longer one only the end is looked for. */
+function addElement(
+  reader: RecordReader,
+  body: Uint8Array,
+  start: number,
+  list: RecordList,
+  context: RecordContext,
+): number {
+  const within = Math.min(body.length, start + recordBytesMax + 1)
+  const end = endOfElement(reader, body, start, within)
+  list.add(start, end, () => {
+    checkRecordBytes(end - start)
+    return reader.submission(list.arena, context)
+  })
+  return end
+}
+
+function endOfElement(reader: RecordReader, body: Uint8Array, start: number, within: number): number {
+  try {
+    const end = reader.scan(body, start, within, 0)
+    if (end < within || within === body.length) return end
+    return Math.max(end, skipValue(body, start, body.length))
+  } catch (error) {
+    const end = within === body.length ? -1 : skipValue(body, start, body.length)
+    if (end < within) throw error
+    return end
   }
 }
 
@@ -96,6 +128,8 @@ class RecordList {
   readonly ends: number[] = []
   readonly refused: RefusedRecord[] = []
   readonly #recordsMax: number
+  #turnCount = 0
+  #turnAt = 0
 
   constructor(body: Uint8Array, recordsMax: number) {
     // Measured on real events: texts are kept three times, heads and hashes come on top.
@@ -107,8 +141,12 @@ class RecordList {
     return this.submissions.length + this.refused.length
   }
 
-  get isTurnOver(): boolean {
-    return this.count % recordsPerTurn === 0
+  /** Whether it is time for others; `at` is how far the body is read. */
+  isTurnOver(at: number): boolean {
+    if (this.count - this.#turnCount < recordsPerTurn && at - this.#turnAt < bytesPerTurn) return false
+    this.#turnCount = this.count
+    this.#turnAt = at
+    return true
   }
 
   add(start: number, end: number, read: () => Submission): void {
@@ -121,7 +159,8 @@ class RecordList {
       this.ends.push(end)
     } catch (error) {
       if (!(error instanceof TlogError)) throw error
-      this.refused.push({ i, error, start, end })
+      const { code, message: detail, pointer } = error
+      this.refused.push({ i, code, detail, pointer, start, end })
     }
   }
 }

@@ -165,7 +165,10 @@ test('/v1/log says what outside programs rely on', async () => {
       { vkey, use: 'checkpoint', from: 0, until: null },
       { spki: sthPublicKey, use: 'sth', from: 0, until: null },
     ],
-    limits: { bodyBytes: 16_777_216, records: 10_000, payloadBytes: 1_048_576, payloadDepth: 64 },
+    limits: {
+      ...{ bodyBytes: 16_777_216, records: 10_000, recordBytes: 4_259_840, refusedListed: 1_000 },
+      ...{ payloadBytes: 1_048_576, payloadDepth: 64 },
+    },
     intervals: { checkpointMs: 10, resignMs: 60_000 },
     witnesses: [],
   })

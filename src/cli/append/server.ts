@@ -15,7 +15,12 @@ export type Target = {
 }
 
 /** What a server says of its log. */
-export type LogAnswer = { readonly origin: string; readonly bodyBytes: number; readonly records: number }
+export type LogAnswer = {
+  readonly origin: string
+  readonly bodyBytes: number
+  /** Records of a request, so that each that is refused is listed in its answer. */
+  readonly records: number
+}
 
 /** What became of a request. Indexes are the least and the greatest of entries made or found. */
 export type PostAnswer = {
@@ -45,9 +50,9 @@ export async function readLog(target: Target, signal: AbortSignal): Promise<LogA
   const { status, text } = await request(target, 'v1/log', {}, signal)
   if (status !== 200) throw refusal(target, status, text)
   const { origin, limits } = parseObject(target, text)
-  const { bodyBytes, records } = (limits ?? {}) as Readonly<Record<string, unknown>>
+  const { bodyBytes, records, refusedListed } = (limits ?? {}) as Readonly<Record<string, unknown>>
   if (typeof origin !== 'string' || !isCount(bodyBytes) || !isCount(records)) throw notUnderstood(target)
-  return { origin, bodyBytes, records }
+  return { origin, bodyBytes, records: isCount(refusedListed) ? Math.min(records, refusedListed) : records }
 }
 
 /** Sends records (NDJSON lines) until they are answered; undefined where the server says that they are too many. */
