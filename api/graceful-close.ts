@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 
 /**
  * Takes no new connections, answers what is under way, and resolves when every connection is closed. Those that are
@@ -14,16 +15,22 @@ const lingerMs = 3_000
  * that keeps its connection busy would be refused on it for ever unless an answer says that it closes.
  */
 export function prepareClose(http: Server): GracefulClose {
-  const underWay = new Set<ServerResponse>()
+  // By connection: an answer that waits behind another one is not told when the connection closes.
+  const underWay = new Map<Socket, Set<ServerResponse>>()
   let isClosing = false
-  http.prependListener('request', (_request, response: ServerResponse) => {
-    underWay.add(response)
-    response.once('close', () => underWay.delete(response))
+  http.on('connection', (socket: Socket) => {
+    underWay.set(socket, new Set())
+    socket.once('close', () => underWay.delete(socket))
+  })
+  http.prependListener('request', ({ socket }, response: ServerResponse) => {
+    const answers = underWay.get(socket)
+    answers?.add(response)
+    response.once('close', () => answers?.delete(response))
     if (isClosing) sayClose(response)
   })
   return async (answered) => {
     isClosing = true
-    for (const response of underWay) sayClose(response)
+    for (const answers of underWay.values()) for (const response of answers) sayClose(response)
     const closed = once(http, 'close')
     http.close()
     await Promise.allSettled([answered])

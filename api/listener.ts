@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { formatProblem, Problem, type ProblemAnswer } from './problem.ts'
 import type { Env } from './server.ts'
+import { cutSlowReaders, type ReaderTimes, readerTimes } from './slow-readers.ts'
 
 /**
  * Bounds of a connection. Headers must arrive in 10 s; the whole request in 40 s, after the 25 s that a body gets.
@@ -25,7 +26,7 @@ const lingerMs = 500
 type UnderWay = WeakMap<Duplex, Set<ServerResponse>>
 
 /** An HTTP server for the app, not yet listening. What never becomes a request is answered by a problem too. */
-export function createHttpServer(app: Hono<Env>): Server {
+export function createHttpServer(app: Hono<Env>, times: ReaderTimes = readerTimes): Server {
   const listener = getRequestListener(app.fetch, { errorHandler: () => responseOf(malformedRequest) })
   const http = createServer(bounds)
   http.on('request', afterThisTurn(listener))
@@ -38,6 +39,7 @@ export function createHttpServer(app: Hono<Env>): Server {
     if (answers.size > pipelinedMax) socket.destroy()
     response.once('close', () => answers.delete(response))
   })
+  cutSlowReaders(http, times)
   http.on('clientError', (error, socket) => answerClientError(error, socket, [...(underWay.get(socket) ?? [])]))
   return http
 }

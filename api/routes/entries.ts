@@ -7,6 +7,7 @@ import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
+import { closeWhenSent } from '../answer-share.ts'
 import { requireRole } from '../authenticate.ts'
 import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
@@ -66,12 +67,6 @@ async function answerEntry(server: Server, c: Context<Env>, place: Place, deadli
     reading.then(close, close)
     throw error
   }
-}
-
-function closeWhenSent({ env }: Context<Env>, share: BudgetShare): void {
-  const outgoing = env?.outgoing
-  if (outgoing === undefined || outgoing.closed) share.close()
-  else outgoing.once('close', () => share.close())
 }
 
 /** The driver has the text of a payload as bytes and as string, and we parse it. */

@@ -7,6 +7,7 @@ import { createApp } from '../../api/app.ts'
 import { ByteBudget } from '../../api/byte-budget.ts'
 import { createHttpServer } from '../../api/listener.ts'
 import type { ApiLimits, Env, Server } from '../../api/server.ts'
+import type { ReaderTimes } from '../../api/slow-readers.ts'
 import { createTokenSecret, TokenAuthenticator } from '../../src/auth/token.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
@@ -34,7 +35,7 @@ export type TestApi = {
   /** Anything else, with the token of this role. */
   readonly get: (path: string, role?: TokenRole) => Promise<Answer>
   /** Listens on a free port until `close`. */
-  readonly listen: () => Promise<{ readonly http: HttpServer; readonly port: number }>
+  readonly listen: (times?: ReaderTimes) => Promise<{ readonly http: HttpServer; readonly port: number }>
   /** Checks the whole log and removes it. */
   readonly close: () => Promise<void>
 }
@@ -77,8 +78,8 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
       ),
     get: (path, role) =>
       read(app.request(path, role === undefined ? {} : { headers: { authorization: `Bearer ${tokens[role]}` } })),
-    listen: async () => {
-      const http = createHttpServer(app)
+    listen: async (times) => {
+      const http = createHttpServer(app, times)
       servers.push(http)
       http.listen(0, '127.0.0.1')
       await once(http, 'listening')

@@ -1,0 +1,37 @@
+import type { Socket } from 'node:net'
+import type { Context } from 'hono'
+import type { BudgetShare } from './byte-budget.ts'
+import type { Env } from './server.ts'
+
+/** What answers take that are not sent yet, by connection. */
+const unsent = new WeakMap<Socket, Set<BudgetShare>>()
+
+/**
+ * Closes the share when the answer to this request has left, or its connection is closed; at once where there is no
+ * connection. The answers that wait behind another one on their connection hear nothing of its end from Node.
+ */
+export function closeWhenSent({ env }: Context<Env>, share: BudgetShare): void {
+  const { incoming, outgoing } = env ?? {}
+  const socket = incoming?.socket
+  if (outgoing === undefined || outgoing.closed || socket === undefined || socket.destroyed) {
+    share.close()
+    return
+  }
+  const shares = sharesOf(socket as Socket).add(share)
+  outgoing.once('close', () => {
+    shares.delete(share)
+    share.close()
+  })
+}
+
+function sharesOf(socket: Socket): Set<BudgetShare> {
+  const known = unsent.get(socket)
+  if (known !== undefined) return known
+  const made = new Set<BudgetShare>()
+  unsent.set(socket, made)
+  socket.once('close', () => {
+    for (const share of made) share.close()
+    made.clear()
+  })
+  return made
+}
