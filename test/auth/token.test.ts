@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createTokenSecret, TokenAuthenticator } from '../../src/auth/token.ts'
 import type { Row } from '../../src/store/row.ts'
 import { openPool } from '../../src/store/session.ts'
@@ -72,6 +72,49 @@ test('a look-up that fails rejects, and is not remembered', () =>
     await expect(tokens.authenticate(secret)).rejects.toThrow('away')
     fail(false)
     expect((await tokens.authenticate(secret))?.role).toBe('auditor')
+  }))
+
+test('of a flood of made-up tokens few reach the database at once, and the others are told to come again', () =>
+  withTokens(async ({ tokens, add, asked }) => {
+    const secret = createTokenSecret()
+    await add(secret, 'collector', 'writer')
+    await tokens.authenticate(secret)
+    const flood = Array.from({ length: 12_000 }, () => tokens.authenticate(createTokenSecret()))
+    const outcomes = await Promise.allSettled(flood)
+    expect(asked()).toBe(1 + 32)
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(32)
+    const refused = outcomes.find((outcome) => outcome.status === 'rejected')
+    expect(refused?.reason).toMatchObject({ name: 'Unavailable', retryAfterSeconds: 1 })
+    expect(await tokens.authenticate(createTokenSecret())).toBeUndefined()
+  }))
+
+test('made-up tokens push no good one out, and a good one is looked up again in the middle of them', () =>
+  withTokens(async ({ tokens, add, asked }) => {
+    const secret = createTokenSecret()
+    await add(secret, 'collector', 'writer')
+    await tokens.authenticate(secret)
+    for (let i = 0; i < 10_100; i += 25) {
+      await Promise.all(Array.from({ length: 25 }, () => tokens.authenticate(createTokenSecret())))
+    }
+    vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 6_000)
+    try {
+      const before = asked()
+      const flood = Promise.allSettled(Array.from({ length: 100 }, () => tokens.authenticate(createTokenSecret())))
+      expect(await tokens.authenticate(secret)).toMatchObject({ identity: 'token:collector' })
+      await flood
+      expect(asked()).toBe(before + 32 + 1)
+    } finally {
+      vi.restoreAllMocks()
+    }
+  }))
+
+test('a known token is answered at once, without a promise', () =>
+  withTokens(async ({ tokens, add }) => {
+    const secret = createTokenSecret()
+    await add(secret, 'collector', 'writer')
+    expect(tokens.authenticate(secret)).toBeInstanceOf(Promise)
+    await tokens.authenticate(secret)
+    expect(tokens.authenticate(secret)).toEqual({ role: 'writer', identity: 'token:collector' })
   }))
 
 test('what is too long to be a token is not looked up', () =>
