@@ -21,6 +21,18 @@ export function readQuery(c: Context, parameter: string): string | undefined {
   return value
 }
 
+/**
+ * Refuses query parameters that a path does not know, since a misspelt one would be ignored in silence. Free where there
+ * is no query.
+ */
+export function checkQuery(c: Context, known: readonly string[]): void {
+  if (!c.req.url.includes('?')) return
+  const unknown = Object.keys(c.req.queries()).find((parameter) => !known.includes(parameter))
+  if (unknown === undefined) return
+  const want = known.length === 0 ? 'none is known here' : `want ${known.join(' or ')}`
+  throw malformed(unknown.slice(0, 80), `is not a query parameter of this path: ${want}`)
+}
+
 export function malformed(parameter: string, reason: string): Problem {
   return new Problem('malformed-parameter', `${parameter}: ${reason}`, { parameter })
 }

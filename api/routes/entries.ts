@@ -12,7 +12,7 @@ import { requireRole } from '../authenticate.ts'
 import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
-import { malformed, readDecimal } from '../parameters.ts'
+import { checkQuery, malformed, readDecimal } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -23,9 +23,11 @@ export function routeEntries(app: Hono<Env>, server: Server): void {
   app.get('/v1/entries/:place', async (c) => {
     const deadline = deadlineIn(server.times.answerMs)
     if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+    checkQuery(c, [])
     return answerEntry(server, c, readPlace(c.req.param('place')), deadline)
   })
   app.get('/v1/entries/:place/proof', async (c) => {
+    checkQuery(c, [])
     const proving = readProof(server, readPlace(c.req.param('place')))
     const proof = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
     return c.json(proof, 200, { 'cache-control': 'no-store' })

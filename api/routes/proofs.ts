@@ -6,13 +6,14 @@ import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { malformed, readDecimal, readQuery } from '../parameters.ts'
+import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
 import type { Env, Server } from '../server.ts'
 
 /** `GET /v1/proofs/inclusion` and `/v1/proofs/consistency`, for any size up to that of the newest checkpoint. */
 export function routeProofs(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/v1/proofs/*')
   app.get('/v1/proofs/inclusion', async (c) => {
+    checkQuery(c, ['index', 'size'])
     const checkpoint = server.log.published
     const size = publishedSize(c, checkpoint, 'size')
     const index = readDecimal(readQuery(c, 'index'), 'index')
@@ -23,6 +24,7 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
     return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
   })
   app.get('/v1/proofs/consistency', async (c) => {
+    checkQuery(c, ['from', 'to'])
     const checkpoint = server.log.published
     const to = publishedSize(c, checkpoint, 'to')
     const from = readDecimal(readQuery(c, 'from'), 'from')

@@ -15,7 +15,7 @@ import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import { headerOf } from '../header.ts'
-import { malformed, readQuery } from '../parameters.ts'
+import { checkQuery, malformed, readQuery } from '../parameters.ts'
 import { Problem, refusalOf } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -158,6 +158,11 @@ function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson'
 }
 
 function readWait(c: Context<Env>): Wait | undefined {
+  // Most requests have no query or this one: no list is made of it.
+  const { url } = c.req
+  if (!url.includes('?')) return undefined
+  if (url.endsWith('/v1/entries?wait=integrated')) return 'integrated'
+  checkQuery(c, ['wait'])
   const wait = readQuery(c, 'wait')
   if (wait === undefined || wait === 'integrated' || wait === 'published') return wait
   if (wait === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter: 'wait' })

@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts'
 import type { IncidentCode } from './incident.ts'
 import type { LogKeys } from './log-keys.ts'
 import type { PoolLimits } from './pool.ts'
+import type { ProblemCode } from './problem-kind.ts'
 import type { SignerCell } from './signer-cell.ts'
 import type { LogSigner } from './signing-thread.ts'
 
@@ -65,7 +66,9 @@ export const defaultTiming: LogTiming = {
 /** How the log is. `integratedSize` is durable, `publishedSize` signed and served. */
 export type LogHealth = {
   readonly isReady: boolean
+  /** Why it takes nothing, in words that everybody may read. */
   readonly problem: string | undefined
+  readonly code: ProblemCode | undefined
   /** What kind of problem, where the log found something wrong with its database, clock or company. */
   readonly incident: IncidentCode | undefined
   readonly pendingEntries: number

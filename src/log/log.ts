@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { loggableMessage } from '../ops/describe-error.ts'
 import { settleWithin } from '../ops/time-out.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
@@ -12,6 +11,7 @@ import type { LogState } from './integrate.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
+import { publicProblem } from './problem-kind.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
@@ -91,9 +91,11 @@ export class Log {
   }
 
   get health(): LogHealth {
+    const problem = this.#problem === undefined ? undefined : publicProblem(this.#problem)
     return {
       isReady: this.#problem === undefined && !this.#isUnsignedTooLong(),
-      problem: this.#problem && loggableMessage(this.#problem),
+      problem: problem?.detail,
+      code: problem?.code,
       incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
       pendingEntries: this.#pool.entries,
       integratedSize: this.#integratedSize,
@@ -107,7 +109,7 @@ export class Log {
    */
   submit(submissions: readonly Submission[], release?: () => void): Promise<Placement> {
     if (this.#problem !== undefined) {
-      return Promise.reject(new Unavailable(`the log takes no entries now: ${loggableMessage(this.#problem)}`))
+      return Promise.reject(new Unavailable(`the log takes no entries now: ${publicProblem(this.#problem).detail}`))
     }
     return this.#pool.submit(submissions, release)
   }

@@ -152,6 +152,28 @@ test.each([
   expect(json).toMatchObject({ code: 'malformed-parameter', parameter })
 })
 
+test.each([
+  ['/v1/proofs/inclusion?index=0&size=1&tree=2', 'tree'],
+  ['/v1/proofs/consistency?from=1&to=2&From=1', 'From'],
+  ['/v1/entries/1?wait=published', 'wait'],
+  ['/v1/entries/1/proof?size=1', 'size'],
+  ['/v1/entries/1/proof?%73ize=1', 'size'],
+])('%s is a 400 that names %s: nothing is ignored', async (path, parameter) => {
+  const { status, json } = await api.get(path, 'auditor')
+  expect(status).toBe(400)
+  expect(json).toMatchObject({ code: 'malformed-parameter', parameter })
+})
+
+test.each(['?wiat=integrated', '?wait=integrated&x', '?Wait=integrated'])(
+  'POST with %s logs nothing',
+  async (query) => {
+    const before = api.log.health.integratedSize
+    const { status, json } = await api.post(submissionWith(), {}, query)
+    expect({ status, code: json.code }).toEqual({ status: 400, code: 'malformed-parameter' })
+    expect(api.log.health.integratedSize).toBe(before)
+  },
+)
+
 test('/v1/log says what outside programs rely on', async () => {
   const { json } = await api.get('/v1/log')
   const { vkey, sthPublicKey, logId } = api.test.keys

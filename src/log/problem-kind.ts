@@ -1,0 +1,31 @@
+import { TlogError } from '../../tlog/errors.ts'
+import { type IncidentCode, LogIncident, Unavailable } from './incident.ts'
+
+/** Why the log takes nothing: an incident, or what passes by itself. Stable: answers and dashboards key on it. */
+export type ProblemCode = IncidentCode | 'UNAVAILABLE' | 'DATABASE' | 'CHECK_FAILED' | 'INTERNAL'
+
+/** `detail` is a sentence of ours. */
+export type PublicProblem = { readonly code: ProblemCode; readonly detail: string }
+
+/**
+ * What everybody may read of an error that stopped the log. Messages of the system and of PostgreSQL name paths, hosts
+ * and statements: those are for the server's own log.
+ */
+export function publicProblem(error: unknown): PublicProblem {
+  if (error instanceof LogIncident) return { code: error.code, detail: error.message }
+  if (error instanceof Unavailable) return { code: 'UNAVAILABLE', detail: error.message }
+  if (error instanceof TlogError) {
+    return { code: 'CHECK_FAILED', detail: `what is stored does not pass its check (${error.code})` }
+  }
+  if (isOfDatabase(error)) return { code: 'DATABASE', detail: 'the database cannot be used now' }
+  return { code: 'INTERNAL', detail: "something went wrong; the server's own log says what" }
+}
+
+/** An SQLSTATE, or a connection that is refused, lost or too slow. */
+function isOfDatabase(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  if (/^(ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|ENOTFOUND|EAI_)/.test(code)) return true
+  if (/^[0-9A-Z]{5}$/.test(code) && 'severity' in error) return true
+  return /^(Connection terminated|timeout e|Query read timeout)/.test(error.message)
+}
