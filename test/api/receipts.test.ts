@@ -127,7 +127,13 @@ test('while its database refuses the writer it is 503 with Retry-After; what is 
   const { status, headers, json } = await stopped.post(submissionWith())
   expect({ status, code: json.code }).toEqual({ status: 503, code: 'unavailable' })
   expect(headers.get('retry-after')).toMatch(/^[1-9][0-9]?$/)
-  expect((await stopped.get('/readyz')).status).toBe(503)
+  const readiness = await stopped.get('/readyz')
+  expect(readiness.status).toBe(503)
+  expect(readiness.json.code).toMatch(/^[A-Z_]+$/)
+  for (const words of [readiness.text, String(json.detail)]) {
+    expect(words).not.toMatch(/permission denied|User does not|terminated|administrator/)
+    expect(words).not.toContain(String(row?.name))
+  }
   expect((await stopped.get('/healthz')).status).toBe(200)
   expect((await stopped.get('/checkpoint')).status).toBe(200)
   expect(check(text, stopped).checkpoint.size).toBe(1)
