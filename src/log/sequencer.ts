@@ -53,12 +53,11 @@ const heartbeatMs = 1_000
 const gatherBelow = 256
 const partitionEntries = 65_536
 const noIds = new BatchIds(0)
-const stoppedBefore = 'the log had to stop before this was written'
 
 /**
  * The one loop that gives entries their place: takes all that is pending, computes a batch on top of the last one, and
- * commits it while the next is prepared. Any failure of a commit ends the loop: only a new look at the database may
- * start another.
+ * hands it to the committer while that still commits the one before. Any failure of a commit ends the loop: only a new
+ * look at the database may start another.
  */
 export class Sequencer {
   readonly #options: SequencerOptions
@@ -69,7 +68,8 @@ export class Sequencer {
   #recentIds = new RecentIds(Number.POSITIVE_INFINITY)
   #underwayGroups: readonly Group[] = []
   #committing: Promise<void> = Promise.resolve()
-  #isCommitting = false
+  /** Batches that were handed over and are not settled: two at most. */
+  #underWay = 0
   #hasFailed = false
 
   constructor(options: SequencerOptions, state: LogState) {
@@ -101,20 +101,18 @@ export class Sequencer {
     while (!signal.aborted && !pool.isDrained) {
       await pool.wait(() => this.#entriesWanted(), signal)
       if (signal.aborted) break
-      if (!this.#isCommitting) await this.#committing
+      if (this.#underWay === 0) await this.#committing
       // Whatever else has arrived in this turn of the event loop comes along.
       if (pool.entries < gatherBelow) await nextTurn()
       const groups = pool.take(batchLimits)
       if (groups.length === 0) continue
       const prepared = await this.#prepare(groups)
-      await this.#awaitCommit(groups)
-      if (signal.aborted) {
-        rejectGroups(groups, new Unavailable(stoppedBefore))
-        break
-      }
-      this.#committing = this.#commit(prepared)
-      // Its failure is met above, before the next batch or by whoever waits for entries.
-      this.#committing.catch(() => this.#options.pool.recheck())
+      const before = this.#committing
+      this.#committing = this.#commit(prepared, before)
+      // Its failure is met above or below, before the next batch, or by whoever waits for entries.
+      this.#committing.catch(() => pool.recheck())
+      await before
+      this.#remember(prepared)
     }
     await this.#committing
   }
@@ -122,16 +120,7 @@ export class Sequencer {
   /** While a commit runs it pays to collect; a failed one must be noticed at once. */
   #entriesWanted(): number {
     if (this.#hasFailed) return 0
-    return this.#isCommitting ? this.#options.prepareEarlyFrom : 1
-  }
-
-  async #awaitCommit(groups: readonly Group[]): Promise<void> {
-    try {
-      await this.#committing
-    } catch (cause) {
-      rejectGroups(groups, new Unavailable(stoppedBefore, 1, { cause }))
-      throw cause
-    }
+    return this.#underWay > 0 ? this.#options.prepareEarlyFrom : 1
   }
 
   async #prepare(groups: readonly Group[]): Promise<Prepared> {
@@ -146,7 +135,10 @@ export class Sequencer {
       const { query, schema } = this.#options
       const stored = ids.length === 0 ? [] : await findKnownEntries(query, schema, ids)
       const count = groups.reduce((sum, { submissions }) => sum + submissions.length, 0)
-      return this.#place(groups, new IdJudge(this.#underway, stored, this.#tip.edge.size + 1, count), timestamp)
+      const judge = new IdJudge(this.#underway, stored, this.#tip.edge.size + 1, count)
+      const prepared = this.#place(groups, judge, timestamp)
+      await this.#preparePartitions(this.#tip.edge.size)
+      return prepared
     } catch (cause) {
       rejectGroups(groups, new Unavailable('the log cannot take entries now', 1, { cause }))
       throw cause
@@ -174,36 +166,43 @@ export class Sequencer {
     return { groups, placements, batch, ids: judge.ownIds }
   }
 
-  async #commit({ groups, placements, batch, ids }: Prepared): Promise<void> {
-    this.#remember(groups, ids)
-    if (batch !== undefined) {
-      this.#isCommitting = true
-      // Now: the rows are handed over. Should the commit fail, this sequencer ends, and what it remembers with it.
-      addIdRows(this.#recentIds, batch.idRows)
-      try {
-        await this.#preparePartitions(batch.after.edge.size)
-        const { committer, commitTimeoutMs } = this.#options
-        await settleWithin(commitTimeoutMs, 'commit', committer.commit(this.#rowsOf(batch)))
-      } catch (cause) {
-        this.#hasFailed = true
-        rejectGroups(groups, new Unavailable('it is not known whether this was written', 1, { cause }))
-        throw new LogIncident('OUTCOME_UNKNOWN', `commit of tree size ${batch.after.edge.size}`, { cause })
-      } finally {
-        this.#isCommitting = false
-        this.#options.pool.recheck()
-      }
-      this.#options.onCommitted(batch.after, batch)
+  /**
+   * Hands the batch over at once, so that the committer has it when the one before is committed: to be told of that and
+   * to send the next took a busy loop 16 ms, a seventh of the time.
+   */
+  async #commit({ groups, placements, batch }: Prepared, before: Promise<void>): Promise<void> {
+    const sent = batch === undefined ? before : this.#send(batch)
+    sent.catch(() => {})
+    this.#underWay++
+    try {
+      await before
+      await settleWithin(this.#options.commitTimeoutMs, 'commit', sent)
+    } catch (cause) {
+      this.#hasFailed = true
+      rejectGroups(groups, new Unavailable('it is not known whether this was written', 1, { cause }))
+      if (cause instanceof LogIncident) throw cause
+      throw new LogIncident('OUTCOME_UNKNOWN', `commit of tree size ${batch?.after.edge.size}`, { cause })
+    } finally {
+      this.#underWay--
+      this.#options.pool.recheck()
     }
+    if (batch !== undefined) this.#options.onCommitted(batch.after, batch)
     groups.forEach((group, i) => {
       group.resolve(placements[i] as Placement)
     })
   }
 
+  #send(batch: Batch): Promise<void> {
+    // Now: the rows are handed over. Should the commit fail, this sequencer ends, and what it remembers with it.
+    addIdRows(this.#recentIds, batch.idRows)
+    return this.#options.committer.commit(this.#rowsOf(batch))
+  }
+
   /**
-   * The ids of this batch are what the next ones are judged by; its submissions are read until then. Those of the
-   * batch before are done with: every later batch finds them in the ledger.
+   * The ids of the batch under way are what the next one is judged by; its submissions are read until then. Those of
+   * the batch before are done with: every later batch finds them in the ledger.
    */
-  #remember(groups: readonly Group[], ids: BatchIds): void {
+  #remember({ groups, ids }: Prepared): void {
     for (const group of this.#underwayGroups) group.release()
     this.#underwayGroups = groups
     this.#underway = ids
@@ -249,7 +248,7 @@ export class Sequencer {
       const { databaseTime, query, committer, commitTimeoutMs, checkMayWrite } = this.#options
       databaseTime.set(await readClock(query))
       checkMayWrite()
-      if (!this.#isCommitting) await settleWithin(commitTimeoutMs, 'ping', committer.ping())
+      if (this.#underWay === 0) await settleWithin(commitTimeoutMs, 'ping', committer.ping())
       await sleep(heartbeatMs, undefined, { signal }).catch(() => {})
     }
   }

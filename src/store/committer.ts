@@ -4,7 +4,10 @@ import { Thread, ThreadError } from '../ops/thread-calls.ts'
 import { type BatchRows, commitBatch, type Schema } from './batch.ts'
 import type { Session } from './session.ts'
 
-/** Commits batches, one after the other, on a connection of its own. */
+/**
+ * Commits batches, one after the other, on a connection of its own. The next may be given before the last is durable:
+ * it is begun at once when that is, and never when that failed.
+ */
 export type Committer = {
   /** Resolves when the batch is durable. After a rejection its outcome is unknown, and the committer is of no more use. */
   readonly commit: (batch: BatchRows) => Promise<void>
@@ -15,8 +18,12 @@ export type Committer = {
 
 /** A committer in this thread. */
 export function sessionCommitter(session: Session, schema: Schema): Committer {
+  let last: Promise<void> = Promise.resolve()
   return {
-    commit: (batch) => commitBatch(session, schema, batch),
+    commit: (batch) => {
+      last = last.then(() => commitBatch(session, schema, batch))
+      return last
+    },
     ping: async () => {
       await session.query('select 1')
     },
