@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Connections } from './connections.ts'
 
 /**
  * Takes no new connections, answers what is under way, and resolves when every connection is closed. Those that are
@@ -14,23 +14,14 @@ const lingerMs = 3_000
  * How `http` is to be closed. Called before it listens: Node closes connections only where they are idle, so a client
  * that keeps its connection busy would be refused on it for ever unless an answer says that it closes.
  */
-export function prepareClose(http: Server): GracefulClose {
-  // By connection: an answer that waits behind another one is not told when the connection closes.
-  const underWay = new Map<Socket, Set<ServerResponse>>()
+export function prepareClose(http: Server, connections: Connections): GracefulClose {
   let isClosing = false
-  http.on('connection', (socket: Socket) => {
-    underWay.set(socket, new Set())
-    socket.once('close', () => underWay.delete(socket))
-  })
-  http.prependListener('request', ({ socket }, response: ServerResponse) => {
-    const answers = underWay.get(socket)
-    answers?.add(response)
-    response.once('close', () => answers?.delete(response))
+  http.prependListener('request', (_request, response: ServerResponse) => {
     if (isClosing) sayClose(response)
   })
   return async (answered) => {
     isClosing = true
-    for (const answers of underWay.values()) for (const response of answers) sayClose(response)
+    for (const socket of connections.sockets()) connections.answersOn(socket).forEach(sayClose)
     const closed = once(http, 'close')
     http.close()
     await Promise.allSettled([answered])

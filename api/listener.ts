@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
+import { Connections } from './connections.ts'
+import { type GracefulClose, prepareClose } from './graceful-close.ts'
 import { formatProblem, Problem, type ProblemAnswer } from './problem.ts'
 import type { Env } from './server.ts'
 import { cutSlowReaders, type ReaderTimes, readerTimes } from './slow-readers.ts'
@@ -22,26 +24,19 @@ const connectionsMax = 16_384
 const pipelinedMax = 256
 const lingerMs = 500
 
-/** Answers that are under way on a connection, in the order of their requests. */
-type UnderWay = WeakMap<Duplex, Set<ServerResponse>>
+/** A server for the app, not yet listening, and how it is closed. */
+export type HttpServer = { readonly http: Server; readonly close: GracefulClose }
 
-/** An HTTP server for the app, not yet listening. What never becomes a request is answered by a problem too. */
-export function createHttpServer(app: Hono<Env>, times: ReaderTimes = readerTimes): Server {
+/** What never becomes a request is answered by a problem too. */
+export function createHttpServer(app: Hono<Env>, times: ReaderTimes = readerTimes): HttpServer {
   const listener = getRequestListener(app.fetch, { errorHandler: () => responseOf(malformedRequest) })
   const http = createServer(bounds)
-  http.on('request', afterThisTurn(listener))
-  const underWay: UnderWay = new WeakMap()
   http.maxConnections = connectionsMax
-  http.prependListener('request', ({ socket }, response: ServerResponse) => {
-    const answers = underWay.get(socket) ?? new Set()
-    underWay.set(socket, answers.add(response))
-    // Nobody who reads the answers sends so many requests ahead of them.
-    if (answers.size > pipelinedMax) socket.destroy()
-    response.once('close', () => answers.delete(response))
-  })
-  cutSlowReaders(http, times)
-  http.on('clientError', (error, socket) => answerClientError(error, socket, [...(underWay.get(socket) ?? [])]))
-  return http
+  const connections = new Connections(http, pipelinedMax)
+  http.on('request', afterThisTurn(listener))
+  http.on('clientError', (error, socket) => answerClientError(error, socket, connections.answersOn(socket)))
+  cutSlowReaders(http, connections, times)
+  return { http, close: prepareClose(http, connections) }
 }
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => unknown

@@ -1,5 +1,5 @@
 import type { Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Connections } from './connections.ts'
 
 export type ReaderTimes = {
   /** How often connections are looked at. */
@@ -16,14 +16,9 @@ export const readerTimes: ReaderTimes = { checkMs: 5_000, stalledMs: 60_000 }
  * get a time-out of their socket, which Node puts off as long as bytes leave, parts of a write too. What Node sets when
  * an answer is done takes its place.
  */
-export function cutSlowReaders(http: Server, { checkMs, stalledMs }: ReaderTimes): void {
-  const sockets = new Set<Socket>()
-  http.on('connection', (socket: Socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
+export function cutSlowReaders(http: Server, connections: Connections, { checkMs, stalledMs }: ReaderTimes): void {
   const check = (): void => {
-    for (const socket of sockets) {
+    for (const socket of connections.sockets()) {
       if (socket.writableLength > 0 && socket.timeout !== stalledMs) socket.setTimeout(stalledMs)
     }
   }

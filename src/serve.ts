@@ -5,7 +5,6 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from '../api/app.ts'
 import { ByteBudget } from '../api/byte-budget.ts'
-import { prepareClose } from '../api/graceful-close.ts'
 import { createHttpServer } from '../api/listener.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
@@ -124,9 +123,8 @@ async function serveDatabase(
   const stopRecord = new AbortController()
   const recording = record.run(stopRecord.signal)
   try {
-    const http = createHttpServer(createApp(server))
+    const { http, close } = createHttpServer(createApp(server))
     await limitConnections(http, logger)
-    const close = prepareClose(http)
     http.listen({ port: config.port, host: config.host, backlog: connectBacklog })
     await once(http, 'listening')
     await untilOpen(log, signal)

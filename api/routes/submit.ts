@@ -41,10 +41,10 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
       try {
         if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
           const records = await (isNdjson ? readNdjson : readArray)(reader, body, server.limits.recordsMax, context)
-          return await submitMany(server, c, { body, records, writer: principal.identity, wait, deadline })
+          return await submitMany(server, { body, records, writer: principal.identity, wait, deadline })
         }
         const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
-        return await submitOne(server, c, submission, wait ?? 'published', deadline)
+        return await submitOne(server, submission, wait ?? 'published', deadline)
       } catch (error) {
         await keepRefused(server, body, error, principal, deadline)
         throw error
@@ -71,35 +71,36 @@ async function keepRefused(
   await deadline.within(quarantineBody(server.door, body, reason, principal.identity), notYetKept)
 }
 
-async function submitOne(
-  server: Server,
-  c: Context<Env>,
-  submission: Submission,
-  wait: Wait,
-  deadline: Deadline,
-): Promise<Response> {
-  const placement = await deadline.within(server.door.submit([submission]), notYetWritten)
+/** What an answer waits for, for those who are told that it did not come in time. */
+type Stage = { reason: string }
+
+async function submitOne(server: Server, submission: Submission, wait: Wait, deadline: Deadline): Promise<Response> {
+  const stage = { reason: notYetWritten }
+  return deadline.within(logOne(server, submission, wait, stage), () => stage.reason)
+}
+
+async function logOne(server: Server, submission: Submission, wait: Wait, stage: Stage): Promise<Response> {
+  const placement = await server.door.submit([submission])
   const known = placement.known[0]
-  if (known === undefined) {
-    return answer(c, 201, await entryAnswer(server, placedEntry(submission, placement, 0), wait, deadline))
-  }
+  if (known === undefined) return answerEntry(server, 201, placedEntry(submission, placement, 0), wait, stage)
   if (known.kind === 'conflict') {
     throw new Problem('idempotency-conflict', conflictDetail(known.sequenceNumber), { pointer: '/id' })
   }
-  const entry = await deadline.within(readDuplicate(server, submission, known.sequenceNumber), notReadBack)
-  return answer(c, 200, await deadline.within(entryAnswer(server, entry, wait, deadline), notReadBack))
+  stage.reason = notReadBack
+  return answerEntry(server, 200, await readDuplicate(server, submission, known.sequenceNumber), wait, stage)
 }
 
-async function entryAnswer(
+async function answerEntry(
   server: Server,
+  status: 200 | 201,
   entry: EntryWithLeaf,
   wait: Wait,
-  deadline: Deadline,
-): Promise<Uint8Array<ArrayBuffer>> {
-  if (wait === 'integrated') return entryOnlyJson(entry)
-  const waiting = server.log.waitForCheckpoint(entry.sequenceNumber)
-  const checkpoint = await deadline.within(waiting, notYetPublished)
-  return server.log.receiptOf(entry, checkpoint)
+  stage: Stage,
+): Promise<Response> {
+  if (wait === 'integrated') return answer(status, entryOnlyJson(entry))
+  stage.reason = notYetPublished
+  const checkpoint = await server.log.waitForCheckpoint(entry.sequenceNumber)
+  return answer(status, await server.log.receiptOf(entry, checkpoint))
 }
 
 /** The entry that a submission repeats: the payload is the same (DESIGN section 3) and need not be read. */
@@ -118,16 +119,12 @@ type Many = {
   readonly deadline: Deadline
 }
 
-async function submitMany(
-  server: Server,
-  c: Context<Env>,
-  { body, records, writer, wait, deadline }: Many,
-): Promise<Response> {
+async function submitMany(server: Server, { body, records, writer, wait, deadline }: Many): Promise<Response> {
   const result = await deadline.within(submitRecords(server.door, body, records, writer), notYetWritten)
   if (wait === 'published' && result.lastIndex !== null) {
     await deadline.within(server.log.waitForCheckpoint(result.lastIndex + 1), notYetPublished)
   }
-  return answer(c, 200, JSON.stringify(result))
+  return answer(200, JSON.stringify(result))
 }
 
 const notYetKept = 'what was refused could not be kept yet'
@@ -135,8 +132,11 @@ const notYetWritten = 'it is not known yet whether this was written'
 const notReadBack = 'the entry is logged, but it could not be read back yet'
 const notYetPublished = 'the entry is logged, but its checkpoint is not published yet'
 
-function answer(c: Context<Env>, status: 200 | 201, json: string | Uint8Array<ArrayBuffer>): Response {
-  return c.body(json, status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+const answerHeaders = { 'content-type': 'application/json', 'cache-control': 'no-store' }
+
+/** Not by way of `c.body`: that makes a `Headers` of the headers, and the server an object of it again. */
+function answer(status: 200 | 201, json: string | Uint8Array<ArrayBuffer>): Response {
+  return new Response(json, { status, headers: answerHeaders })
 }
 
 function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson' {

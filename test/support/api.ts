@@ -79,7 +79,7 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
     get: (path, role) =>
       read(app.request(path, role === undefined ? {} : { headers: { authorization: `Bearer ${tokens[role]}` } })),
     listen: async (times) => {
-      const http = createHttpServer(app, times)
+      const { http } = createHttpServer(app, times)
       servers.push(http)
       http.listen(0, '127.0.0.1')
       await once(http, 'listening')

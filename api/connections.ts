@@ -1,0 +1,37 @@
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+
+/**
+ * The open connections of a server, and the answers that are under way on each. A request costs one entry in a list:
+ * who asks sorts out those that have left since. (A listener and a Set for each request took 4 % of its time.)
+ */
+export class Connections {
+  readonly #answers = new Map<Duplex, ServerResponse[]>()
+
+  /** Called before `http` listens. A connection with more than `answersMax` answers under way is destroyed. */
+  constructor(http: Server, answersMax: number) {
+    http.on('connection', (socket: Socket) => {
+      this.#answers.set(socket, [])
+      socket.once('close', () => this.#answers.delete(socket))
+    })
+    http.prependListener('request', ({ socket }, response: ServerResponse) => {
+      const answers = this.answersOn(socket)
+      // Nobody who reads the answers sends so many requests ahead of them.
+      if (answers.push(response) > answersMax) socket.destroy()
+    })
+  }
+
+  sockets(): Iterable<Socket> {
+    return this.#answers.keys() as Iterable<Socket>
+  }
+
+  /** In the order of their requests. */
+  answersOn(socket: Duplex): ServerResponse[] {
+    const answers = this.#answers.get(socket) ?? []
+    let left = 0
+    while (left < answers.length && answers[left]?.closed) left++
+    answers.splice(0, left)
+    return answers
+  }
+}
