@@ -6,6 +6,6 @@ export default defineConfig({
     globalSetup: ['test/support/cluster.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 })

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 
-/** Slots of the table, a power of two, and how many are used at most: 6 MiB, 367,000 ids. */
+/** Slots of the table, a power of two, and how many are used at most: 6 MiB, 314,000 ids. */
 const slots = 2 ** 19
-const usedMax = Math.floor(slots * 0.7)
-/** An id that finds no slot within so many steps is left out, and the horizon raised above it. */
-const stepsMax = 64
+const usedMax = Math.floor(slots * 0.6)
+/** An id that finds no slot within so many steps, which does not happen by chance, raises the horizon above itself. */
+const stepsMax = 1_024
 const sampled = 1_024
 /** A row of entry_ids in COPY binary. */
 export const idRowBytes = 34

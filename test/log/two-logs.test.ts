@@ -79,7 +79,8 @@ test('a lock that is held keeps no snapshot and no transaction number that vacuu
       `select usename, mode, backend_xid, backend_xmin
        from pg_locks
        join pg_stat_activity using (pid)
-       where relation = 'security.writer_lock'::regclass`,
+       where relation = 'security.writer_lock'::regclass
+         and database = (select oid from pg_database where datname = current_database())`,
     )
     return rows as unknown[]
   })
@@ -183,7 +184,8 @@ function cutLock(): Promise<unknown> {
     admin.query(
       `select pg_terminate_backend(pid, 5000)
        from pg_locks
-       where relation = 'security.writer_lock'::regclass`,
+       where relation = 'security.writer_lock'::regclass
+         and database = (select oid from pg_database where datname = current_database())`,
     ),
   )
 }
