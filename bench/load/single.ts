@@ -23,11 +23,13 @@ export type SingleResult = {
   readonly p99Ms: number
   /** Everything else: other answers, lost connections, time-outs. */
   readonly failed: number
+  /** The first of them, for people. */
+  readonly failure?: string
 }
 
 /** A connection and the event that it sends, made new for each request. */
 type Sender = { connection: Connection; readonly body: NdjsonBody }
-type Tally = { readonly latenciesMs: number[]; failed: number; next: number }
+type Tally = { readonly latenciesMs: number[]; failed: number; next: number; failure?: string }
 
 async function run(load: SingleLoad): Promise<SingleResult> {
   const connections = await openConnections(load.port, load.connections)
@@ -49,7 +51,7 @@ async function runClosed(load: SingleLoad, senders: readonly Sender[], tally: Ta
 }
 
 /**
- * Sends at fixed times, on any free connection. Where none is free the request waits, and its latency counts from the
+ * Sends at fixed times, on the connection that is free for longest: one that is never used is closed as idle. Where none is free the request waits, and its latency counts from the
  * time at which it should have gone: a server that stalls cannot hide it (coordinated omission).
  */
 async function runPaced(load: SingleLoad, senders: readonly Sender[], tally: Tally, offered: number): Promise<void> {
@@ -61,7 +63,7 @@ async function runPaced(load: SingleLoad, senders: readonly Sender[], tally: Tal
   for (let sent = 0; sent < total || due.length > 0; ) {
     const now = performance.now()
     while (sent < total && startedAt + (sent * 1_000) / offered <= now) due.push(startedAt + (sent++ * 1_000) / offered)
-    while (due.length > 0 && free.length > 0) start(due.shift() as number, free.pop() as Sender)
+    while (due.length > 0 && free.length > 0) start(due.shift() as number, free.shift() as Sender)
     await sleep(1)
   }
   await Promise.all(underway)
@@ -81,22 +83,28 @@ async function post(load: SingleLoad, sender: Sender, tally: Tally, sinceMs: num
   sender.body.renew(tally.next++, 0)
   try {
     const head = postHead(load.path, 'application/json', load.token, bytes.length)
-    const { status } = await sender.connection.ask(head, bytes)
+    const { status, body } = await sender.connection.ask(head, bytes)
     if (status === 201) tally.latenciesMs.push(performance.now() - sinceMs)
-    else tally.failed++
-  } catch {
-    tally.failed++
+    else fail(tally, `${status} ${body.toString('utf8', 0, 300)}`)
+  } catch (error) {
+    fail(tally, String(error))
     sender.connection = await Connection.open(load.port)
   }
 }
 
-function summary({ latenciesMs, failed }: Tally, elapsedMs: number): SingleResult {
+function fail(tally: Tally, reason: string): void {
+  tally.failed++
+  tally.failure ??= reason
+}
+
+function summary({ latenciesMs, failed, failure }: Tally, elapsedMs: number): SingleResult {
   return {
     rate: (latenciesMs.length / elapsedMs) * 1_000,
     p50Ms: quantile(latenciesMs, 0.5),
     p95Ms: quantile(latenciesMs, 0.95),
     p99Ms: quantile(latenciesMs, 0.99),
     failed,
+    ...(failure === undefined ? {} : { failure }),
   }
 }
 

@@ -51,7 +51,8 @@ async function measureRuns(
   await measure(plan.warmUpSeconds)
   for (let run = 1; run <= plan.runs; run++) {
     progress(`paced: interval ${intervalMs} ms, run ${run} of ${plan.runs}`)
-    const { p50Ms, p95Ms, p99Ms, failed } = await measure(plan.pacedSeconds)
+    const { p50Ms, p95Ms, p99Ms, failed, failure } = await measure(plan.pacedSeconds)
+    if (failure !== undefined) progress(`paced: ${failed} requests failed, the first with ${failure}`)
     list.add(`paced.${intervalMs}.p50`, p50Ms)
     list.add(`paced.${intervalMs}.p95`, p95Ms)
     list.add(`paced.${intervalMs}.p99`, p99Ms)

@@ -5,7 +5,7 @@ import { buildPyramid, type TilePyramid } from '../../tlog/tile-nodes.ts'
 import type { FullTile, TreeEdge } from '../../tlog/tree-edge.ts'
 
 /** Tiles that are kept: up to 8 KiB each, and as much again once a proof was taken from them. */
-const fullTilesMax = 1_536
+const fullTilesMax = 512
 const partialTilesMax = 64
 
 /**

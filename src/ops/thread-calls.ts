@@ -34,11 +34,6 @@ export type ThreadOptions = {
   readonly name: string
 }
 
-/**
- * Heap of a thread for what is new, MiB. Otherwise it is as large as that of the main thread is allowed to be
- * (`--max-semi-space-size`), which these threads do not need.
- */
-const youngHeapMax = 8
 /** A connection that hangs is cut off after this time. */
 const closeTimeoutMs = 2_000
 const closeRequest = { kind: 'close' }
@@ -59,10 +54,7 @@ export class Thread {
 
   /** Starts a thread that runs `serveCalls`. Rejects with ThreadError where it could not open what it needs. */
   static async open({ file, setup, heapMax, name }: ThreadOptions): Promise<Thread> {
-    const worker = new Worker(file, {
-      workerData: setup,
-      resourceLimits: { maxOldGenerationSizeMb: heapMax, maxYoungGenerationSizeMb: youngHeapMax },
-    })
+    const worker = new Worker(file, { workerData: setup, resourceLimits: { maxOldGenerationSizeMb: heapMax } })
     const [{ error }] = (await once(worker, 'message')) as [Answer]
     if (error === undefined) return new Thread(worker, name)
     await worker.terminate()
