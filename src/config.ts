@@ -138,7 +138,7 @@ export function readConfig(environment: Environment = process.env): Config {
     recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
-    logLevel: readName(settings.logLevel, text(settings.logLevel), /^(debug|info|warn|error|silent)$/),
+    logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
   }
   checkListenAddress(config)
   return config
@@ -146,10 +146,14 @@ export function readConfig(environment: Environment = process.env): Config {
 
 /** One setting as it is written, unchecked: for what must work where another setting is bad. */
 export function readSetting(
-  name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL',
+  name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL' | 'PORT',
   environment: Environment = process.env,
 ): string {
-  const fallback = name === 'DENDROLOG_DATA_DIR' ? settings.dataDir.default : settings.logLevel.default
+  const fallback = {
+    DENDROLOG_DATA_DIR: settings.dataDir,
+    DENDROLOG_LOG_LEVEL: settings.logLevel,
+    PORT: settings.port,
+  }[name].default
   return environment[name] ?? fallback
 }
 
@@ -163,20 +167,33 @@ export function reportConfig(environment: Environment = process.env): readonly S
 }
 
 /** A variable that begins like our settings and is none, with the setting that may be meant. */
-export type UnknownSetting = { readonly name: string; readonly nearest: string }
+export type UnknownSetting = { readonly name: string; readonly nearest: string | undefined }
 
 /** What is set and read by nobody: a mistyped setting would be passed over in silence. */
 export function findUnknownSettings(environment: Environment = process.env): readonly UnknownSetting[] {
   const known = Object.values(settings).map(({ name }) => name)
   return Object.keys(environment)
-    .filter((name) => name.startsWith('DENDROLOG_') && !known.includes(name))
+    .filter((name) => !known.includes(name) && (name.startsWith(ourPrefix) || isNearlyDatabaseUrl(name)))
     .sort()
     .map((name) => ({ name, nearest: nearestOf(name, known) }))
 }
 
-function nearestOf(name: string, known: readonly string[]): string {
-  const distances = known.map((each) => editDistance(name, each))
-  return known[distances.indexOf(Math.min(...distances))] ?? ''
+const ourPrefix = 'DENDROLOG_'
+
+/** Without it the server makes a database of its own. */
+function isNearlyDatabaseUrl(name: string): boolean {
+  return editDistance(name, settings.databaseUrl.name) <= 2
+}
+
+/** The known name that is the nearest by what stands behind the prefix; undefined where none is near. */
+function nearestOf(name: string, known: readonly string[]): string | undefined {
+  const distances = known.map((each) => editDistance(withoutPrefix(name), withoutPrefix(each)))
+  const least = Math.min(...distances)
+  return least <= withoutPrefix(name).length / 3 ? known[distances.indexOf(least)] : undefined
+}
+
+function withoutPrefix(name: string): string {
+  return name.startsWith(ourPrefix) ? name.slice(ourPrefix.length) : name
 }
 
 /** Levenshtein's: characters to insert, remove or replace. */
@@ -234,6 +251,11 @@ function readInteger(s: Setting, text: string, min: number, max: number): number
     throw new ConfigError(s.name, `want an integer of ${min} to ${max} (${s.unit}), got ${JSON.stringify(text)}`)
   }
   return n
+}
+
+function readLevel(s: Setting, value: string): string {
+  if (['debug', 'info', 'warn', 'error', 'silent'].includes(value)) return value
+  throw new ConfigError(s.name, `got ${JSON.stringify(value)}, want ${s.purpose}`)
 }
 
 function readBoolean(s: Setting, text: string): boolean {

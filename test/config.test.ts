@@ -97,3 +97,11 @@ test('variables that begin like settings and are none are found, each with the n
   ])
   expect(findUnknownSettings({})).toEqual([])
 })
+
+test('a name without its prefix is found by what stands behind it, and one that is like no setting has no nearest', () => {
+  expect(findUnknownSettings({ DENDROLOG_PORT: '1', DATABSE_URL: 'x', DENDROLOG_COLOUR_SCHEME: 'x' })).toEqual([
+    { name: 'DATABSE_URL', nearest: 'DATABASE_URL' },
+    { name: 'DENDROLOG_COLOUR_SCHEME', nearest: undefined },
+    { name: 'DENDROLOG_PORT', nearest: 'PORT' },
+  ])
+})

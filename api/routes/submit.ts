@@ -153,7 +153,10 @@ function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson'
     case 'application/jsonl':
       return 'application/x-ndjson'
     default:
-      throw new Problem('unsupported-media-type', 'Content-Type: want application/json or application/x-ndjson')
+      throw new Problem(
+        'unsupported-media-type',
+        `Content-Type: got ${JSON.stringify(type.trim().slice(0, 80))}, want application/json or application/x-ndjson`,
+      )
   }
 }
 

@@ -30,7 +30,7 @@ done; lines that are added to FILE later are appended by the next run. Without i
 an \`id\` get new ones, and where they are entries already they become entries a second time.
 Standard input cannot be read again: what was interrupted there cannot be resumed.
 
-  --url URL           the server (default http://127.0.0.1:8080)
+  --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
   --token-file FILE   a file with the token of a writer, or a tokens.json (default: that of the data folder)
   --state FILE        in place of FILE.dendrolog-state
   --batch N           records of a request, at most (default 1000)
@@ -43,7 +43,7 @@ Exit status: 0 all records are entries, 1 some were refused, 2 it did not come t
 }
 
 const options = {
-  url: { type: 'string', default: 'http://127.0.0.1:8080' },
+  url: { type: 'string' },
   'token-file': { type: 'string' },
   state: { type: 'string' },
   batch: { type: 'string', default: '1000' },
@@ -96,7 +96,7 @@ async function appendInput(input: Input, values: Values, signal: AbortSignal): P
 }
 
 async function openTarget(values: Values, onWait: Target['onWait']): Promise<Target> {
-  const url = readUrl(values.url)
+  const url = readUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
   const retryMs = 1_000 * readCount('--retry-for', values['retry-for'], 604_800)
   const token = await readToken(values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json'))
   return { url, token, isGzipped: values.gzip, retryMs, onWait }

@@ -15,7 +15,8 @@ export function stackOf(error: unknown): string {
 
 /** A variable that is no setting, as a line; its value may be a secret. */
 export function describeUnknown({ name, nearest }: UnknownSetting): string {
-  return `${visibleText(name)} is no setting and is not read; was ${nearest} meant?`
+  const hint = nearest === undefined ? 'see `dendrolog config`' : `was ${nearest} meant?`
+  return `${visibleText(name)} is no setting and is not read; ${hint}`
 }
 
 /** A command that starts database or server: its errors name the setting or folder, and what to do. */
@@ -125,6 +126,9 @@ const letConnect = 'let this role in (grant connect on database)'
 
 function describeDatabaseError(error: SystemError, setting: string): string | undefined {
   if (error.code === 'ERR_INVALID_URL') return `${setting}: is no URL; want postgres://user:password@host:5432/database`
+  if (/client password must be a string/.test(error.message)) {
+    return `${setting}: the database asks for a password and there is none; want postgres://user:password@host:5432/database`
+  }
   const isRole = setting !== 'DATABASE_URL'
   const advice = error.code === '42501' && isRole ? letConnect : refusals[error.code ?? '']
   return advice === undefined ? undefined : `${setting}: ${error.message}; ${advice}`

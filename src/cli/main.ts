@@ -19,6 +19,8 @@ const commands: Readonly<Record<string, Command>> = {
   config: configCommand,
 }
 
+const lingerMs = 2_000
+
 const [name, ...args] = process.argv.slice(2)
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
@@ -28,6 +30,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 // Not process.exit(): what was written to a pipe would be lost.
 process.exitCode = await runCommand(name, args)
+// A driver that refused a login by itself leaves its connection open, and the process would wait for its end.
+if (process.exitCode === exitCouldNotCheck) setTimeout(() => process.exit(), lingerMs).unref()
 
 async function runCommand(name: string | undefined, args: readonly string[]): Promise<ExitStatus> {
   if (name === undefined) return refuseUse('want a command', overview())

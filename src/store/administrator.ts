@@ -94,6 +94,12 @@ async function connect(config: ClientConfig): Promise<Client> {
   })
   // A lost connection shows in the next query.
   client.on('error', () => {})
-  await client.connect()
-  return client
+  try {
+    await client.connect()
+    return client
+  } catch (error) {
+    // What was refused by the driver itself, a login without a password, would stay connected for a minute.
+    void client.end().catch(() => {})
+    throw error
+  }
 }

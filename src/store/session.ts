@@ -78,7 +78,10 @@ export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number
     keepAlive: true,
   })
   client.on('error', () => {})
-  await client.connect()
+  await client.connect().catch((error: unknown) => {
+    void client.end().catch(() => {})
+    throw error
+  })
   // Whatever a database or a role is set to: "logged" is said of what is on the disk.
   await client.query(`select set_config('synchronous_commit', 'on', false)
      where current_setting('synchronous_commit') in ('off', 'local')`)

@@ -178,6 +178,12 @@ test('refused records are listed with line, code and pointer, and the others are
   expect(readable.stderr).toContain('line 1: refused: malformed-submission at /actorId: actorId: is required')
 })
 
+test('a compressed file is refused before anything is sent, with what takes it apart', async () => {
+  const { status, stderr } = await run(['append', gzipped.pathname, '--url', server.url], environment)
+  expect(status).toBe(2)
+  expect(stderr).toMatch(/cloudtrail\.ndjson\.gz: is compressed; append what is in it: gunzip -c /)
+})
+
 test('standard input is appended, and said not to be resumable', async () => {
   const { status, stdout, stderr } = await run(['append', '--url', server.url], environment, makeRecords(12, 'stdin'))
   expect(status).toBe(0)

@@ -51,6 +51,14 @@ describe.skipIf(!hasSystemPostgres)('on a PostgreSQL of the system', () => {
     },
   )
 
+  test('a login without a password ends at once, and says that there is none', async () => {
+    const without = loginOf('READER')
+    without.searchParams.delete('password')
+    without.password = ''
+    const refusal = expectRefused(await tryServer(dataDir, { ...logins, DENDROLOG_READER_URL: without.href }))
+    expect(refusal).toMatch(/DENDROLOG_READER_URL: the database asks for a password and there is none/)
+  })
+
   test('the login of another role, of a superuser, or to another database is refused by the name of the setting', async () => {
     const other = await tryServer(dataDir, { ...logins, DENDROLOG_STATE_URL: loginOf('READER').href })
     expect(expectRefused(other)).toMatch(/DENDROLOG_STATE_URL: l_auditor_reader_role is not l_app_state_role/)

@@ -23,6 +23,7 @@ export async function openInput(path: string): Promise<Input> {
   const handle = await open(path, 'r')
   const stats = await handle.stat()
   if (stats.isDirectory()) throw new Error(`${path}: is a folder`)
+  if (stats.isFile()) await checkIsText(path, handle)
   const read = ({ offset }: Place): AsyncIterable<Uint8Array> =>
     handle.createReadStream({
       highWaterMark: chunkBytes,
@@ -31,6 +32,24 @@ export async function openInput(path: string): Promise<Input> {
     })
   const base = { name: path, read, close: () => handle.close() }
   return stats.isFile() ? { ...base, file: handle, size: stats.size } : { ...base, file: undefined, size: undefined }
+}
+
+/** First bytes of compressed files, in hex, and what takes them apart. */
+const packers: Readonly<Record<string, string>> = {
+  '1f8b': 'gunzip',
+  '28b5': 'unzstd',
+  '425a': 'bunzip2',
+  fd37: 'unxz',
+}
+
+/** Otherwise every piece of a compressed file would go to quarantine as a record. */
+async function checkIsText(path: string, handle: FileHandle): Promise<void> {
+  const start = Buffer.alloc(2)
+  await handle.read(start, 0, start.length, 0)
+  const unpack = packers[start.toString('hex')]
+  if (unpack === undefined) return
+  await handle.close()
+  throw new Error(`${path}: is compressed; append what is in it: ${unpack} -c ${path} | dendrolog append -`)
 }
 
 /**

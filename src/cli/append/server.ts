@@ -86,7 +86,7 @@ async function request(target: Target, path: string, init: RequestInit, signal: 
     if (performance.now() + pauseMs > giveUpAt) {
       throw new Error(`${target.url.origin}: ${answer.reason}; gave up after ${tries + 1} tries`)
     }
-    target.onWait(answer.reason, pauseMs)
+    target.onWait(`${target.url.origin}: ${answer.reason}`, pauseMs)
     await sleep(pauseMs, undefined, { signal })
   }
 }
