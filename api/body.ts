@@ -27,13 +27,16 @@ export async function withBody(
 ): Promise<Response> {
   const share = new BudgetShare(limits.budget)
   try {
-    return await use(await readBody(c, limits, share))
+    const body = await readBody(c, limits, share)
+    share.settle()
+    return await use(body)
   } finally {
     share.close()
   }
 }
 
-async function readBody(c: Context<Env>, { bytesMax, arrivalMs }: BodyLimits, share: BudgetShare): Promise<Uint8Array> {
+async function readBody(c: Context<Env>, limits: BodyLimits, share: BudgetShare): Promise<Uint8Array> {
+  const { bytesMax } = limits
   const encoding = readEncoding(headerOf(c, 'content-encoding'))
   if (Number(headerOf(c, 'content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax)
   // Read from Node's stream where there is one: the web stream around it costs half of the throughput.
@@ -43,7 +46,7 @@ async function readBody(c: Context<Env>, { bytesMax, arrivalMs }: BodyLimits, sh
       ? await readWebBody(c, bytesMax)
       : isWhole(incoming)
         ? takeArrived(incoming, bytesMax, share)
-        : await collect(incoming as Readable, bytesMax, arrivalMs, share)
+        : await collectInTurn(c, incoming as Readable, limits, share)
   return encoding === undefined ? arrived : decompress(encoding, arrived, bytesMax, share)
 }
 
@@ -64,6 +67,25 @@ function takeArrived(incoming: IncomingMessage, bytesMax: number, share: BudgetS
   if (bytes > bytesMax) throw tooLarge(bytesMax)
   share.take(bytes)
   return (incoming.read() as Buffer | null) ?? nothing
+}
+
+/** Larger bodies are not read before there is room for them: their senders are slowed down instead of refused. */
+const largeBytes = 65_536
+/** A compressed body is reckoned with as so many times its size. */
+const usualRatio = 8
+
+async function collectInTurn(
+  c: Context<Env>,
+  stream: Readable,
+  { bytesMax, arrivalMs }: BodyLimits,
+  share: BudgetShare,
+): Promise<Uint8Array> {
+  const length = Number(headerOf(c, 'content-length') ?? 0)
+  if (!(length > largeBytes)) return collect(stream, bytesMax, arrivalMs, share)
+  const startedAt = performance.now()
+  const isPacked = readEncoding(headerOf(c, 'content-encoding')) !== undefined
+  await share.takeAhead(isPacked ? Math.min(bytesMax, usualRatio * length) : length, arrivalMs / 2)
+  return collect(stream, bytesMax, arrivalMs - (performance.now() - startedAt), share)
 }
 
 /** All chunks of a stream that has not ended. What comes after a failure is not read here: the server drains a little of it, or hangs up. */

@@ -43,8 +43,11 @@ const writerIdleTimeoutMs = 5_000
 const openWaitMs = 10_000
 /** Shippers give up after 30 s. */
 const answerMaxMs = 25_000
-/** Bodies of all requests take as much together as so many of the largest. */
-const bodiesMax = 8
+/**
+ * Bodies of all requests take as much together as three of the largest, those that wait for room half of it: what is
+ * made of a body takes six times as much again.
+ */
+const bodiesMax = 3
 /** Entries that are being read take as much together; the largest alone may take more. */
 const readBytesMax = 67_108_864
 /** Longer than what any request waits for; then whoever started the server wants it gone. */
@@ -219,7 +222,7 @@ function createServer(
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
     limits: config,
     times: { answerMs: answerMaxMs },
-    bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax),
+    bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax, (bodiesMax / 2) * config.bodyBytesMax),
     readBudget: new ByteBudget(readBytesMax),
     hash: nativeSha256,
     door: {

@@ -151,7 +151,7 @@ function serverOf(
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
     limits: { bodyBytesMax, recordsMax: 10_000, checkpointIntervalMs: 10, resignIntervalMs: 60_000, ...options.limits },
     times: { answerMs: options.answerMs ?? 25_000 },
-    bodyBudget: new ByteBudget(8 * bodyBytesMax),
+    bodyBudget: new ByteBudget(3 * bodyBytesMax, 1.5 * bodyBytesMax),
     readBudget: new ByteBudget(67_108_864),
     hash: nativeSha256,
     door: {
