@@ -46,7 +46,7 @@ async function readBody(c: Context<Env>, limits: BodyLimits, share: BudgetShare)
       ? await readWebBody(c, bytesMax)
       : isWhole(incoming)
         ? takeArrived(incoming, bytesMax, share)
-        : await collectInTurn(c, incoming as Readable, limits, share)
+        : await collectInTurn(incoming as Readable, bytesExpected(c, bytesMax, encoding !== undefined), limits, share)
   return encoding === undefined ? arrived : decompress(encoding, arrived, bytesMax, share)
 }
 
@@ -74,17 +74,21 @@ const largeBytes = 65_536
 /** A compressed body is reckoned with as so many times its size. */
 const usualRatio = 8
 
+/** What a body will take, by its own account; 0 where it gives none. */
+function bytesExpected(c: Context<Env>, bytesMax: number, isPacked: boolean): number {
+  const length = Number(headerOf(c, 'content-length') ?? 0)
+  return isPacked ? Math.min(bytesMax, usualRatio * length) : length
+}
+
 async function collectInTurn(
-  c: Context<Env>,
   stream: Readable,
+  bytes: number,
   { bytesMax, arrivalMs }: BodyLimits,
   share: BudgetShare,
 ): Promise<Uint8Array> {
-  const length = Number(headerOf(c, 'content-length') ?? 0)
-  if (!(length > largeBytes)) return collect(stream, bytesMax, arrivalMs, share)
+  if (!(bytes > largeBytes)) return collect(stream, bytesMax, arrivalMs, share)
   const startedAt = performance.now()
-  const isPacked = readEncoding(headerOf(c, 'content-encoding')) !== undefined
-  await share.takeAhead(isPacked ? Math.min(bytesMax, usualRatio * length) : length, arrivalMs / 2)
+  await share.takeAhead(bytes, arrivalMs / 2)
   return collect(stream, bytesMax, arrivalMs - (performance.now() - startedAt), share)
 }
 

@@ -31,7 +31,7 @@ export class Connections {
     const answers = this.#answers.get(socket) ?? []
     let left = 0
     while (left < answers.length && answers[left]?.closed) left++
-    answers.splice(0, left)
+    if (left > 0) answers.splice(0, left)
     return answers
   }
 }

@@ -53,12 +53,19 @@ const hexDigits = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeA
 /** Lower-case hex, two digits a byte. */
 export function formatHex(bytes: Uint8Array): string {
   const text = new Uint8Array(2 * bytes.length)
-  for (let i = 0; i < bytes.length; i++) {
+  return readAscii(text, 0, writeHex(text, 0, bytes, 0, bytes.length))
+}
+
+/** Writes the lower-case hex of bytes[start, end) to out[at...) and returns the position behind it. */
+export function writeHex(out: Uint8Array, at: number, bytes: Uint8Array, start: number, end: number): number {
+  let to = at
+  for (let i = start; i < end; i++) {
     const byte = bytes[i] as number
-    text[2 * i] = hexDigits[byte >> 4] as number
-    text[2 * i + 1] = hexDigits[byte & 15] as number
+    out[to] = hexDigits[byte >> 4] as number
+    out[to + 1] = hexDigits[byte & 15] as number
+    to += 2
   }
-  return readAscii(text, 0, text.length)
+  return to
 }
 
 /**
@@ -85,15 +92,22 @@ const padCode = 0x3d
 /** Standard base64 with padding, RFC 4648 section 4. */
 export function formatBase64(bytes: Uint8Array): string {
   const text = new Uint8Array(4 * Math.ceil(bytes.length / 3))
-  for (let i = 0, at = 0; i < bytes.length; i += 3, at += 4) {
+  return readAscii(text, 0, writeBase64(text, 0, bytes))
+}
+
+/** Writes the base64 of `bytes` to out[at...) and returns the position behind it. */
+export function writeBase64(out: Uint8Array, at: number, bytes: Uint8Array): number {
+  let to = at
+  for (let i = 0; i < bytes.length; i += 3) {
     const left = bytes.length - i
     const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
-    text[at] = base64Codes[word >> 18] as number
-    text[at + 1] = base64Codes[(word >> 12) & 63] as number
-    text[at + 2] = left > 1 ? (base64Codes[(word >> 6) & 63] as number) : padCode
-    text[at + 3] = left > 2 ? (base64Codes[word & 63] as number) : padCode
+    out[to] = base64Codes[word >> 18] as number
+    out[to + 1] = base64Codes[(word >> 12) & 63] as number
+    out[to + 2] = left > 1 ? (base64Codes[(word >> 6) & 63] as number) : padCode
+    out[to + 3] = left > 2 ? (base64Codes[word & 63] as number) : padCode
+    to += 4
   }
-  return readAscii(text, 0, text.length)
+  return to
 }
 
 /** Bytes of canonical standard base64; url-safe, unpadded text and set trailing bits throw `malformed-base64`. */

@@ -48,10 +48,10 @@ export function uuidVersion(bytes: Uint8Array): number {
   return (bytes[8] as number) >> 6 === 2 ? (bytes[6] as number) >> 4 : -1
 }
 
-/** The first 48 bits as milliseconds since 1970-01-01T00:00:00Z. Meaningful for version 7 and for `foreignUuid`. */
-export function uuidUnixMs(bytes: Uint8Array): number {
+/** The first 48 bits of the UUID at bytes[start] as milliseconds since 1970-01-01T00:00:00Z. Meaningful for version 7 and for `foreignUuid`. */
+export function uuidUnixMs(bytes: Uint8Array, start = 0): number {
   let ms = 0
-  for (let i = 0; i < 6; i++) ms = ms * 256 + (bytes[i] as number)
+  for (let i = start; i < start + 6; i++) ms = ms * 256 + (bytes[i] as number)
   return ms
 }
 

@@ -1,4 +1,4 @@
-import { encodeUtf8 } from '../../tlog/bytes.ts'
+import { writeBase64, writeHex } from '../../tlog/bytes.ts'
 import { copyInto } from '../../tlog/cbor.ts'
 import type { Utf8 } from './submission.ts'
 
@@ -10,9 +10,6 @@ const slabBytes = 65_536
 let slab: Uint8Array<ArrayBuffer> = new Uint8Array(0)
 let slabAt = 0
 
-const hexDigits = encodeUtf8('0123456789abcdef')
-const base64Digits = encodeUtf8('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
-const padding = 0x3d
 const quote = 0x22
 const backslash = 0x5c
 /** A control character: \u00xx. */
@@ -74,30 +71,11 @@ export class JsonWriter {
 
   /** Lower-case hex of bytes[start, end), without quotes. */
   hex(bytes: Uint8Array, start: number, end: number): void {
-    const out = this.#out
-    let at = this.#at
-    for (let i = start; i < end; i++) {
-      const byte = bytes[i] as number
-      out[at] = hexDigits[byte >> 4] as number
-      out[at + 1] = hexDigits[byte & 15] as number
-      at += 2
-    }
-    this.#at = at
+    this.#at = writeHex(this.#out, this.#at, bytes, start, end)
   }
 
   /** RFC 4648 section 4, with padding, without quotes. */
   base64(bytes: Uint8Array): void {
-    const out = this.#out
-    let at = this.#at
-    for (let i = 0; i < bytes.length; i += 3) {
-      const left = bytes.length - i
-      const word = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
-      out[at] = base64Digits[word >> 18] as number
-      out[at + 1] = base64Digits[(word >> 12) & 63] as number
-      out[at + 2] = left > 1 ? (base64Digits[(word >> 6) & 63] as number) : padding
-      out[at + 3] = left > 2 ? (base64Digits[word & 63] as number) : padding
-      at += 4
-    }
-    this.#at = at
+    this.#at = writeBase64(this.#out, this.#at, bytes)
   }
 }

@@ -1,4 +1,5 @@
 import { TlogError } from '../../tlog/errors.ts'
+import { DatabaseOutage } from '../store/outage.ts'
 import { type IncidentCode, LogIncident, Unavailable } from './incident.ts'
 
 /** Why the log takes nothing: an incident, or what passes by itself. Stable: answers and dashboards key on it. */
@@ -23,6 +24,7 @@ export function publicProblem(error: unknown): PublicProblem {
 
 /** An SQLSTATE, or a connection that is refused, lost or too slow. */
 function isOfDatabase(error: unknown): boolean {
+  if (error instanceof DatabaseOutage) return true
   if (!(error instanceof Error)) return false
   const code = 'code' in error ? String(error.code) : ''
   if (/^(ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|ENOTFOUND|EAI_)/.test(code)) return true

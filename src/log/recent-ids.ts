@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { uuidUnixMs } from '../../tlog/uuid.ts'
 
 /** Slots of the table, a power of two, and how many are used at most: 6 MiB, 314,000 ids. */
 const slots = 2 ** 19
@@ -33,7 +34,7 @@ export class RecentIds {
 
   /** Adds the 16 bytes at `ids[at]`. */
   add(ids: Uint8Array, at: number): void {
-    const ms = unixMsOf(ids, at)
+    const ms = uuidUnixMs(ids, at)
     if (ms < this.#horizonMs) return
     if (this.#used >= usedMax) this.#forgetOldest()
     if (ms >= this.#horizonMs) this.#put(ms, idPrint(ids, at))
@@ -41,7 +42,7 @@ export class RecentIds {
 
   /** False only where the ledger certainly has no such id. */
   mayHave(ids: Uint8Array, at: number): boolean {
-    const ms = unixMsOf(ids, at)
+    const ms = uuidUnixMs(ids, at)
     if (ms < this.#horizonMs) return true
     const print = idPrint(ids, at)
     let slot = print & (slots - 1)
@@ -113,11 +114,4 @@ export function idPrint(ids: Uint8Array, at: number): number {
     print ^= print >>> 16
   }
   return print >>> 0 || 1
-}
-
-/** The time in a UUIDv7 or ours of version 8: its first 48 bits. */
-function unixMsOf(ids: Uint8Array, at: number): number {
-  let ms = 0
-  for (let i = at; i < at + 6; i++) ms = ms * 256 + (ids[i] as number)
-  return ms
 }

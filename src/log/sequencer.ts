@@ -68,8 +68,8 @@ export class Sequencer {
   #recentIds = new RecentIds(Number.POSITIVE_INFINITY)
   #underwayGroups: readonly Group[] = []
   #committing: Promise<void> = Promise.resolve()
-  /** Batches that were handed over and are not settled: two at most. */
-  #underWay = 0
+  /** How many batches were handed over and are not settled: two at most. */
+  #unsettled = 0
   #hasFailed = false
 
   constructor(options: SequencerOptions, state: LogState) {
@@ -101,7 +101,7 @@ export class Sequencer {
     while (!signal.aborted && !pool.isDrained) {
       await pool.wait(() => this.#entriesWanted(), signal)
       if (signal.aborted) break
-      if (this.#underWay === 0) await this.#committing
+      if (this.#unsettled === 0) await this.#committing
       // Whatever else has arrived in this turn of the event loop comes along.
       if (pool.entries < gatherBelow) await nextTurn()
       const groups = pool.take(batchLimits)
@@ -120,7 +120,7 @@ export class Sequencer {
   /** While a commit runs it pays to collect; a failed one must be noticed at once. */
   #entriesWanted(): number {
     if (this.#hasFailed) return 0
-    return this.#underWay > 0 ? this.#options.prepareEarlyFrom : 1
+    return this.#unsettled > 0 ? this.#options.prepareEarlyFrom : 1
   }
 
   async #prepare(groups: readonly Group[]): Promise<Prepared> {
@@ -173,7 +173,7 @@ export class Sequencer {
   async #commit({ groups, placements, batch }: Prepared, before: Promise<void>): Promise<void> {
     const sent = batch === undefined ? before : this.#send(batch)
     sent.catch(() => {})
-    this.#underWay++
+    this.#unsettled++
     try {
       await before
       await settleWithin(this.#options.commitTimeoutMs, 'commit', sent)
@@ -183,7 +183,7 @@ export class Sequencer {
       if (cause instanceof LogIncident) throw cause
       throw new LogIncident('OUTCOME_UNKNOWN', `commit of tree size ${batch?.after.edge.size}`, { cause })
     } finally {
-      this.#underWay--
+      this.#unsettled--
       this.#options.pool.recheck()
     }
     if (batch !== undefined) this.#options.onCommitted(batch.after, batch)
@@ -248,7 +248,7 @@ export class Sequencer {
       const { databaseTime, query, committer, commitTimeoutMs, checkMayWrite } = this.#options
       databaseTime.set(await readClock(query))
       checkMayWrite()
-      if (this.#underWay === 0) await settleWithin(commitTimeoutMs, 'ping', committer.ping())
+      if (this.#unsettled === 0) await settleWithin(commitTimeoutMs, 'ping', committer.ping())
       await sleep(heartbeatMs, undefined, { signal }).catch(() => {})
     }
   }

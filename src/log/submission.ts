@@ -1,7 +1,8 @@
+import { writeHex } from '../../tlog/bytes.ts'
 import { copyInto, writeByteString, writeNull, writeTextString, writeUnsignedOrNull } from '../../tlog/cbor.ts'
 import { leafHeadBytesMax, leafTailBytes, writeLeafHead, writeLeafTail } from '../../tlog/entry.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
-import { writeBytesField, writeHex, writeNullField } from '../store/copy-binary.ts'
+import { writeBytesField, writeNullField } from '../store/copy-binary.ts'
 import { writeIntegerOrNull, writeJsonbField, writeTimestampOrNull } from '../store/ledger-row.ts'
 import type { Arena } from './arena.ts'
 
@@ -109,7 +110,7 @@ export function completeChainText(
   hashes: Uint8Array,
   hashStart: number,
 ): number {
-  writeHex(bytes, chainEnd, hashes, hashStart)
+  writeHex(bytes, chainEnd, hashes, hashStart, hashStart + 32)
   let at = chainStart
   for (let n = sequenceNumber; n > 0; n = Math.floor(n / 10)) bytes[--at] = 0x30 + (n % 10)
   return at

@@ -1,6 +1,7 @@
 // PostgreSQL's binary COPY format: "PGCOPY\n\377\r\n\0", flags, extension length; per row a 16-bit count of fields,
 // per field a 32-bit length (-1 is null) and the bytes; a count of -1 ends it. Text never needs escaping here, and
 // what is written is byte for byte what was hashed.
+import { writeHex } from '../../tlog/bytes.ts'
 import { copyInto, writeUint32, writeUint64 } from '../../tlog/cbor.ts'
 
 /** Signature, flags 0, no header extension. */
@@ -47,21 +48,7 @@ export function writeBytesField(out: Uint8Array, at: number, bytes: Uint8Array, 
   return copyInto(out, writeUint32(out, at, end - start), bytes, start, end)
 }
 
-const hexDigits = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
-
 /** A text field: the lower-case hex of the 32 bytes at `hashes[start]`. */
 export function writeHexField(out: Uint8Array, at: number, hashes: Uint8Array, start: number): number {
-  return writeHex(out, writeUint32(out, at, 64), hashes, start)
-}
-
-/** The lower-case hex of the 32 bytes at `hashes[start]`, 64 bytes of ASCII. */
-export function writeHex(out: Uint8Array, at: number, hashes: Uint8Array, start: number): number {
-  let to = at
-  for (let i = start; i < start + 32; i++) {
-    const byte = hashes[i] as number
-    out[to] = hexDigits[byte >> 4] as number
-    out[to + 1] = hexDigits[byte & 15] as number
-    to += 2
-  }
-  return to
+  return writeHex(out, writeUint32(out, at, 64), hashes, start, start + 32)
 }

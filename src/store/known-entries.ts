@@ -1,4 +1,4 @@
-import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
+import { parseUuid, uuidUnixMs } from '../../tlog/uuid.ts'
 import type { Schema } from './batch.ts'
 import { type Row, readHash, readInteger, readIntegerOrNull, readText } from './row.ts'
 import type { Query } from './session.ts'
@@ -52,7 +52,7 @@ export async function readIdsFrom(
   const ids = rows.map((row) => parseUuid(readText(row, 'id')))
   const oldest = ids.at(-1)
   if (oldest === undefined || ids.length < idsAheadMax) return { horizonMs: fromMs, ids }
-  return { horizonMs: Number.parseInt(formatUuid(oldest).replaceAll('-', '').slice(0, 12), 16) + 1, ids }
+  return { horizonMs: uuidUnixMs(oldest) + 1, ids }
 }
 
 /** The lowest UUID of a time, as text. */
