@@ -7,14 +7,14 @@ import { withConnection, withServerLock } from './administrator.ts'
 import { loginRoles } from './roles.ts'
 
 /** The place of a log on its server. */
-export type LogPlace = { readonly database: string; readonly schema: string }
+export type LogHome = { readonly database: string; readonly schema: string }
 
 /** What is known of the roles of a prefix. */
 export type RoleOwner = {
   /** The log of `config` and `schema`. */
-  readonly here: LogPlace
+  readonly here: LogHome
   /** The log that the roles say they are of; undefined where they do not say, or where its database is gone. */
-  readonly owner: LogPlace | undefined
+  readonly owner: LogHome | undefined
   /** Whether one of them may log in already: somebody gave it a password. */
   readonly mayLogIn: boolean
 }
@@ -65,11 +65,11 @@ export function claimRoles(
   })
 }
 
-export function isSamePlace(one: LogPlace, other: LogPlace): boolean {
+export function isSamePlace(one: LogHome, other: LogHome): boolean {
   return one.database === other.database && one.schema === other.schema
 }
 
-async function writeMark(config: ClientConfig, prefix: string, { database, schema }: LogPlace): Promise<void> {
+async function writeMark(config: ClientConfig, prefix: string, { database, schema }: LogHome): Promise<void> {
   const mark = `dendrolog: ${JSON.stringify({ database, schema })}`
   await withConnection(
     config,
@@ -82,11 +82,11 @@ function ownerRole(prefix: string): string {
   return `${prefix}ledger_owner_role`
 }
 
-function parseMark(comment: string): LogPlace | undefined {
+function parseMark(comment: string): LogHome | undefined {
   const text = markPattern.exec(comment)?.[1]
   if (text === undefined) return undefined
   try {
-    const { database, schema } = JSON.parse(text) as Partial<LogPlace>
+    const { database, schema } = JSON.parse(text) as Partial<LogHome>
     return typeof database === 'string' && typeof schema === 'string' ? { database, schema } : undefined
   } catch {
     return undefined
