@@ -19,6 +19,8 @@ const bounds = {
   requestTimeout: 40_000,
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 5_000,
+  // We ask for it ourselves: Node's own answer is no problem document.
+  requireHostHeader: false,
 } as const
 const connectionsMax = 16_384
 const pipelinedMax = 256
@@ -34,6 +36,8 @@ export function createHttpServer(app: Hono<Env>, times: ReaderTimes = readerTime
   http.maxConnections = connectionsMax
   const connections = new Connections(http, pipelinedMax)
   http.on('request', afterThisTurn(listener))
+  http.on('checkExpectation', (_, response: ServerResponse) => answerProblem(response, unmetExpectation))
+  http.on('connect', (_, socket) => endWith(socket, noTunnel))
   http.on('clientError', (error, socket) => answerClientError(error, socket, connections.answersOn(socket)))
   cutSlowReaders(http, connections, times)
   return { http, close: prepareClose(http, connections) }
@@ -48,14 +52,36 @@ type Listener = (request: IncomingMessage, response: ServerResponse) => unknown
 function afterThisTurn(listener: Listener): Listener {
   const arrived: Parameters<Listener>[] = []
   const handle = (): void => {
-    for (const [request, response] of arrived.splice(0)) listener(request, response)
+    for (const [request, response] of arrived.splice(0)) {
+      addHost(request)
+      listener(request, response)
+    }
   }
   return (request, response) => {
     if (arrived.push([request, response]) === 1) setImmediate(handle)
   }
 }
 
+/** HTTP/1.0 has no Host; probes of load balancers still speak it. */
+function addHost(request: IncomingMessage): void {
+  if (request.httpVersionMinor === 0) request.headers.host ??= 'localhost'
+}
+
 const malformedRequest = new Problem('malformed-request', 'this is not an HTTP request with a usable Host and path')
+const noTunnel = new Problem('malformed-request', 'CONNECT: this is no proxy')
+const unmetExpectation = new Problem('expectation-failed', 'Expect: only 100-continue can be met')
+
+function answerProblem(response: ServerResponse, problem: Problem): void {
+  const { status, headers, body } = formatProblem(problem)
+  response.writeHead(status, { ...headers, connection: 'close' }).end(body)
+}
+
+function endWith(socket: Duplex, problem: Problem): void {
+  socket.on('error', () => {})
+  // Not at once: a reset because of bytes that nobody read would overtake the answer.
+  const hangUp = (): unknown => setTimeout(() => socket.destroy(), lingerMs).unref()
+  if (socket.writable) socket.end(rawAnswer(formatProblem(problem)), 'latin1', hangUp)
+}
 
 // What follows a whole request is not its fault: its answer goes out first. Where the body of a request is broken, it
 // can have no other answer than this one.
@@ -64,11 +90,7 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex, underWa
     socket.destroy()
     return
   }
-  const finish = (): void => {
-    // Not at once: a reset because of bytes that nobody read would overtake the answer.
-    const hangUp = (): unknown => setTimeout(() => socket.destroy(), lingerMs).unref()
-    if (socket.writable) socket.end(rawAnswer(formatProblem(problemOfClientError(error.code))), 'latin1', hangUp)
-  }
+  const finish = (): void => endWith(socket, problemOfClientError(error.code))
   const last = underWay.at(-1)
   socket.pause()
   if (last === undefined) finish()

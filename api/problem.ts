@@ -31,6 +31,7 @@ export type ProblemCode =
   | 'malformed-parameter'
   | 'malformed-request'
   | 'headers-too-large'
+  | 'expectation-failed'
   | 'request-timeout'
   | 'idempotency-conflict'
   | 'not-published'
@@ -52,6 +53,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   'too-many-records': 413,
   'unsupported-media-type': 415,
   'unsupported-encoding': 415,
+  'expectation-failed': 417,
   'headers-too-large': 431,
   'body-timeout': 503,
   unavailable: 503,
@@ -69,6 +71,7 @@ const titles: Readonly<Record<number, string>> = {
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  417: 'Expectation Failed',
   431: 'Request Header Fields Too Large',
   503: 'Service Unavailable',
 }

@@ -51,6 +51,8 @@ export type LogTiming = {
   readonly unsignedMaxMs: number
   /** A commit without an answer for so long has an unknown outcome. */
   readonly commitTimeoutMs: number
+  /** A commit that the database keeps waiting so long makes the log not ready: a lock, a disk that hangs. */
+  readonly commitSlowMs: number
   /** How long opening waits for another process to let go of the log. */
   readonly lockWaitMs: number
 }
@@ -60,6 +62,7 @@ export const defaultTiming: LogTiming = {
   reopenPauseMs: 500,
   unsignedMaxMs: 10_000,
   commitTimeoutMs: 30_000,
+  commitSlowMs: 5_000,
   lockWaitMs: lockIdleTimeoutMs + 2_000,
 }
 

@@ -11,7 +11,7 @@ import type { LogState } from './integrate.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
-import { publicProblem } from './problem-kind.ts'
+import { type PublicProblem, publicProblem } from './problem-kind.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
@@ -42,6 +42,7 @@ export class Log {
   readonly reader: Pool
   #integratedSize: number
   #unsignedSince: number | undefined
+  #sequencer: Sequencer | undefined
   #problem: Error | undefined = new Unavailable('the log is starting')
 
   private constructor(options: LogOptions, published: StoredCheckpoint, lock: LogLock) {
@@ -91,9 +92,9 @@ export class Log {
   }
 
   get health(): LogHealth {
-    const problem = this.#problem === undefined ? undefined : publicProblem(this.#problem)
+    const problem = this.#problem === undefined ? this.#delay() : publicProblem(this.#problem)
     return {
-      isReady: this.#problem === undefined && !this.#isUnsignedTooLong(),
+      isReady: problem === undefined,
       problem: problem?.detail,
       code: problem?.code,
       incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
@@ -167,10 +168,12 @@ export class Log {
       committer = await settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
       const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
       await this.#publisher.publish(signer)
+      this.#sequencer = sequencer
       this.#problem = undefined
       await this.#work(sequencer, signer)
       await this.#publisher.publish(signer)
     } finally {
+      this.#sequencer = undefined
       const closing = Promise.allSettled([signer.close(), committer?.close()])
       await settleWithin(commitTimeoutMs, 'close', closing).catch(() => {})
     }
@@ -249,6 +252,16 @@ export class Log {
 
   #notePublished(checkpoint: StoredCheckpoint): void {
     this.#unsignedSince = checkpoint.treeSize < this.#integratedSize ? performance.now() : undefined
+  }
+
+  /** What keeps those who wait from their answers, although nothing has failed yet. */
+  #delay(): PublicProblem | undefined {
+    const { commitSlowMs, unsignedMaxMs } = this.#timing
+    if ((this.#sequencer?.commitWaitMs ?? 0) > commitSlowMs) {
+      return { code: 'DATABASE', detail: `the database has kept a commit waiting for more than ${commitSlowMs} ms` }
+    }
+    if (!this.#isUnsignedTooLong()) return undefined
+    return { code: 'UNAVAILABLE', detail: `the head has not been signed for ${unsignedMaxMs} ms` }
   }
 
   #isUnsignedTooLong(): boolean {

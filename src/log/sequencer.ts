@@ -70,11 +70,18 @@ export class Sequencer {
   #committing: Promise<void> = Promise.resolve()
   /** How many batches were handed over and are not settled: two at most. */
   #unsettled = 0
+  /** Since when the database has had no answer for a batch, by `performance.now()`. */
+  #waitingSince: number | undefined
   #hasFailed = false
 
   constructor(options: SequencerOptions, state: LogState) {
     this.#options = options
     this.#tip = state
+  }
+
+  /** How long the database has kept a commit waiting. */
+  get commitWaitMs(): number {
+    return this.#waitingSince === undefined ? 0 : performance.now() - this.#waitingSince
   }
 
   /** Runs until the pool is closed and drained, or `signal` aborts. Rejects with what made it stop. */
@@ -174,6 +181,7 @@ export class Sequencer {
     const sent = batch === undefined ? before : this.#send(batch)
     sent.catch(() => {})
     this.#unsettled++
+    this.#waitingSince ??= performance.now()
     try {
       await before
       await settleWithin(this.#options.commitTimeoutMs, 'commit', sent)
@@ -184,6 +192,7 @@ export class Sequencer {
       throw new LogIncident('OUTCOME_UNKNOWN', `commit of tree size ${batch?.after.edge.size}`, { cause })
     } finally {
       this.#unsettled--
+      this.#waitingSince = this.#unsettled === 0 ? undefined : performance.now()
       this.#options.pool.recheck()
     }
     if (batch !== undefined) this.#options.onCommitted(batch.after, batch)

@@ -179,7 +179,9 @@ test.each([
     'malformed-request',
   ],
   ['a negative length', () => head({ 'content-length': '-1' }), 400, 'malformed-request'],
-  ['no Host', 'GET /v1/log HTTP/1.1\r\n\r\n', 400, ''],
+  ['no Host', 'GET /v1/log HTTP/1.1\r\n\r\n', 400, 'malformed-request'],
+  ['another expectation', () => head({ expect: 'tea' }), 417, 'expectation-failed'],
+  ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n', 400, 'malformed-request'],
   ['an unusable Host', 'GET /v1/log HTTP/1.1\r\nhost: a b\r\n\r\n', 400, 'malformed-request'],
   ['a huge path', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nhost: a\r\n\r\n`, 431, 'headers-too-large'],
   ['a huge header', `GET / HTTP/1.1\r\nhost: a\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers-too-large'],
@@ -187,6 +189,10 @@ test.each([
   const { statuses, text } = await exchange([typeof request === 'string' ? request : request()])
   expect(statuses).toEqual([status])
   expect(text).toContain(code)
+})
+
+test('a probe that speaks HTTP/1.0, which has no Host, is answered', async () => {
+  expect((await exchange(['GET /healthz HTTP/1.0\r\n\r\n'])).statuses).toEqual([200])
 })
 
 test('more bytes of bodies than there is room for are 503, and later ones are taken again', async () => {

@@ -72,6 +72,23 @@ describe('a running log', () => {
     expect(heads).toBe(2)
   })
 
+  test('is not ready while the database keeps a commit waiting, and is again when that is done', async () => {
+    const { wrapSession, open } = gated()
+    const running = await home.start({ wrapSession, timing: { commitSlowMs: 50 } })
+    const submitted = submit(running.log, recordsOf(0, 3))
+    await until(
+      () => !running.log.health.isReady,
+      () => 'a log that says it is ready',
+    )
+    expect(running.log.health).toMatchObject({ code: 'DATABASE', incident: undefined })
+    expect(running.log.health.problem).toContain('kept a commit waiting')
+    open()
+    await submitted
+    await untilReady(running)
+    expect(running.incidents).toEqual([])
+    await running.stop()
+  })
+
   test('does not sign an idle head before its time', async () => {
     const { log, stop } = await home.start({ checkpointIntervalMs: 1 })
     await submit(log, recordsOf(0, 3))
