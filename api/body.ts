@@ -17,19 +17,20 @@ export type BodyLimits = {
 }
 
 /**
- * Answers with what `use` makes of the request's body, decompressed. Throws `body-too-large` as soon as more than
+ * Answers with what `use` makes of the request's body, decompressed; what takes more room than bodies usually need is
+ * charged until then. Throws `body-too-large` as soon as more than
  * `bytesMax` arrived or came out, `body-timeout`, `body-incomplete`, `unsupported-encoding`, `malformed-encoding`.
  */
 export async function withBody(
   c: Context<Env>,
   limits: BodyLimits,
-  use: (body: Uint8Array) => Promise<Response>,
+  use: (body: Uint8Array, charge: (bytes: number) => void) => Promise<Response>,
 ): Promise<Response> {
   const share = new BudgetShare(limits.budget)
   try {
     const body = await readBody(c, limits, share)
     share.settle()
-    return await use(body)
+    return await use(body, (bytes) => share.take(bytes))
   } finally {
     share.close()
   }

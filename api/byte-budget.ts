@@ -22,9 +22,12 @@ export class ByteBudget {
     return this.#bytes
   }
 
-  /** Throws `Unavailable` where there is no room; a budget that nobody uses has room for anything. */
-  take(bytes: number): void {
-    if (!this.#hasRoom(bytes, this.#bytesMax)) throw noRoom()
+  /**
+   * Throws `Unavailable` where there is no room; for who is alone there is room for anything. `ownBytes`: what the taker
+   * has already.
+   */
+  take(bytes: number, ownBytes: number = 0): void {
+    if (this.#bytes > ownBytes && !this.#hasRoom(bytes, this.#bytesMax)) throw noRoom()
     this.#bytes += bytes
   }
 
@@ -87,7 +90,7 @@ export class BudgetShare {
 
   take(bytes: number): void {
     const used = Math.min(bytes, this.#ahead)
-    if (bytes > used) this.#budget.take(bytes - used)
+    if (bytes > used) this.#budget.take(bytes - used, this.#bytes)
     this.#ahead -= used
     this.#bytes += bytes - used
   }

@@ -33,7 +33,12 @@ export async function makeBatches(count: number, startMs: number): Promise<reado
   let state = firstState
   for (let i = 0; i < count; i++) {
     const body = new NdjsonBody(i, batchEntries, false)
-    const { submissions, refused, arena } = await readNdjson(reader, body.bytes, batchEntries, provenanceContext)
+    const { submissions, refused, arena } = await readNdjson(
+      reader,
+      body.bytes,
+      { recordsMax: batchEntries },
+      provenanceContext,
+    )
     if (refused.length > 0) throw new Error(`a made-up event was refused: ${refused[0]?.detail}`)
     const batch = integrate(state, submissions, (startMs + i) * 1_000, nativeSha256)
     arena.release()

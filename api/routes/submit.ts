@@ -37,13 +37,14 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const isNdjson = mediaType(c) === 'application/x-ndjson'
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
-    return withBody(c, bodyLimits, async (body) => {
+    return withBody(c, bodyLimits, async (body, charge) => {
       try {
         if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
-          const records = await (isNdjson ? readNdjson : readArray)(reader, body, server.limits.recordsMax, context)
+          const limits = { recordsMax: server.limits.recordsMax, charge }
+          const records = await (isNdjson ? readNdjson : readArray)(reader, body, limits, context)
           return await submitMany(server, { body, records, writer: principal.identity, wait, deadline })
         }
-        const submission = reader.read(body, 0, body.length, new Arena(3 * body.length), context)
+        const submission = reader.read(body, 0, body.length, new Arena(body.length, charge), context)
         return await submitOne(server, submission, wait ?? 'published', deadline)
       } catch (error) {
         await keepRefused(server, body, error, principal, deadline)

@@ -61,7 +61,7 @@ function recordCalls(): Calls {
   const context = { ...provenanceContext, makeId, sha256: recording }
   const submissions = Array.from({ length: batchEntries }, (_, i) => {
     const bytes = Buffer.from(eventJson(i), 'latin1')
-    return reader.read(bytes, 0, bytes.length, new Arena(3 * bytes.length), context)
+    return reader.read(bytes, 0, bytes.length, new Arena(bytes.length), context)
   })
   const before = { edge: emptyEdge, root: emptyRoot, chainHash: new Uint8Array(32) as Hash, newestTimestamp: 0 }
   integrate(before, submissions, 1, recording)

@@ -30,6 +30,12 @@ export type Records = {
   readonly arena: Arena
 }
 
+export type RecordLimits = {
+  readonly recordsMax: number
+  /** Told of bytes that are made of the body beyond what is ordinary; throws where there is no room for them. */
+  readonly charge?: (bytes: number) => void
+}
+
 /** A request with more records than one may have. */
 export class TooManyRecords extends Error {
   constructor(recordsMax: number) {
@@ -53,10 +59,10 @@ const closeBracket = 0x5d
 export async function readNdjson(
   reader: RecordReader,
   body: Uint8Array,
-  recordsMax: number,
+  limits: RecordLimits,
   context: RecordContext,
 ): Promise<Records> {
-  const list = new RecordList(body, recordsMax)
+  const list = new RecordList(body, limits)
   for (let start = 0; start < body.length; ) {
     const found = body.indexOf(newline, start)
     const end = found < 0 ? body.length : found
@@ -76,10 +82,10 @@ export async function readNdjson(
 export async function readArray(
   reader: RecordReader,
   body: Uint8Array,
-  recordsMax: number,
+  limits: RecordLimits,
   context: RecordContext,
 ): Promise<Records> {
-  const list = new RecordList(body, recordsMax)
+  const list = new RecordList(body, limits)
   let at = expect(body, skipSpace(body, 0, body.length), openBracket, 'want an array')
   at = skipSpace(body, at, body.length)
   if (body[at] === closeBracket) return finishArray(body, at + 1, list)
@@ -132,9 +138,8 @@ class RecordList {
   readonly #recordsMax: number
   #turnEndsAt = performance.now() + turnMs
 
-  constructor(body: Uint8Array, recordsMax: number) {
-    // Measured on real events: texts are kept three times, heads and hashes come on top.
-    this.arena = new Arena(3 * body.length)
+  constructor(body: Uint8Array, { recordsMax, charge }: RecordLimits) {
+    this.arena = new Arena(body.length, charge)
     this.#recordsMax = recordsMax
   }
 

@@ -8,16 +8,29 @@ const slabBytes = 65_536
 let slab: Uint8Array = new Uint8Array(0)
 let slabAt = 0
 
-/** A growing run of buffers for the submissions of one request; each submission lies in one of them. */
+/** What is made of a request may be so many times its bytes, and a buffer more. */
+const usualRatio = 6
+/** Measured on real events: texts are kept three times, heads and hashes come on top. */
+const expectedRatio = 3
+
+/**
+ * A growing run of buffers for the submissions of one request; each submission lies in one of them. What is ordinary is
+ * reckoned with where the request's own bytes are; `charge` is called, and may throw, before it becomes more than that.
+ */
 export class Arena {
   readonly #isLarge: boolean
+  readonly #charge: (bytes: number) => void
+  /** What may still be made without being charged. */
+  #free: number
   readonly #chunks: Uint8Array[] = []
   #chunk: Uint8Array = new Uint8Array(0)
   #at = 0
 
-  /** `bytesExpected`: what the request is likely to need. Small ones share a buffer, which is never reused. */
-  constructor(bytesExpected: number) {
-    this.#isLarge = bytesExpected > chunkBytes / 4
+  /** `bodyBytes`: of the request. Small ones share a buffer, which is never reused. */
+  constructor(bodyBytes: number, charge: (bytes: number) => void = () => {}) {
+    this.#isLarge = expectedRatio * bodyBytes > chunkBytes / 4
+    this.#free = usualRatio * bodyBytes + chunkBytes
+    this.#charge = charge
   }
 
   /** A buffer with `bytes` free bytes from `start`. */
@@ -43,6 +56,9 @@ export class Arena {
 
   #grow(bytes: number): void {
     this.#at = 0
+    const size = Math.max(bytes, this.#isLarge ? chunkBytes : 0)
+    if (size > this.#free) this.#charge(size)
+    else this.#free -= size
     if (bytes > chunkBytes) this.#chunk = Buffer.allocUnsafeSlow(bytes)
     else if (this.#isLarge) this.#chunk = spares.pop() ?? Buffer.allocUnsafeSlow(chunkBytes)
     else if (bytes > slabBytes / 4) this.#chunk = Buffer.allocUnsafeSlow(bytes)

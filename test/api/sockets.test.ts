@@ -222,6 +222,31 @@ test('more bytes of bodies than there is room for are 503, and later ones are ta
   }
 })
 
+test('what grows when it is written out is charged: 503 while others need the room, and taken when there is some', async () => {
+  const tight = await openTestApi({ limits: { bodyBytesMax: bytesMax } })
+  const payload = `{"n":[${Array(2_400).fill('1e20').join(',')}]}`
+  const growing = `${good.replace(/"payload":.*/, '')}"payload":${payload}}`
+  const body = `${Array(15).fill(growing).join('\n')}\n`
+  const taken = 8 * bytesMax - body.length
+  const listening = await tight.listen()
+  const send = (): Promise<Response> =>
+    fetch(`http://127.0.0.1:${listening.port}/v1/entries`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${tight.tokens.writer}`, 'content-type': 'application/x-ndjson' },
+      body,
+    })
+  try {
+    tight.server.bodyBudget.take(taken)
+    const refused = await send()
+    expect({ status: refused.status, text: await refused.text() }).toMatchObject({ status: 503 })
+    expect(tight.log.health.integratedSize).toBe(0)
+    tight.server.bodyBudget.give(taken)
+    expect(await (await send()).json()).toMatchObject({ accepted: 15 })
+  } finally {
+    await tight.close()
+  }
+})
+
 test('nothing of this was unexpected', () => {
   expect(api.unexpected).toEqual([])
 })

@@ -191,7 +191,7 @@ export function submissionOf(
   const bytes = encodeUtf8(typeof record === 'string' ? record : JSON.stringify(record))
   const provenance = { writer: utf8(writer), sourcePosition: sourcePosition === null ? null : utf8(sourcePosition) }
   const context = { provenance, peerAddress: utf8('192.0.2.7'), makeId, sha256: nativeSha256 }
-  return reader.read(bytes, 0, bytes.length, new Arena(3 * bytes.length), context)
+  return reader.read(bytes, 0, bytes.length, new Arena(bytes.length), context)
 }
 
 export function submit(log: Log, records: readonly (TestRecord | string)[]): Promise<Placement> {
