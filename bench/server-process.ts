@@ -33,8 +33,9 @@ export type ServerProcess = {
   readonly stop: () => Promise<void>
 }
 
-/** The flags of `npm start`. */
+/** The flags and the environment of `npm start`. */
 const asNpmStart = ['--max-semi-space-size=32']
+const environmentAsNpmStart = { MALLOC_ARENA_MAX: '2' }
 const program = join(import.meta.dirname, '..', 'src', 'cli', 'main.js')
 const readyWithinMs = 120_000
 const stopWithinMs = 120_000
@@ -68,6 +69,7 @@ function launch({ dataDir, settings, profileFolder }: ServerOptions): ChildProce
   const profiling = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]
   const env = {
     ...inheritedEnvironment(),
+    ...environmentAsNpmStart,
     PORT: '0',
     DENDROLOG_DATA_DIR: dataDir,
     DENDROLOG_LOG_LEVEL: 'warn',
