@@ -1,6 +1,7 @@
 import { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Context } from 'hono'
+import { SpareBuffers } from '../src/ops/spare-buffers.ts'
 import { BudgetShare, type ByteBudget } from './byte-budget.ts'
 import { decompress, readEncoding } from './decompress.ts'
 import { headerOf } from './header.ts'
@@ -28,27 +29,35 @@ export async function withBody(
 ): Promise<Response> {
   const share = new BudgetShare(limits.budget)
   try {
-    const body = await readBody(c, limits, share)
+    const { body, buffer } = await readBody(c, limits, share)
     share.settle()
-    return await use(body, (bytes) => share.take(bytes))
+    const response = await use(body, (bytes) => share.take(bytes))
+    // After a failure somebody may still read it: a time-out ends the waiting, not the work.
+    if (buffer !== undefined) spares.give(buffer)
+    return response
   } finally {
     share.close()
   }
 }
 
-async function readBody(c: Context<Env>, limits: BodyLimits, share: BudgetShare): Promise<Uint8Array> {
+/** A body, and the buffer of ours that it lies in. */
+type Body = { readonly body: Uint8Array; readonly buffer?: Buffer }
+
+async function readBody(c: Context<Env>, limits: BodyLimits, share: BudgetShare): Promise<Body> {
   const { bytesMax } = limits
   const encoding = readEncoding(headerOf(c, 'content-encoding'))
-  if (Number(headerOf(c, 'content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax)
+  const length = Number(headerOf(c, 'content-length') ?? 0)
+  if (length > bytesMax) throw tooLarge(bytesMax)
   // Read from Node's stream where there is one: the web stream around it costs half of the throughput.
   const incoming = c.env?.incoming
   const arrived =
     incoming === undefined
-      ? await readWebBody(c, bytesMax)
+      ? { body: await readWebBody(c, bytesMax) }
       : isWhole(incoming)
-        ? takeArrived(incoming, bytesMax, share)
-        : await collectInTurn(incoming as Readable, bytesExpected(c, bytesMax, encoding !== undefined), limits, share)
-  return encoding === undefined ? arrived : decompress(encoding, arrived, bytesMax, share)
+        ? { body: takeArrived(incoming, bytesMax, share) }
+        : await collectInTurn(incoming as Readable, { length, isPacked: encoding !== undefined }, limits, share)
+  if (encoding === undefined) return arrived
+  return { ...arrived, body: await decompress(encoding, arrived.body, bytesMax, share) }
 }
 
 async function readWebBody(c: Context<Env>, bytesMax: number): Promise<Uint8Array> {
@@ -70,33 +79,65 @@ function takeArrived(incoming: IncomingMessage, bytesMax: number, share: BudgetS
   return (incoming.read() as Buffer | null) ?? nothing
 }
 
+/** Of 16 connections that send 1,000 ordinary events at a time. */
+const sparesMax = 16_777_216
+const spares = new SpareBuffers(sparesMax)
+
 /** Larger bodies are not read before there is room for them: their senders are slowed down instead of refused. */
 const largeBytes = 65_536
 /** A compressed body is reckoned with as so many times its size. */
 const usualRatio = 8
 
-/** What a body will take, by its own account; 0 where it gives none. */
-function bytesExpected(c: Context<Env>, bytesMax: number, isPacked: boolean): number {
-  const length = Number(headerOf(c, 'content-length') ?? 0)
-  return isPacked ? Math.min(bytesMax, usualRatio * length) : length
-}
+/** What a body will take, by its own account. */
+type Announced = { readonly length: number; readonly isPacked: boolean }
 
 async function collectInTurn(
   stream: Readable,
-  bytes: number,
+  { length, isPacked }: Announced,
   { bytesMax, arrivalMs }: BodyLimits,
   share: BudgetShare,
-): Promise<Uint8Array> {
-  if (!(bytes > largeBytes)) return collect(stream, bytesMax, arrivalMs, share)
+): Promise<Body> {
+  const bytes = isPacked ? Math.min(bytesMax, usualRatio * length) : length
+  if (!(bytes > largeBytes)) return collect(stream, gatherPieces(), bytesMax, arrivalMs, share)
   const startedAt = performance.now()
   await share.takeAhead(bytes, arrivalMs / 2)
-  return collect(stream, bytesMax, arrivalMs - (performance.now() - startedAt), share)
+  const restMs = arrivalMs - (performance.now() - startedAt)
+  return collect(stream, gatherInto(spares.take(length)), bytesMax, restMs, share)
+}
+
+/** Where the chunks of a body go. */
+type Gathering = { readonly add: (chunk: Buffer) => void; readonly body: () => Body }
+
+/** For bodies that are small, or do not say how long they are. */
+function gatherPieces(): Gathering {
+  const pieces: Buffer[] = []
+  return {
+    add: (chunk) => pieces.push(chunk),
+    body: () => ({ body: pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces) }),
+  }
+}
+
+/** For those of an announced length, which Node's parser keeps them to. */
+function gatherInto(buffer: Buffer): Gathering {
+  let length = 0
+  return {
+    add: (chunk) => {
+      buffer.set(chunk, length)
+      length += chunk.length
+    },
+    body: () => ({ body: buffer.subarray(0, length), buffer }),
+  }
 }
 
 /** All chunks of a stream that has not ended. What comes after a failure is not read here: the server drains a little of it, or hangs up. */
-function collect(stream: Readable, bytesMax: number, arrivalMs: number, share: BudgetShare): Promise<Uint8Array> {
+function collect(
+  stream: Readable,
+  gathering: Gathering,
+  bytesMax: number,
+  arrivalMs: number,
+  share: BudgetShare,
+): Promise<Body> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
     let bytes = 0
     const timer = setTimeout(() => fail(tooSlow(arrivalMs)), arrivalMs)
     const done = (): void => {
@@ -115,14 +156,14 @@ function collect(stream: Readable, bytesMax: number, arrivalMs: number, share: B
       try {
         if (bytes > bytesMax) throw tooLarge(bytesMax)
         share.take(chunk.length)
-        chunks.push(chunk)
+        gathering.add(chunk)
       } catch (refusal) {
         fail(refusal)
       }
     }
     const onEnd = (): void => {
       done()
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes))
+      resolve(gathering.body())
     }
     const onClose = (): void => fail(new Problem('body-incomplete', 'the connection closed within the body'))
     if (stream.destroyed) onClose()

@@ -9,7 +9,7 @@ import { checkExtends, checkSample, readCheckpoint, readVerifier, waitPublished 
 import { removeFolder } from '../run-folder.ts'
 import { type ServerProcess, startServer } from '../server-process.ts'
 
-export const ndjsonConnections = 16
+export const ndjsonConnections = 24
 export const recordsPerBody = 1_000
 
 export async function measureNdjson(context: PartContext): Promise<Findings> {

@@ -32,12 +32,16 @@ export type Batch = {
   readonly fullTiles: readonly FullTile[]
 }
 
-/** Gives each submission its place: chain hash, leaf hash, row; then the tree. Computes only; nothing is written. */
+/**
+ * Gives each submission its place: chain hash, leaf hash, row; then the tree. Computes only; nothing is written. Rows
+ * are made in what `takeBuffer` gives, of so many bytes or more.
+ */
 export function integrate(
   before: LogState,
   submissions: readonly Submission[],
   timestamp: number,
   sha256: Sha256,
+  takeBuffer: (bytes: number) => Uint8Array = Buffer.allocUnsafeSlow,
 ): Batch {
   const chainHashes = chain(before, submissions, sha256)
   const leafHashes = hashLeaves(before, submissions, timestamp, chainHashes, sha256)
@@ -49,8 +53,8 @@ export function integrate(
     timestamp,
     chainHashes,
     leafHashes,
-    ledgerRows: ledgerRows(before, submissions, timestamp, chainHashes, leafHashes),
-    idRows: idRows(before, submissions),
+    ledgerRows: ledgerRows(before, submissions, timestamp, chainHashes, leafHashes, takeBuffer),
+    idRows: idRows(before, submissions, takeBuffer),
     fullTiles,
   }
 }
@@ -98,10 +102,11 @@ function ledgerRows(
   timestamp: number,
   chain: Uint8Array,
   leaves: Uint8Array,
+  takeBuffer: (bytes: number) => Uint8Array,
 ): Uint8Array {
   let size = submissions.length * rowHeadBytes
   for (const submission of submissions) size += submission.rowEnd - submission.rowStart
-  const out = Buffer.allocUnsafeSlow(size)
+  const out = takeBuffer(size)
   let at = 0
   let sequenceNumber: number = before.edge.size
   let hash = 0
@@ -110,11 +115,15 @@ function ledgerRows(
     at = copyInto(out, at, bytes, rowStart, rowEnd)
     hash += 32
   }
-  return out
+  return out.subarray(0, at)
 }
 
-function idRows(before: LogState, submissions: readonly Submission[]): Uint8Array {
-  const out = Buffer.allocUnsafeSlow(submissions.length * idRowBytes)
+function idRows(
+  before: LogState,
+  submissions: readonly Submission[],
+  takeBuffer: (bytes: number) => Uint8Array,
+): Uint8Array {
+  const out = takeBuffer(submissions.length * idRowBytes)
   let at = 0
   let sequenceNumber: number = before.edge.size
   for (const submission of submissions) {
@@ -123,5 +132,5 @@ function idRows(before: LogState, submissions: readonly Submission[]): Uint8Arra
     at = writeBytesField(out, at, submission.bytes, id, id + 16)
     at = writeBigintField(out, at, ++sequenceNumber)
   }
-  return out
+  return out.subarray(0, at)
 }

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Sha256 } from '../../tlog/hash.ts'
+import { SpareBuffers } from '../ops/spare-buffers.ts'
 import { settleWithin } from '../ops/time-out.ts'
 import type { BatchRows, Schema, TreeHead } from '../store/batch.ts'
 import type { Committer } from '../store/committer.ts'
@@ -52,6 +53,8 @@ const heartbeatMs = 1_000
 /** So few entries are not committed before the loop had a turn: with many connections, a thousand are behind the first. */
 const gatherBelow = 256
 const partitionEntries = 65_536
+/** Bytes; two batches of 8,192 ordinary entries have 12 million. */
+const rowsKeptMax = 16_777_216
 const noIds = new BatchIds(0)
 
 /**
@@ -66,6 +69,8 @@ export class Sequencer {
   #partitionedTo = 0
   #underway = noIds
   #recentIds = new RecentIds(Number.POSITIVE_INFINITY)
+  /** For rows. */
+  readonly #rows = new SpareBuffers(rowsKeptMax)
   #underwayGroups: readonly Group[] = []
   #committing: Promise<void> = Promise.resolve()
   /** How many batches were handed over and are not settled: two at most. */
@@ -160,7 +165,9 @@ export class Sequencer {
       const known = judgeGroup(group, judge, accepted)
       return { offset, known, acceptedCount: accepted.length - offset }
     })
-    const batch = accepted.length === 0 ? undefined : integrate(before, accepted, timestamp, this.#options.hash)
+    const { hash } = this.#options
+    const takeBuffer = (bytes: number): Uint8Array => this.#rows.take(bytes)
+    const batch = accepted.length === 0 ? undefined : integrate(before, accepted, timestamp, hash, takeBuffer)
     if (batch !== undefined) this.#tip = batch.after
     const placements = drafts.map(({ offset, known, acceptedCount }) => ({
       firstSequenceNumber: before.edge.size + offset + 1,
@@ -178,13 +185,14 @@ export class Sequencer {
    * to send the next took a busy loop 16 ms, a seventh of the time.
    */
   async #commit({ groups, placements, batch }: Prepared, before: Promise<void>): Promise<void> {
-    const sent = batch === undefined ? before : this.#send(batch)
+    const sent = batch === undefined ? before.then(() => []) : this.#send(batch)
     sent.catch(() => {})
     this.#unsettled++
     this.#waitingSince ??= performance.now()
     try {
       await before
-      await settleWithin(this.#options.commitTimeoutMs, 'commit', sent)
+      const buffers = await settleWithin(this.#options.commitTimeoutMs, 'commit', sent)
+      for (const buffer of buffers) this.#rows.give(Buffer.from(buffer))
     } catch (cause) {
       this.#hasFailed = true
       rejectGroups(groups, new Unavailable('it is not known whether this was written', 1, { cause }))
@@ -201,7 +209,7 @@ export class Sequencer {
     })
   }
 
-  #send(batch: Batch): Promise<void> {
+  #send(batch: Batch): Promise<readonly ArrayBuffer[]> {
     // Now: the rows are handed over. Should the commit fail, this sequencer ends, and what it remembers with it.
     addIdRows(this.#recentIds, batch.idRows)
     return this.#options.committer.commit(this.#rowsOf(batch))

@@ -95,19 +95,22 @@ export class Thread {
 /** The thread's own side. */
 export type ThreadService<R> = {
   readonly answer: (request: R) => Promise<unknown>
+  /** What of an answer is handed over instead of copied. */
+  readonly transferOf?: (result: unknown) => readonly ArrayBuffer[]
   readonly close: () => Promise<void>
 }
 
 /** Runs in the thread: opens the service, says so, and answers what is asked. */
 export async function serveCalls<R>(open: () => Promise<ThreadService<R>>): Promise<void> {
-  const post = (answer: Answer): void => parentPort?.postMessage(answer)
+  const post = (answer: Answer, transfer: readonly ArrayBuffer[] = []): void =>
+    parentPort?.postMessage(answer, [...transfer])
   try {
     const service = await open()
     parentPort?.on('message', ({ id, request }: Request) => {
       const isClose = (request as { kind?: unknown }).kind === closeRequest.kind
       const work = isClose ? service.close() : service.answer(request as R)
       work.then(
-        (result: unknown) => post({ id, result }),
+        (result: unknown) => post({ id, result }, isClose ? [] : service.transferOf?.(result)),
         (error: unknown) => post({ id, error: describeError(error) }),
       )
     })

@@ -11,6 +11,7 @@ await serveCalls(async () => {
   return {
     answer: (request: CommitRequest) =>
       request.kind === 'commit' ? committer.commit(request.batch) : committer.ping(),
+    transferOf: (buffers) => (buffers ?? []) as readonly ArrayBuffer[],
     close: () => committer.close(),
   }
 })

@@ -9,8 +9,11 @@ import type { Session } from './session.ts'
  * it is begun at once when that is, and never when that failed.
  */
 export type Committer = {
-  /** Resolves when the batch is durable. After a rejection its outcome is unknown, and the committer is of no more use. */
-  readonly commit: (batch: BatchRows) => Promise<void>
+  /**
+   * Resolves when the batch is durable, with the buffers of its rows, which may be used again. After a rejection its
+   * outcome is unknown, and the committer is of no more use.
+   */
+  readonly commit: (batch: BatchRows) => Promise<readonly ArrayBuffer[]>
   /** Keeps an idle connection from being closed. */
   readonly ping: () => Promise<void>
   readonly close: () => Promise<void>
@@ -18,11 +21,12 @@ export type Committer = {
 
 /** A committer in this thread. */
 export function sessionCommitter(session: Session, schema: Schema): Committer {
-  let last: Promise<void> = Promise.resolve()
+  let last: Promise<unknown> = Promise.resolve()
   return {
     commit: (batch) => {
-      last = last.then(() => commitBatch(session, schema, batch))
-      return last
+      const committed = last.then(() => commitBatch(session, schema, batch)).then(() => buffersOf(batch))
+      last = committed
+      return committed
     },
     ping: async () => {
       await session.query('select 1')
@@ -43,17 +47,19 @@ const heapMax = 48
  */
 export async function openCommitThread(setup: CommitSetup): Promise<Committer> {
   const thread = await openThread(setup)
-  const ask = async (request: CommitRequest, transfer: readonly ArrayBuffer[] = []): Promise<void> => {
+  const ask = async (request: CommitRequest, transfer: readonly ArrayBuffer[] = []): Promise<unknown> => {
     try {
-      await thread.ask(request, transfer)
+      return await thread.ask(request, transfer)
     } catch (cause) {
       if (!(cause instanceof ThreadError) || cause.code === undefined) throw cause
       throw new Error(`${cause.code}: ${cause.message}`, { cause })
     }
   }
   return {
-    commit: (batch) => ask({ kind: 'commit', batch }, buffersOf(batch)),
-    ping: () => ask({ kind: 'ping' }),
+    commit: async (batch) => (await ask({ kind: 'commit', batch }, buffersOf(batch))) as readonly ArrayBuffer[],
+    ping: async () => {
+      await ask({ kind: 'ping' })
+    },
     close: () => thread.close(),
   }
 }
@@ -68,7 +74,7 @@ async function openThread(setup: CommitSetup): Promise<Thread> {
   }
 }
 
-/** The rows are handed over, not copied: nobody reads them after this. */
+/** The rows are handed over and back, not copied: nobody reads them meanwhile. */
 function buffersOf({ ledgerRows, idRows }: BatchRows): ArrayBuffer[] {
   return [ledgerRows.buffer as ArrayBuffer, idRows.buffer as ArrayBuffer]
 }

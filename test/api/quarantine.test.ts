@@ -58,6 +58,25 @@ test('records that are kept together lose no byte, whatever there is of them', a
   expect(kept).toBe(Array.from({ length: 1_000 }, (_, n) => `${line(1_000 + n)}\n`).join(''))
 })
 
+test('large bodies that come together are kept apart, although their buffers are used again', async () => {
+  const { port } = await api.listen()
+  const bodyOf = (n: number): string =>
+    `${`{"no":"${n}","text":"${String(n).repeat(4_000)}"}\n`.repeat(20)}${good}\n`.repeat(1 + (n % 3))
+  const send = async (n: number): Promise<void> => {
+    const response = await fetch(`http://127.0.0.1:${port}/v1/entries`, {
+      method: 'POST',
+      headers: { ...ndjson, authorization: `Bearer ${api.tokens.writer}` },
+      body: bodyOf(n),
+    })
+    expect(await response.json()).toMatchObject({ accepted: 1 + (n % 3), quarantined: 20 * (1 + (n % 3)) })
+  }
+  for (let round = 0; round < 4; round++) await Promise.all(Array.from({ length: 8 }, (_, i) => send(8 * round + i)))
+  for (let n = 0; n < 32; n++) {
+    const line = bodyOf(n).split('\n')[0] as string
+    expect(await rawOf(line)).toHaveLength(20 * (1 + (n % 3)))
+  }
+})
+
 test('refused records and conflicts share the list', async () => {
   const id = newId()
   const conflicts = Array.from({ length: 801 }, (_, lamport) => JSON.stringify(submissionWith({ id, lamport })))
