@@ -1,9 +1,12 @@
 import { type Context, Hono } from 'hono'
 import { Problem, problemResponse } from './problem.ts'
+import { routeAdd } from './routes/add.ts'
+import { routeCt } from './routes/ct.ts'
 import { routeEntries } from './routes/entries.ts'
 import { routeLog } from './routes/log.ts'
 import { routeProofs } from './routes/proofs.ts'
 import { routeSubmit } from './routes/submit.ts'
+import { routeTiles } from './routes/tiles.ts'
 import type { Env, Server } from './server.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
@@ -15,6 +18,9 @@ export function createApp(server: Server): Hono<Env> {
   routeEntries(app, server)
   routeProofs(app, server)
   routeLog(app, server)
+  routeTiles(app, server)
+  routeCt(app, server)
+  routeAdd(app, server)
   app.notFound((c) => problemResponse(c, notRouted(app, c), server.onUnexpected))
   app.onError((error, c) => problemResponse(c, error, server.onUnexpected))
   return app

@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
 import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
-import type { StoredColumns, StoredEntry } from '../src/store/entries.ts'
+import type { EntryReads, StoredColumns, StoredEntry } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { OnUnexpected } from './problem.ts'
@@ -44,6 +44,8 @@ export type Server = {
   /** Bytes of the text that `readEntry` would read. */
   readonly readPayloadBytes: (sequenceNumber: number) => Promise<number | undefined>
   readonly readColumns: (sequenceNumber: number) => Promise<StoredColumns | undefined>
+  /** Ranges of entries. */
+  readonly entries: EntryReads
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */
   readonly failingLogins: () => Promise<readonly string[]>

@@ -31,7 +31,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openCommitThread } from './store/committer.ts'
-import { findSequenceNumber, readColumns, readEntry, readPayloadBytes } from './store/entries.ts'
+import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
@@ -236,6 +236,7 @@ function createServer(
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
     readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
     readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
+    entries: entryReads(log.reader.query, schema),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
     onUnexpected: reportRequests(logger),

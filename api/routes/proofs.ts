@@ -1,9 +1,8 @@
 import type { Context, Hono } from 'hono'
-import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
+import { proveInclusionAt, provePrefix } from '../../src/log/proofs.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
-import type { Hash } from '../../tlog/hash.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
@@ -29,24 +28,13 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
     const to = publishedSize(c, checkpoint, 'to')
     const from = readDecimal(readQuery(c, 'from'), 'from')
     if (from > to) throw malformed('from', `${from} is above to ${to}`)
-    const proving = consistencyHashes(server, asTreeSize(from), to, checkpoint)
+    const proving = provePrefix(server.log.tiles, asTreeSize(from), to, checkpoint, server.hash)
     const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
     return c.json({ from, to, hashes: hashes.map(formatBase64) })
   })
 }
 
 const notReadInTime = 'the tiles could not be read in time'
-
-/** Everything extends the empty tree, and a tree itself: no hashes are needed. */
-async function consistencyHashes(
-  server: Server,
-  from: TreeSize,
-  to: TreeSize,
-  checkpoint: StoredCheckpoint,
-): Promise<readonly Hash[]> {
-  if (from === 0 || from === to) return []
-  return proveConsistency(server.log.tiles, from, to, checkpoint, server.hash)
-}
 
 function publishedSize(c: Context, { treeSize }: StoredCheckpoint, parameter: string): TreeSize {
   const size = readDecimal(readQuery(c, parameter), parameter)

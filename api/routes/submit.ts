@@ -1,15 +1,14 @@
 import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
 import { quarantineBody } from '../../src/ingest/quarantine.ts'
-import { type RecordContext, RecordReader } from '../../src/ingest/record.ts'
+import { RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
 import { conflictDetail, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
 import { entryOnlyJson } from '../../src/log/entry-json.ts'
 import { type EntryWithLeaf, placedEntry, submittedPayload } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
-import type { Submission, Utf8 } from '../../src/log/submission.ts'
-import { encodeUtf8 } from '../../tlog/bytes.ts'
+import type { Submission } from '../../src/log/submission.ts'
 import { skipSpace } from '../../tlog/json-scan.ts'
 import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
@@ -17,6 +16,7 @@ import { type Deadline, deadlineIn } from '../deadline.ts'
 import { headerOf } from '../header.ts'
 import { checkQuery, malformed, readQuery } from '../parameters.ts'
 import { Problem, refusalOf } from '../problem.ts'
+import { recordContext } from '../record-context.ts'
 import type { Env, Server } from '../server.ts'
 
 type Wait = 'integrated' | 'published'
@@ -171,35 +171,4 @@ function readWait(c: Context<Env>): Wait | undefined {
   if (wait === undefined || wait === 'integrated' || wait === 'published') return wait
   if (wait === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter: 'wait' })
   throw malformed('wait', 'want integrated or published')
-}
-
-function recordContext(server: Server, c: Context<Env>, principal: Principal): RecordContext {
-  const address = peerAddress(c)
-  return {
-    provenance: { writer: recentUtf8(principal.identity), sourcePosition: recentUtf8(`http:${address}`) },
-    peerAddress: recentUtf8(address),
-    makeId: server.door.makeId,
-    sha256: server.hash,
-  }
-}
-
-/** The peer's address, IPv4-mapped ones as IPv4, without a zone; `::` where there is no peer. */
-function peerAddress(c: Context<Env>): string {
-  const address = c.env?.incoming?.socket?.remoteAddress ?? '::'
-  const plain = address.split('%')[0] ?? '::'
-  return plain.startsWith('::ffff:') && plain.includes('.') ? plain.slice(7) : plain
-}
-
-/** The same few writers and addresses come again and again. */
-const recentTexts = new Map<string, Utf8>()
-const recentTextsMax = 4_096
-
-function recentUtf8(text: string): Utf8 {
-  const kept = recentTexts.get(text)
-  if (kept !== undefined) return kept
-  if (recentTexts.size >= recentTextsMax) recentTexts.clear()
-  const bytes = encodeUtf8(text)
-  const made = { bytes, start: 0, end: bytes.length }
-  recentTexts.set(text, made)
-  return made
 }

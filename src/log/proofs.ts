@@ -42,6 +42,17 @@ export async function proveConsistency(
   return proof
 }
 
+/** As `proveConsistency`, with 0 <= `from` <= `to`: everything extends the empty tree, and a tree itself, without hashes. */
+export async function provePrefix(
+  tiles: TileReader,
+  from: TreeSize,
+  to: TreeSize,
+  checkpoint: StoredCheckpoint,
+  hash: Sha256,
+): Promise<readonly Hash[]> {
+  return from === 0 || from === to ? [] : proveConsistency(tiles, from, to, checkpoint, hash)
+}
+
 /** Throws unless the tree of `size` leaves with this root is the beginning of the signed one. */
 async function checkRootAt(
   tiles: TileReader,

@@ -19,6 +19,23 @@ export type StoredEntry = StoredColumns & {
   readonly payloadText: string
 }
 
+/** Reads of ranges: sequence numbers, both ends included, in order. What is not there is left out. */
+export type EntryReads = {
+  /** Without payloads. */
+  readonly readColumnsOf: (from: number, to: number) => Promise<readonly StoredColumns[]>
+  readonly readEntries: (from: number, to: number) => Promise<readonly StoredEntry[]>
+  /** Bytes of each payload as `readEntries` would read it. */
+  readonly readPayloadSizes: (from: number, to: number) => Promise<readonly number[]>
+}
+
+export function entryReads(query: Query, schema: Schema): EntryReads {
+  return {
+    readColumnsOf: (from, to) => readColumnsOf(query, schema, from, to),
+    readEntries: (from, to) => readEntries(query, schema, from, to),
+    readPayloadSizes: (from, to) => readPayloadSizes(query, schema, from, to),
+  }
+}
+
 const columns = `sequence_number, event_id, lamport, actor_id, action, resource, client_ip, writer, source_position,
        previous_hash, current_hash, payload_hash, leaf_hash,
        (extract(epoch from timestamp) * 1000000)::bigint as timestamp_us,
@@ -48,6 +65,22 @@ export async function readColumns(
   return row === undefined ? undefined : columnsOf(row)
 }
 
+async function readColumnsOf(
+  query: Query,
+  schema: Schema,
+  from: number,
+  to: number,
+): Promise<readonly StoredColumns[]> {
+  const rows = await query(
+    `select ${columns}
+     from ${schema.evidence}.audit_logs
+     where sequence_number between $1 and $2
+     order by sequence_number`,
+    [from, to],
+  )
+  return rows.map(columnsOf)
+}
+
 /**
  * How many bytes the payload of an entry has as PostgreSQL prints it. It prints 1e308 with all of its digits: a payload
  * of 1 MiB of canonical JSON may have 50 MB.
@@ -64,6 +97,17 @@ export async function readPayloadBytes(
     [sequenceNumber],
   )
   return row === undefined ? undefined : readInteger(row, 'payload_bytes')
+}
+
+async function readPayloadSizes(query: Query, schema: Schema, from: number, to: number): Promise<readonly number[]> {
+  const rows = await query(
+    `select octet_length(payload::text) as payload_bytes
+     from ${schema.evidence}.audit_logs
+     where sequence_number between $1 and $2
+     order by sequence_number`,
+    [from, to],
+  )
+  return rows.map((row) => readInteger(row, 'payload_bytes'))
 }
 
 /** The sequence number under which an id (UUID text) was logged. */

@@ -13,7 +13,7 @@ import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { hashSecret } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
-import { findSequenceNumber, readColumns, readEntry, readPayloadBytes } from '../../src/store/entries.ts'
+import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
@@ -165,6 +165,7 @@ function serverOf(
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
     readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
     readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
+    entries: entryReads(log.reader.query, schema),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
     onUnexpected: (error) => unexpected.push(error),

@@ -1,0 +1,137 @@
+import type { Context, Hono } from 'hono'
+import { proveInclusionAt, provePrefix } from '../../src/log/proofs.ts'
+import { lastThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
+import { formatBase64 } from '../../tlog/bytes.ts'
+import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
+import { closeWhenSent } from '../answer-share.ts'
+import { requireRole } from '../authenticate.ts'
+import { BudgetShare } from '../byte-budget.ts'
+import { openToBrowsers } from '../cors.ts'
+import { type Deadline, deadlineIn } from '../deadline.ts'
+import { malformed, readDecimal, readQuery } from '../parameters.ts'
+import type { Env, Server } from '../server.ts'
+
+/** Entries of one answer; longer ranges end on a multiple of it, so that caches see the same ranges again. */
+const entriesMax = 1_000
+/** Bytes of the payloads of one answer, where it has more than one. */
+const payloadsMax = 4_194_304
+const notReadInTime = 'the log could not be read in time'
+const immutable = 'max-age=86400'
+
+/**
+ * RFC 6962 section 4, for the size of the newest checkpoint. Parameters that are not known are ignored, as the RFC wants
+ * it. `leaf_input` is the leaf itself, `extra_data` the RFC 8785 text of the payload.
+ */
+export function routeCt(app: Hono<Env>, server: Server): void {
+  for (const name of ['get-sth', 'get-sth-consistency', 'get-roots']) openToBrowsers(app, `/ct/v1/${name}`)
+  app.get('/ct/v1/get-sth', (c) => c.json(sthOf(server), 200, { 'cache-control': 'no-store' }))
+  app.get('/ct/v1/get-sth-consistency', (c) => answerConsistency(server, c))
+  app.get('/ct/v1/get-entries', (c) => answerEntries(server, c))
+  app.get('/ct/v1/get-entry-and-proof', (c) => answerEntryAndProof(server, c))
+  // Entries are not certificates: there is nothing that they would have to lead to.
+  app.get('/ct/v1/get-roots', (c) => c.json({ certificates: [] }))
+}
+
+function sthOf({ log }: Server): object {
+  const { treeSize, timestampMs, root, sthSignature } = log.published
+  return {
+    tree_size: treeSize,
+    timestamp: timestampMs,
+    sha256_root_hash: formatBase64(root),
+    tree_head_signature: formatBase64(sthSignature),
+  }
+}
+
+async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
+  const checkpoint = server.log.published
+  const first = readDecimal(readQuery(c, 'first'), 'first')
+  const second = readDecimal(readQuery(c, 'second'), 'second')
+  if (first > second) throw malformed('first', `${first} is above second ${second}`)
+  if (second > checkpoint.treeSize) throw malformed('second', aboveTree(second, checkpoint.treeSize))
+  const proving = provePrefix(server.log.tiles, asTreeSize(first), asTreeSize(second), checkpoint, server.hash)
+  const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
+  return c.json({ consistency: hashes.map(formatBase64) }, 200, { 'cache-control': `public, ${immutable}` })
+}
+
+async function answerEntries(server: Server, c: Context<Env>): Promise<Response> {
+  const deadline = deadlineIn(server.times.answerMs)
+  await requireReader(server, c, deadline)
+  const { treeSize } = server.log.published
+  const start = readDecimal(readQuery(c, 'start'), 'start')
+  const end = readDecimal(readQuery(c, 'end'), 'end')
+  if (start > end) throw malformed('start', `${start} is above end ${end}`)
+  if (start >= treeSize) throw malformed('start', `${start} is not below the tree size ${treeSize}`)
+  const last = Math.min(end, treeSize - 1, start - (start % entriesMax) + entriesMax - 1)
+  return answerRead(server, c, deadline, async (share) => {
+    const sizes = await server.entries.readPayloadSizes(start + 1, last + 1)
+    const to = lastThatFits(start + 1, sizes, payloadsMax)
+    share.take(readFactor * sizes.slice(0, to - start).reduce((sum, size) => sum + size, 0))
+    const entries = await readPublishedEntries(server.entries, server.log.tiles, start + 1, to, treeSize, server.hash)
+    return {
+      entries: entries.map(({ leaf, payload }) => ({ leaf_input: formatBase64(leaf), extra_data: textOf(payload) })),
+    }
+  })
+}
+
+async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Response> {
+  const deadline = deadlineIn(server.times.answerMs)
+  await requireReader(server, c, deadline)
+  const checkpoint = server.log.published
+  const size = readSize(c, checkpoint.treeSize)
+  const index = readDecimal(readQuery(c, 'leaf_index'), 'leaf_index')
+  if (index >= size) throw malformed('leaf_index', `${index} is not below tree_size ${size}`)
+  return answerRead(server, c, deadline, async (share) => {
+    const { log, entries, hash } = server
+    const [bytes = 0] = await entries.readPayloadSizes(index + 1, index + 1)
+    share.take(readFactor * bytes)
+    const [found] = await readPublishedEntries(entries, log.tiles, index + 1, index + 1, checkpoint.treeSize, hash)
+    if (found === undefined) throw new Error(`entry ${index + 1} was read and is not there`)
+    const path = await proveInclusionAt(log.tiles, asLeafIndex(index), size, checkpoint, hash)
+    const { leaf, payload } = found
+    return { leaf_input: formatBase64(leaf), extra_data: textOf(payload), audit_path: path.map(formatBase64) }
+  })
+}
+
+/** The driver has the text of a payload as bytes and as string, and we parse it. */
+const readFactor = 3
+
+/** Answers with what is read; room for it is given back when the answer has left. */
+async function answerRead(
+  server: Server,
+  c: Context<Env>,
+  deadline: Deadline,
+  read: (share: BudgetShare) => Promise<object>,
+): Promise<Response> {
+  const share = new BudgetShare(server.readBudget)
+  const reading = read(share)
+  try {
+    const json = JSON.stringify(await deadline.within(reading, notReadInTime))
+    share.reduceTo(json.length)
+    closeWhenSent(c, share)
+    const cached = `${server.publicEntries ? 'public' : 'private'}, ${immutable}`
+    return c.body(json, 200, { 'content-type': 'application/json', 'cache-control': cached })
+  } catch (error) {
+    const close = (): void => share.close()
+    reading.then(close, close)
+    throw error
+  }
+}
+
+async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
+  if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+}
+
+function readSize(c: Context<Env>, treeSize: number): TreeSize {
+  const size = readDecimal(readQuery(c, 'tree_size'), 'tree_size')
+  if (size < 1) throw malformed('tree_size', 'want 1 or more')
+  if (size > treeSize) throw malformed('tree_size', aboveTree(size, treeSize))
+  return asTreeSize(size)
+}
+
+function aboveTree(size: number, treeSize: number): string {
+  return `${size} is above the tree size ${treeSize} of the newest signed tree head`
+}
+
+function textOf({ bytes, start, end }: { bytes: Uint8Array; start: number; end: number }): string {
+  return formatBase64(bytes.subarray(start, end))
+}

@@ -1,0 +1,186 @@
+import { createPublicKey, verify } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { decodeUtf8, parseBase64 } from '../../tlog/bytes.ts'
+import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
+import { asHash, leafHash } from '../../tlog/hash.ts'
+import { encodeTreeHead } from '../../tlog/sth.ts'
+import { appendLeafHashes, emptyEdge } from '../../tlog/tree-edge.ts'
+import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
+import { type Answer, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+
+const entries = 1_203
+let api: TestApi
+let leaves: Uint8Array[]
+
+beforeAll(async () => {
+  api = await openTestApi()
+  const records = Array.from({ length: entries }, (_, n) => submissionWith({ payload: { n, '10': 'x', '9': [n] } }))
+  await api.post(records, {}, '?wait=published')
+  leaves = await readAll()
+})
+afterAll(() => api.close())
+
+type EntryJson = { readonly leaf_input: string; readonly extra_data: string }
+
+function ct(path: string): Promise<Answer> {
+  return api.get(`/ct/v1/${path}`, 'auditor')
+}
+
+/** As clients do: the server may give fewer than were asked for. */
+async function readAll(): Promise<Uint8Array[]> {
+  const read: Uint8Array[] = []
+  while (read.length < entries) {
+    const { json } = await ct(`get-entries?start=${read.length}&end=${entries + 5_000}`)
+    const got = json.entries as EntryJson[]
+    expect(got.length).toBeGreaterThan(0)
+    read.push(...got.map(({ leaf_input }) => parseBase64(leaf_input)))
+  }
+  return read
+}
+
+function rootAt(size: number): Uint8Array {
+  const hashes = leaves.slice(0, size).map((leaf) => leafHash(leaf))
+  return appendLeafHashes(emptyEdge, Buffer.concat(hashes)).root
+}
+
+function hashesOf(value: unknown): Uint8Array[] {
+  return (value as string[]).map(parseBase64)
+}
+
+test('the signed tree head is of all entries, and holds under the log’s key', async () => {
+  // Go's client appends the question mark.
+  const { status, headers, json } = await api.get('/ct/v1/get-sth?')
+  expect(status).toBe(200)
+  expect(headers.get('content-type')).toMatch(/^application\/json/)
+  expect(headers.get('cache-control')).toBe('no-store')
+  expect(Object.keys(json).sort()).toEqual(['sha256_root_hash', 'timestamp', 'tree_head_signature', 'tree_size'])
+  const root = asHash(parseBase64(json.sha256_root_hash as string))
+  expect(root).toEqual(rootAt(entries))
+  const signed = parseBase64(json.tree_head_signature as string)
+  expect([...signed.subarray(0, 2), signed.length]).toEqual([
+    4,
+    3,
+    4 + (signed[2] as number) * 256 + (signed[3] as number),
+  ])
+  const head = encodeTreeHead({ size: asTreeSize(entries), timestampMs: json.timestamp as number, root })
+  const key = createPublicKey({
+    key: Buffer.from(api.server.identity.sthPublicKey, 'base64'),
+    format: 'der',
+    type: 'spki',
+  })
+  expect(verify('sha256', head, key, signed.subarray(4))).toBe(true)
+})
+
+test('entries are leaves and payloads, from the start on, in ranges that end on thousands', async () => {
+  const { json } = await ct('get-entries?start=3&end=1150')
+  const got = json.entries as EntryJson[]
+  expect(got).toHaveLength(997)
+  got.forEach(({ leaf_input, extra_data }, i) => {
+    expect(parseBase64(leaf_input)).toEqual(leaves[3 + i])
+    expect(decodeUtf8(parseBase64(extra_data))).toBe(`{"10":"x","9":[${3 + i}],"n":${3 + i}}`)
+  })
+  for (const [start, end, want] of [
+    [0, 0, 1],
+    [1_000, 5_000, 203],
+    [entries - 1, entries - 1, 1],
+    [entries - 1, 9_007_199_254_740_991, 1],
+  ]) {
+    expect((await ct(`get-entries?start=${start}&end=${end}`)).json.entries).toHaveLength(want as number)
+  }
+})
+
+test('of large payloads fewer are given at once, one at least', async () => {
+  const large = await openTestApi()
+  try {
+    const payload = { text: 'y'.repeat(1_000_000) }
+    await large.post(Array(6).fill(submissionWith({ payload })), {}, '?wait=published')
+    const { json } = await large.get('/ct/v1/get-entries?start=0&end=5', 'auditor')
+    expect(json.entries).toHaveLength(4)
+    expect((await large.get('/ct/v1/get-entries?start=4&end=5', 'auditor')).json.entries).toHaveLength(2)
+  } finally {
+    await large.close()
+  }
+})
+
+test.each([
+  [1, 2],
+  [5, 300],
+  [256, 1_024],
+  [1_000, entries],
+])('consistency from %i to %i holds', async (first, second) => {
+  const { json } = await api.get(`/ct/v1/get-sth-consistency?first=${first}&second=${second}`)
+  const [from, to] = [asTreeSize(first), asTreeSize(second)]
+  checkConsistency(from, to, asHash(rootAt(first)), asHash(rootAt(second)), hashesOf(json.consistency))
+})
+
+test.each([
+  [0, 0],
+  [0, 300],
+  [300, 300],
+])('from %i to %i is an empty list', async (first, second) => {
+  const { json } = await api.get(`/ct/v1/get-sth-consistency?first=${first}&second=${second}`)
+  expect(json).toEqual({ consistency: [] })
+})
+
+test.each([
+  [0, 1],
+  [0, entries],
+  [255, 256],
+  [299, 300],
+  [entries - 1, entries],
+])('entry %i comes with its path in the tree of %i', async (index, size) => {
+  const { json } = await ct(`get-entry-and-proof?leaf_index=${index}&tree_size=${size}`)
+  expect(Object.keys(json).sort()).toEqual(['audit_path', 'extra_data', 'leaf_input'])
+  const hash = leafHash(parseBase64(json.leaf_input as string))
+  const [place, of] = [asLeafIndex(index), asTreeSize(size)]
+  checkInclusion(place, of, hash, hashesOf(json.audit_path), asHash(rootAt(size)))
+})
+
+test.each([
+  ['get-sth-consistency', 'first'],
+  ['get-sth-consistency?first=1', 'second'],
+  ['get-sth-consistency?first=-1&second=2', 'first'],
+  ['get-sth-consistency?first=2&second=1', 'first'],
+  [`get-sth-consistency?first=1&second=${entries + 1}`, 'second'],
+  ['get-sth-consistency?first=1e0&second=2', 'first'],
+  ['get-sth-consistency?first=0x1&second=2', 'first'],
+  ['get-sth-consistency?first=1&first=1&second=2', 'first'],
+  ['get-sth-consistency?first=1.0&second=2', 'first'],
+  ['get-sth-consistency?first=&second=2', 'first'],
+  ['get-sth-consistency?first=1&second=18446744073709551616', 'second'],
+  ['get-entries', 'start'],
+  ['get-entries?start=0', 'end'],
+  ['get-entries?start=2&end=1', 'start'],
+  ['get-entries?start=-1&end=1', 'start'],
+  [`get-entries?start=${entries}&end=${entries}`, 'start'],
+  ['get-entry-and-proof?leaf_index=0', 'tree_size'],
+  ['get-entry-and-proof?leaf_index=0&tree_size=0', 'tree_size'],
+  ['get-entry-and-proof?leaf_index=5&tree_size=5', 'leaf_index'],
+  [`get-entry-and-proof?leaf_index=0&tree_size=${entries + 1}`, 'tree_size'],
+])('%s is 400 and names the parameter', async (path, parameter) => {
+  const { status, json } = await ct(path)
+  expect(status).toBe(400)
+  expect(json).toMatchObject({ code: 'malformed-parameter', parameter })
+})
+
+test('members and parameters that nobody knows are ignored, as RFC 6962 wants it', async () => {
+  expect((await api.get('/ct/v1/get-sth-consistency?first=1&second=2&third=3')).status).toBe(200)
+})
+
+test('there are no roots, since entries are not certificates', async () => {
+  expect((await api.get('/ct/v1/get-roots')).json).toEqual({ certificates: [] })
+})
+
+test('heads and proofs are for everybody, entries for auditors', async () => {
+  expect((await api.get('/ct/v1/get-sth')).status).toBe(200)
+  for (const path of ['get-entries?start=0&end=0', 'get-entry-and-proof?leaf_index=0&tree_size=1']) {
+    expect((await api.get(`/ct/v1/${path}`)).status).toBe(401)
+    expect((await api.get(`/ct/v1/${path}`, 'writer')).status).toBe(403)
+    expect((await ct(path)).headers.get('cache-control')).toBe('private, max-age=86400')
+  }
+})
+
+test('a method that the RFC does not name is 405', async () => {
+  const { status, headers } = await api.app.request('/ct/v1/get-sth', { method: 'POST' })
+  expect([status, headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS'])
+})
