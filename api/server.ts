@@ -2,6 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
 import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
+import type { SearchTables } from '../src/search/search-tables.ts'
 import type { EntryReads, StoredColumns, StoredEntry } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -46,6 +47,7 @@ export type Server = {
   readonly readColumns: (sequenceNumber: number) => Promise<StoredColumns | undefined>
   /** Ranges of entries. */
   readonly entries: EntryReads
+  readonly search: Omit<SearchTables, 'run'>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */
   readonly failingLogins: () => Promise<readonly string[]>

@@ -24,12 +24,13 @@ import {
 import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
-import { reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
+import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
+import { openSearchTables, type SearchTables } from './search/search-tables.ts'
 import { openCommitThread } from './store/committer.ts'
 import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
@@ -39,6 +40,8 @@ import { openPool, type Pool } from './store/session.ts'
 const signerTimeoutMs = 30_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
 const writerIdleTimeoutMs = 5_000
+/** Indexes of a segment take a second or more. */
+const followTimeoutMs = 120_000
 /** Then the server says that it is there, whatever keeps the log. */
 const openWaitMs = 10_000
 /** Shippers give up after 30 s. */
@@ -120,9 +123,15 @@ async function serveDatabase(
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
   const log = await openLog(config, database, instance, logger, record)
   const watch = watchLogins(config, log, stateful, logger)
-  const server = createServer(config, database, instance, log, stateful, watch, logger)
+  const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
+    publishedSize: () => log.published.treeSize,
+    onFailed: reportFollowers(logger),
+  })
+  const server = createServer(config, database, instance, log, search, stateful, watch, logger)
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
+  const stopFollowing = new AbortController()
+  const following = search.run(stopFollowing.signal)
   const stopRecord = new AbortController()
   const recording = record.run(stopRecord.signal)
   try {
@@ -143,8 +152,10 @@ async function serveDatabase(
     stopLog.abort()
     await running
     stopRecord.abort()
-    await recording
-    await Promise.all([log.close(), stateful.state.close(), stateful.quarantine.close()])
+    stopFollowing.abort()
+    await Promise.all([recording, following])
+    const { state, follow, quarantine } = stateful
+    await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
   }
 }
 
@@ -188,10 +199,15 @@ function openLog(
   })
 }
 
-type Stateful = { readonly state: Pool; readonly quarantine: Pool }
+/** `follow`: for statements of followers, which take long. */
+type Stateful = { readonly state: Pool; readonly follow: Pool; readonly quarantine: Pool }
 
 function openStateful({ connections }: Database): Stateful {
-  return { state: openPool(connections.state, 2, 10_000), quarantine: openPool(connections.writer, 2, 10_000) }
+  return {
+    state: openPool(connections.state, 6, 10_000),
+    follow: openPool(connections.state, 1, followTimeoutMs),
+    quarantine: openPool(connections.writer, 2, 10_000),
+  }
 }
 
 /** The signer's login is looked at by signing. */
@@ -212,6 +228,7 @@ function createServer(
   { schema }: Database,
   { origin, keys }: Instance,
   log: Log,
+  search: SearchTables,
   { state, quarantine }: Stateful,
   watch: LoginWatch,
   logger: Logger,
@@ -237,6 +254,7 @@ function createServer(
     readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
     readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     entries: entryReads(log.reader.query, schema),
+    search,
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
     onUnexpected: reportRequests(logger),

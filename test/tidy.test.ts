@@ -18,10 +18,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/store': ['tlog', 'src/ops'],
   'src/auth': ['tlog', 'src/ops', 'src/store', 'src/log'],
   'src/log': ['tlog', 'src/ops', 'src/store'],
+  'src/follow.ts': ['src/store'],
+  'src/search': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
   'src/ingest': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/auth'],
   'src/witness': ['tlog', 'src/ops'],
   'src/config.ts': [],
-  api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/ingest', 'src/auth'],
+  api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth'],
 }
 /** These wire everything by hand. */
 const mayImportAll = ['src/serve.ts', 'src/instance.ts', 'src/cli', 'bench']

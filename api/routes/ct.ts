@@ -1,20 +1,22 @@
 import type { Context, Hono } from 'hono'
+import { Unavailable } from '../../src/log/incident.ts'
 import { proveInclusionAt, provePrefix } from '../../src/log/proofs.ts'
-import { lastThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
-import { formatBase64 } from '../../tlog/bytes.ts'
+import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
+import { proveLeaf } from '../../src/log/receipt.ts'
+import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
+import { equalBytes, formatBase64, parseBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
-import { closeWhenSent } from '../answer-share.ts'
-import { requireRole } from '../authenticate.ts'
-import { BudgetShare } from '../byte-budget.ts'
+import { TlogError } from '../../tlog/errors.ts'
+import { asHash, type Hash } from '../../tlog/hash.ts'
+import { answerRead, readFactor, requireReader } from '../answer-read.ts'
 import { openToBrowsers } from '../cors.ts'
-import { type Deadline, deadlineIn } from '../deadline.ts'
+import { deadlineIn } from '../deadline.ts'
 import { malformed, readDecimal, readQuery } from '../parameters.ts'
+import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
 
 /** Entries of one answer; longer ranges end on a multiple of it, so that caches see the same ranges again. */
 const entriesMax = 1_000
-/** Bytes of the payloads of one answer, where it has more than one. */
-const payloadsMax = 4_194_304
 const notReadInTime = 'the log could not be read in time'
 const immutable = 'max-age=86400'
 
@@ -23,9 +25,11 @@ const immutable = 'max-age=86400'
  * it. `leaf_input` is the leaf itself, `extra_data` the RFC 8785 text of the payload.
  */
 export function routeCt(app: Hono<Env>, server: Server): void {
-  for (const name of ['get-sth', 'get-sth-consistency', 'get-roots']) openToBrowsers(app, `/ct/v1/${name}`)
+  for (const name of ['get-sth', 'get-sth-consistency', 'get-proof-by-hash', 'get-roots'])
+    openToBrowsers(app, `/ct/v1/${name}`)
   app.get('/ct/v1/get-sth', (c) => c.json(sthOf(server), 200, { 'cache-control': 'no-store' }))
   app.get('/ct/v1/get-sth-consistency', (c) => answerConsistency(server, c))
+  app.get('/ct/v1/get-proof-by-hash', (c) => answerProofByHash(server, c))
   app.get('/ct/v1/get-entries', (c) => answerEntries(server, c))
   app.get('/ct/v1/get-entry-and-proof', (c) => answerEntryAndProof(server, c))
   // Entries are not certificates: there is nothing that they would have to lead to.
@@ -53,6 +57,40 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   return c.json({ consistency: hashes.map(formatBase64) }, 200, { 'cache-control': `public, ${immutable}` })
 }
 
+/** The search tables say where a leaf is; that it is there, the proof says. */
+async function answerProofByHash(server: Server, c: Context<Env>): Promise<Response> {
+  const checkpoint = server.log.published
+  const leaf = readHash(c, 'hash')
+  const size = readDecimal(readQuery(c, 'tree_size'), 'tree_size')
+  if (size < 1) throw malformed('tree_size', 'want 1 or more')
+  if (size > checkpoint.treeSize) throw new Problem('not-found', aboveTree(size, checkpoint.treeSize))
+  const { audit_path, leaf_index } = await deadlineIn(server.times.answerMs).within(
+    proveByHash(server, leaf, asTreeSize(size), checkpoint),
+    notReadInTime,
+  )
+  return c.json({ leaf_index, audit_path }, 200, { 'cache-control': `public, ${immutable}` })
+}
+
+async function proveByHash(
+  { log, search, hash }: Server,
+  leaf: Hash,
+  size: TreeSize,
+  checkpoint: StoredCheckpoint,
+): Promise<{ readonly leaf_index: number; readonly audit_path: readonly string[] }> {
+  const number = await search.findLeaf(leaf, size)
+  if (number === undefined) {
+    if (search.position() >= size) throw new Problem('not-found', `no leaf of the first ${size} has this hash`)
+    throw new Unavailable(`leaves are known by their hash up to ${search.position()} so far`)
+  }
+  const index = asLeafIndex(number - 1)
+  const { leafHash } = await proveLeaf(log.tiles, index, checkpoint, hash)
+  if (!equalBytes(leafHash, leaf)) {
+    throw new TlogError('leaf-mismatch', `entry ${number}: the search tables know it by another leaf hash`)
+  }
+  const path = await proveInclusionAt(log.tiles, index, size, checkpoint, hash)
+  return { leaf_index: index, audit_path: path.map(formatBase64) }
+}
+
 async function answerEntries(server: Server, c: Context<Env>): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
@@ -62,10 +100,11 @@ async function answerEntries(server: Server, c: Context<Env>): Promise<Response>
   if (start > end) throw malformed('start', `${start} is above end ${end}`)
   if (start >= treeSize) throw malformed('start', `${start} is not below the tree size ${treeSize}`)
   const last = Math.min(end, treeSize - 1, start - (start % entriesMax) + entriesMax - 1)
-  return answerRead(server, c, deadline, async (share) => {
+  return answerRead(server, c, deadline, cacheControl(server), async (share) => {
     const sizes = await server.entries.readPayloadSizes(start + 1, last + 1)
-    const to = lastThatFits(start + 1, sizes, payloadsMax)
-    share.take(readFactor * sizes.slice(0, to - start).reduce((sum, size) => sum + size, 0))
+    const count = countThatFits(sizes, payloadsBytesMax)
+    const to = start + count
+    share.take(readFactor * sizes.slice(0, count).reduce((sum, size) => sum + size, 0))
     const entries = await readPublishedEntries(server.entries, server.log.tiles, start + 1, to, treeSize, server.hash)
     return {
       entries: entries.map(({ leaf, payload }) => ({ leaf_input: formatBase64(leaf), extra_data: textOf(payload) })),
@@ -80,7 +119,7 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   const size = readSize(c, checkpoint.treeSize)
   const index = readDecimal(readQuery(c, 'leaf_index'), 'leaf_index')
   if (index >= size) throw malformed('leaf_index', `${index} is not below tree_size ${size}`)
-  return answerRead(server, c, deadline, async (share) => {
+  return answerRead(server, c, deadline, cacheControl(server), async (share) => {
     const { log, entries, hash } = server
     const [bytes = 0] = await entries.readPayloadSizes(index + 1, index + 1)
     share.take(readFactor * bytes)
@@ -92,33 +131,8 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   })
 }
 
-/** The driver has the text of a payload as bytes and as string, and we parse it. */
-const readFactor = 3
-
-/** Answers with what is read; room for it is given back when the answer has left. */
-async function answerRead(
-  server: Server,
-  c: Context<Env>,
-  deadline: Deadline,
-  read: (share: BudgetShare) => Promise<object>,
-): Promise<Response> {
-  const share = new BudgetShare(server.readBudget)
-  const reading = read(share)
-  try {
-    const json = JSON.stringify(await deadline.within(reading, notReadInTime))
-    share.reduceTo(json.length)
-    closeWhenSent(c, share)
-    const cached = `${server.publicEntries ? 'public' : 'private'}, ${immutable}`
-    return c.body(json, 200, { 'content-type': 'application/json', 'cache-control': cached })
-  } catch (error) {
-    const close = (): void => share.close()
-    reading.then(close, close)
-    throw error
-  }
-}
-
-async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
-  if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+function cacheControl(server: Server): string {
+  return `${server.publicEntries ? 'public' : 'private'}, ${immutable}`
 }
 
 function readSize(c: Context<Env>, treeSize: number): TreeSize {
@@ -126,6 +140,18 @@ function readSize(c: Context<Env>, treeSize: number): TreeSize {
   if (size < 1) throw malformed('tree_size', 'want 1 or more')
   if (size > treeSize) throw malformed('tree_size', aboveTree(size, treeSize))
   return asTreeSize(size)
+}
+
+/** Base64 of 32 bytes; a `+` that was not escaped arrives as a space, and is refused. */
+function readHash(c: Context<Env>, parameter: string): Hash {
+  const text = readQuery(c, parameter)
+  if (text === undefined) throw malformed(parameter, 'is required')
+  try {
+    return asHash(parseBase64(text))
+  } catch (error) {
+    if (!(error instanceof TlogError)) throw error
+    throw malformed(parameter, 'want the base64 of 32 bytes')
+  }
 }
 
 function aboveTree(size: number, treeSize: number): string {

@@ -1,4 +1,4 @@
-import type { Context, Hono } from 'hono'
+import type { Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
 import { proveInclusion, proveLeaf } from '../../src/log/receipt.ts'
 import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
@@ -7,11 +7,10 @@ import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
-import { closeWhenSent } from '../answer-share.ts'
-import { requireRole } from '../authenticate.ts'
-import { BudgetShare } from '../byte-budget.ts'
+import { answerRead, readFactor, requireReader } from '../answer-read.ts'
+import type { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
-import { type Deadline, deadlineIn } from '../deadline.ts'
+import { deadlineIn } from '../deadline.ts'
 import { checkQuery, malformed, readDecimal } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
@@ -22,9 +21,10 @@ export function routeEntries(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/v1/entries/:place/proof')
   app.get('/v1/entries/:place', async (c) => {
     const deadline = deadlineIn(server.times.answerMs)
-    if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+    await requireReader(server, c, deadline)
     checkQuery(c, [])
-    return answerEntry(server, c, readPlace(c.req.param('place')), deadline)
+    const place = readPlace(c.req.param('place'))
+    return answerRead(server, c, deadline, 'no-store', (share) => readEntryJson(server, place, share))
   })
   app.get('/v1/entries/:place/proof', async (c) => {
     checkQuery(c, [])
@@ -54,25 +54,6 @@ function readId(text: string): string {
     throw malformed('n', 'want a sequence number or a UUID')
   }
 }
-
-/** What was taken of the budget is given back when the answer has left, or when an entry that came too late is read. */
-async function answerEntry(server: Server, c: Context<Env>, place: Place, deadline: Deadline): Promise<Response> {
-  const share = new BudgetShare(server.readBudget)
-  const reading = readEntryJson(server, place, share)
-  try {
-    const json = await deadline.within(reading, notReadInTime)
-    share.reduceTo(json.length)
-    closeWhenSent(c, share)
-    return c.body(json, 200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-  } catch (error) {
-    const close = (): void => share.close()
-    reading.then(close, close)
-    throw error
-  }
-}
-
-/** The driver has the text of a payload as bytes and as string, and we parse it. */
-const readFactor = 3
 
 async function readEntryJson(server: Server, place: Place, share: BudgetShare): Promise<Uint8Array<ArrayBuffer>> {
   const { sequenceNumber, checkpoint } = await findPublished(server, place)

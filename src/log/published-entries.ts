@@ -1,6 +1,6 @@
 import { equalBytes, formatHex } from '../../tlog/bytes.ts'
 import { asTreeSize, type TreeSize } from '../../tlog/coords.ts'
-import { encodeLeaf } from '../../tlog/entry.ts'
+import { encodeLeaf, type LeafFields } from '../../tlog/entry.ts'
 import { encodeEntryBundle } from '../../tlog/entry-bundle.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
@@ -58,14 +58,40 @@ export async function readPublishedEntries(
   })
 }
 
-/** The last entry of a range that fits, the first one always: no more than `bytesMax` bytes of payloads. */
-export function lastThatFits(from: number, payloadSizes: readonly number[], bytesMax: number): number {
+/** Entries by their numbers, with their payloads, in the same order. Throws likewise. */
+export async function readEntriesByNumber(
+  reads: EntryReads,
+  tiles: TileCache,
+  numbers: readonly number[],
+  publishedSize: number,
+  hash: Sha256,
+): Promise<readonly CheckedEntry[]> {
+  const size = asTreeSize(publishedSize)
+  const [rows, inTree] = await Promise.all([
+    reads.readEntriesAt(numbers),
+    Promise.all(numbers.map((n) => readLeafHashes(tiles, n - 1, n, size))),
+  ])
+  return rows.map((row, i) => {
+    const entry = checkStoredEntry(row, numbers[i] as number, hash)
+    checkSlot(inTree[i] as Uint8Array, 0, row, entry.sequenceNumber)
+    return { entry, fields: row.fields }
+  })
+}
+
+/** An entry, and what its leaf says as fields. */
+export type CheckedEntry = { readonly entry: EntryWithLeaf; readonly fields: LeafFields }
+
+/** Bytes of the payloads of one answer, where it has more than one. */
+export const payloadsBytesMax = 4_194_304
+
+/** How many entries of an answer fit: no more than `bytesMax` bytes of payloads, but one always. */
+export function countThatFits(payloadSizes: readonly number[], bytesMax: number): number {
   let bytes = 0
   const tooMany = payloadSizes.findIndex((size, i) => {
     bytes += size
     return i > 0 && bytes > bytesMax
   })
-  return from + (tooMany < 0 ? payloadSizes.length : tooMany) - 1
+  return tooMany < 0 ? payloadSizes.length : tooMany
 }
 
 /** Leaf hashes `lo` to `hi` - 1 of the tree of `size`, from its tiles. */

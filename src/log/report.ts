@@ -32,6 +32,16 @@ export function reportRequests(logger: Logger): (error: unknown, requestId: stri
   }
 }
 
+/** Tells that a follower failed, once a minute for the same reason; it goes on by itself. */
+export function reportFollowers(logger: Logger): (name: string, error: unknown) => void {
+  const mayTell = onceAMinute()
+  return (name, error) => {
+    const heldBack = mayTell(`${name} ${String(error)}`)
+    if (heldBack !== undefined)
+      logger.warn({ follower: name, err: error, heldBack }, 'a follower failed and tries again')
+  }
+}
+
 /** Tells that incidents could not be written down, once a minute. */
 export function reportUnrecorded(logger: Logger): (error: unknown) => void {
   const mayTell = onceAMinute()

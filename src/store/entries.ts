@@ -26,6 +26,9 @@ export type EntryReads = {
   readonly readEntries: (from: number, to: number) => Promise<readonly StoredEntry[]>
   /** Bytes of each payload as `readEntries` would read it. */
   readonly readPayloadSizes: (from: number, to: number) => Promise<readonly number[]>
+  /** Of these numbers, in their order; each must be there. */
+  readonly readEntriesAt: (numbers: readonly number[]) => Promise<readonly StoredEntry[]>
+  readonly readPayloadSizesAt: (numbers: readonly number[]) => Promise<readonly number[]>
 }
 
 export function entryReads(query: Query, schema: Schema): EntryReads {
@@ -33,6 +36,8 @@ export function entryReads(query: Query, schema: Schema): EntryReads {
     readColumnsOf: (from, to) => readColumnsOf(query, schema, from, to),
     readEntries: (from, to) => readEntries(query, schema, from, to),
     readPayloadSizes: (from, to) => readPayloadSizes(query, schema, from, to),
+    readEntriesAt: (numbers) => readEntriesAt(query, schema, numbers),
+    readPayloadSizesAt: (numbers) => readPayloadSizesAt(query, schema, numbers),
   }
 }
 
@@ -126,6 +131,36 @@ export async function readEntries(query: Query, schema: Schema, from: number, to
     [from, to],
   )
   return rows.map(entryOf)
+}
+
+async function readEntriesAt(query: Query, schema: Schema, numbers: readonly number[]): Promise<StoredEntry[]> {
+  const rows = await query(
+    `select ${allColumns}
+     from ${schema.evidence}.audit_logs
+     where sequence_number = any($1::bigint[])`,
+    [numbers],
+  )
+  return inOrder(rows, numbers).map(entryOf)
+}
+
+async function readPayloadSizesAt(query: Query, schema: Schema, numbers: readonly number[]): Promise<number[]> {
+  const rows = await query(
+    `select sequence_number, octet_length(payload::text) as payload_bytes
+     from ${schema.evidence}.audit_logs
+     where sequence_number = any($1::bigint[])`,
+    [numbers],
+  )
+  return inOrder(rows, numbers).map((row) => readInteger(row, 'payload_bytes'))
+}
+
+/** Throws RangeError where a number is missing. */
+function inOrder(rows: readonly Row[], numbers: readonly number[]): Row[] {
+  const byNumber = new Map(rows.map((row) => [readInteger(row, 'sequence_number'), row]))
+  return numbers.map((n) => {
+    const row = byNumber.get(n)
+    if (row === undefined) throw new RangeError(`entry ${n} is not in the ledger`)
+    return row
+  })
 }
 
 function entryOf(row: Row): StoredEntry {

@@ -1,12 +1,13 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { decodeUtf8, parseBase64 } from '../../tlog/bytes.ts'
+import { decodeUtf8, formatBase64, parseBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
 import { asHash, leafHash } from '../../tlog/hash.ts'
 import { encodeTreeHead } from '../../tlog/sth.ts'
 import { appendLeafHashes, emptyEdge } from '../../tlog/tree-edge.ts'
 import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
 import { type Answer, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { until } from '../support/log.ts'
 
 const entries = 1_203
 let api: TestApi
@@ -17,6 +18,10 @@ beforeAll(async () => {
   const records = Array.from({ length: entries }, (_, n) => submissionWith({ payload: { n, '10': 'x', '9': [n] } }))
   await api.post(records, {}, '?wait=published')
   leaves = await readAll()
+  await until(
+    () => api.server.search.position() === entries,
+    () => `searched up to ${api.server.search.position()}`,
+  )
 })
 afterAll(() => api.close())
 
@@ -159,6 +164,47 @@ test.each([
   [`get-entry-and-proof?leaf_index=0&tree_size=${entries + 1}`, 'tree_size'],
 ])('%s is 400 and names the parameter', async (path, parameter) => {
   const { status, json } = await ct(path)
+  expect(status).toBe(400)
+  expect(json).toMatchObject({ code: 'malformed-parameter', parameter })
+})
+
+test.each([0, 1, 255, 256, entries - 1])('leaf %i is found by its hash, and proved', async (index) => {
+  const hash = leafHash(leaves[index] as Uint8Array)
+  const query = encodeURIComponent(formatBase64(hash))
+  for (const size of [index + 1, entries]) {
+    const { json } = await api.get(`/ct/v1/get-proof-by-hash?hash=${query}&tree_size=${size}`)
+    expect(Object.keys(json).sort()).toEqual(['audit_path', 'leaf_index'])
+    expect(json.leaf_index).toBe(index)
+    checkInclusion(asLeafIndex(index), asTreeSize(size), hash, hashesOf(json.audit_path), asHash(rootAt(size)))
+  }
+})
+
+const someHash = encodeURIComponent(formatBase64(new Uint8Array(32).fill(7)))
+
+test('a hash of no leaf is 404, and so are one that comes later and a tree that is larger', async () => {
+  const last = encodeURIComponent(formatBase64(leafHash(leaves.at(-1) as Uint8Array)))
+  for (const [hash, size] of [
+    [someHash, entries],
+    [last, entries - 1],
+    [last, entries + 1],
+  ]) {
+    const { status, json } = await api.get(`/ct/v1/get-proof-by-hash?hash=${hash}&tree_size=${size}`)
+    expect({ hash, size, status, code: json.code }).toEqual({ hash, size, status: 404, code: 'not-found' })
+  }
+})
+
+test.each([
+  ['', 'hash'],
+  ['tree_size=1', 'hash'],
+  ['hash=&tree_size=1', 'hash'],
+  ['hash=AAAA&tree_size=1', 'hash'],
+  [`hash=${someHash.replaceAll('B', '-')}&tree_size=1`, 'hash'],
+  [`hash=${'00'.repeat(32)}&tree_size=1`, 'hash'],
+  [`hash=${someHash}`, 'tree_size'],
+  [`hash=${someHash}&tree_size=0`, 'tree_size'],
+  [`hash=${someHash}&tree_size=-1`, 'tree_size'],
+])('get-proof-by-hash?%s is 400', async (query, parameter) => {
+  const { status, json } = await api.get(`/ct/v1/get-proof-by-hash?${query}`)
   expect(status).toBe(400)
   expect(json).toMatchObject({ code: 'malformed-parameter', parameter })
 })

@@ -13,6 +13,7 @@ import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { hashSecret } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import { openSearchTables, type SearchTables } from '../../src/search/search-tables.ts'
 import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
@@ -63,7 +64,14 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
   const state = openPool(test.database.as('app_state_role'), 2, 10_000)
   const tokens = await createTokens(test, state)
   const unexpected: unknown[] = []
-  const server = serverOf(test, log, state, writer, unexpected, options)
+  const search = openSearchTables({ read: state.query, follow: state.query }, schema, {
+    publishedSize: () => log.published.treeSize,
+    onFailed: (_, error) => unexpected.push(error),
+    timing: { idleMs: 5 },
+  })
+  const stop = new AbortController()
+  const following = search.run(stop.signal)
+  const server = serverOf(test, log, search, state, writer, unexpected, options)
   const app = createApp(server)
   const servers: HttpServer[] = []
   return {
@@ -90,6 +98,8 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
         http.close()
         http.closeAllConnections()
       }
+      stop.abort()
+      await following
       await Promise.all([admin.close(), writer.close(), state.close()])
       try {
         await test.check()
@@ -138,6 +148,7 @@ async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRol
 function serverOf(
   test: TestLog,
   log: Log,
+  search: SearchTables,
   state: Pool,
   writer: Pool,
   unexpected: unknown[],
@@ -166,6 +177,7 @@ function serverOf(
     readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
     readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     entries: entryReads(log.reader.query, schema),
+    search,
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
     onUnexpected: (error) => unexpected.push(error),

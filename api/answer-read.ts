@@ -1,0 +1,42 @@
+import type { Context } from 'hono'
+import { closeWhenSent } from './answer-share.ts'
+import { requireRole } from './authenticate.ts'
+import { BudgetShare } from './byte-budget.ts'
+import type { Deadline } from './deadline.ts'
+import type { Env, Server } from './server.ts'
+
+/** The driver has the text of a payload as bytes and as string, and we parse it. */
+export const readFactor = 3
+
+const notReadInTime = 'the log could not be read in time'
+
+/** Entries are for auditors, or for everybody where that is set. */
+export async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
+  if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+}
+
+/**
+ * Answers with the JSON of what is read, a value or its bytes. What `read` took of the budget is given back when the
+ * answer has left, or when what came too late is read.
+ */
+export async function answerRead(
+  server: Server,
+  c: Context<Env>,
+  deadline: Deadline,
+  cacheControl: string,
+  read: (share: BudgetShare) => Promise<object | Uint8Array<ArrayBuffer>>,
+): Promise<Response> {
+  const share = new BudgetShare(server.readBudget)
+  const reading = read(share)
+  try {
+    const answer = await deadline.within(reading, notReadInTime)
+    const json = answer instanceof Uint8Array ? answer : JSON.stringify(answer)
+    share.reduceTo(json.length)
+    closeWhenSent(c, share)
+    return c.body(json, 200, { 'content-type': 'application/json', 'cache-control': cacheControl })
+  } catch (error) {
+    const close = (): void => share.close()
+    reading.then(close, close)
+    throw error
+  }
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Works behind the published log, from a position that it keeps itself. */
+export type Follower = {
+  readonly name: string
+  /** Where it stands: how many entries it has done. */
+  readonly readPosition: () => Promise<number>
+  /** Does some of the next entries, none above `upTo`, and says where it stands then. */
+  readonly step: (upTo: number) => Promise<number>
+}
+
+export type FollowOptions = {
+  readonly publishedSize: () => number
+  /** Told of each failure; the step is tried again. */
+  readonly onFailed: (name: string, error: unknown) => void
+  readonly timing?: Partial<FollowTiming>
+}
+
+export type FollowTiming = {
+  /** Between looks at a log that has nothing new. */
+  readonly idleMs: number
+  /** After the first failure; twice as long after each further one, up to `retryMaxMs`. */
+  readonly retryMs: number
+  readonly retryMaxMs: number
+  /** Entries a second from which the log is busy. */
+  readonly busyRate: number
+  /** While the log is busy a step is followed by so many times its own time of rest: ingestion goes before. */
+  readonly restWhileBusy: number
+}
+
+const defaultTiming: FollowTiming = {
+  idleMs: 200,
+  retryMs: 500,
+  retryMaxMs: 30_000,
+  busyRate: 10_000,
+  restWhileBusy: 3,
+}
+
+/** The loop that runs a follower. Its failures are its own: nothing of the log waits for it. */
+export class Following {
+  readonly #follower: Follower
+  readonly #options: FollowOptions
+  readonly #timing: FollowTiming
+  #position: number | undefined
+  #failures = 0
+
+  constructor(follower: Follower, options: FollowOptions) {
+    this.#follower = follower
+    this.#options = options
+    this.#timing = { ...defaultTiming, ...options.timing }
+  }
+
+  /** How many entries are done; undefined before the first look. */
+  get position(): number | undefined {
+    return this.#position
+  }
+
+  /** Follows until `signal` aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal }).catch(() => {})
+    while (!signal.aborted) {
+      const size = this.#options.publishedSize()
+      const startedAt = performance.now()
+      const before = this.#position
+      if (before !== undefined && before >= size) await pause(this.#timing.idleMs)
+      else if (await this.#tryStep(size)) await pause(this.#restMs(size, startedAt))
+      else await pause(this.#retryMs())
+    }
+  }
+
+  async #tryStep(size: number): Promise<boolean> {
+    try {
+      this.#position ??= await this.#follower.readPosition()
+      if (this.#position < size) this.#position = await this.#follower.step(size)
+      this.#failures = 0
+      return true
+    } catch (error) {
+      this.#failures++
+      // Another server may follow too: where this one stands is read again.
+      this.#position = undefined
+      this.#options.onFailed(this.#follower.name, error)
+      return false
+    }
+  }
+
+  #restMs(size: number, startedAt: number): number {
+    const tookMs = performance.now() - startedAt
+    const published = this.#options.publishedSize() - size
+    const isBusy = published * 1_000 > this.#timing.busyRate * tookMs
+    return isBusy ? this.#timing.restWhileBusy * tookMs : 0
+  }
+
+  #retryMs(): number {
+    const { retryMs, retryMaxMs } = this.#timing
+    return Math.min(retryMaxMs, retryMs * 2 ** (this.#failures - 1))
+  }
+}

@@ -1,0 +1,33 @@
+import type { Hash } from '../../tlog/hash.ts'
+import { Following, type FollowOptions } from '../follow.ts'
+import type { Schema } from '../store/batch.ts'
+import { findLeaf, type NumberRange } from '../store/search.ts'
+import type { Query } from '../store/session.ts'
+import { type Found, type Search, searchRange } from './search.ts'
+import { searchFollower } from './search-follower.ts'
+
+/** The search tables, and the follower that fills them. */
+export type SearchTables = {
+  /** Up to which entry they go, as far as this server knows. */
+  readonly position: () => number
+  readonly find: (search: Search, range: NumberRange, limit: number, untilMs: number) => Promise<Found>
+  /** The lowest number of an entry up to `upTo` with this leaf hash. */
+  readonly findLeaf: (leaf: Hash, upTo: number) => Promise<number | undefined>
+  /** Follows the published log until `signal` aborts. */
+  readonly run: (signal: AbortSignal) => Promise<void>
+}
+
+/** Both queries are of the login that keeps state; the follower's has statements of many seconds. */
+export function openSearchTables(
+  queries: { readonly read: Query; readonly follow: Query },
+  schema: Schema,
+  options: FollowOptions,
+): SearchTables {
+  const following = new Following(searchFollower(queries.follow, schema), options)
+  return {
+    position: () => following.position ?? 0,
+    find: (search, range, limit, untilMs) => searchRange(queries.read, schema, search, range, limit, untilMs),
+    findLeaf: (leaf, upTo) => findLeaf(queries.read, schema, leaf, upTo),
+    run: (signal) => following.run(signal),
+  }
+}

@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest'
+import { type Follower, Following } from '../src/follow.ts'
+import { until } from './support/log.ts'
+
+const timing = { idleMs: 1, retryMs: 1, retryMaxMs: 4 }
+
+/** Counts up to what is published, ten at a time; fails where it is told to. */
+function counter(failAt: (call: number) => boolean = () => false): Follower & { readonly calls: number[] } {
+  let position = 0
+  const calls: number[] = []
+  return {
+    name: 'counter',
+    calls,
+    readPosition: async () => position,
+    step: async (upTo) => {
+      calls.push(upTo)
+      if (failAt(calls.length)) throw new Error(`call ${calls.length}`)
+      position = Math.min(upTo, position + 10)
+      return position
+    },
+  }
+}
+
+test('a follower goes up to what is published, and on when there is more', async () => {
+  let size = 25
+  const follower = counter()
+  const following = new Following(follower, { publishedSize: () => size, onFailed: () => {}, timing })
+  expect(following.position).toBeUndefined()
+  const stop = new AbortController()
+  const running = following.run(stop.signal)
+  await until(
+    () => following.position === 25,
+    () => `position ${following.position}`,
+  )
+  expect(follower.calls).toEqual([25, 25, 25])
+  size = 30
+  await until(
+    () => following.position === 30,
+    () => `position ${following.position}`,
+  )
+  stop.abort()
+  await running
+})
+
+test('a step that fails is tried again from where the follower stands, and each failure is told', async () => {
+  const failures: string[] = []
+  const following = new Following(
+    counter((call) => call === 2 || call === 3),
+    { publishedSize: () => 40, onFailed: (name, error) => failures.push(`${name}: ${error}`), timing },
+  )
+  const stop = new AbortController()
+  const running = following.run(stop.signal)
+  await until(
+    () => following.position === 40,
+    () => `position ${following.position}`,
+  )
+  stop.abort()
+  await running
+  expect(failures).toEqual(['counter: Error: call 2', 'counter: Error: call 3'])
+})
+
+test('a follower that is told to stop stops, however long it would have waited', async () => {
+  const failing = { ...counter(), readPosition: () => Promise.reject(new Error('away')) }
+  const long = { idleMs: 1e6, retryMs: 1e6, retryMaxMs: 1e6 }
+  for (const follower of [counter(), failing]) {
+    const stop = new AbortController()
+    const running = new Following(follower, { publishedSize: () => 0, onFailed: () => {}, timing: long }).run(
+      stop.signal,
+    )
+    setTimeout(() => stop.abort(), 20)
+    await running
+  }
+})
