@@ -6,6 +6,7 @@ import { routeEntries } from './routes/entries.ts'
 import { routeLog } from './routes/log.ts'
 import { routeProofs } from './routes/proofs.ts'
 import { routeSearch } from './routes/search.ts'
+import { routeStreams } from './routes/streams.ts'
 import { routeSubmit } from './routes/submit.ts'
 import { routeTiles } from './routes/tiles.ts'
 import type { Env, Server } from './server.ts'
@@ -16,6 +17,7 @@ const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export function createApp(server: Server): Hono<Env> {
   const app = new Hono<Env>()
   routeSubmit(app, server)
+  routeStreams(app, server)
   routeSearch(app, server)
   routeEntries(app, server)
   routeProofs(app, server)

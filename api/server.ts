@@ -3,6 +3,7 @@ import type { Principal } from '../src/auth/principal.ts'
 import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
 import type { SearchTables } from '../src/search/search-tables.ts'
+import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import type { EntryReads, StoredColumns, StoredEntry } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -47,6 +48,8 @@ export type Server = {
   readonly readColumns: (sequenceNumber: number) => Promise<StoredColumns | undefined>
   /** Ranges of entries. */
   readonly entries: EntryReads
+  /** Up to `limit` checkpoints with numbers above `after`, in order. */
+  readonly readCheckpoints: (after: number, limit: number) => Promise<readonly StoredCheckpoint[]>
   readonly search: Omit<SearchTables, 'run'>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */

@@ -31,6 +31,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
+import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { openCommitThread } from './store/committer.ts'
 import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
@@ -255,6 +256,7 @@ function createServer(
     readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     entries: entryReads(log.reader.query, schema),
     search,
+    readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
     onUnexpected: reportRequests(logger),

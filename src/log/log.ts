@@ -120,6 +120,11 @@ export class Log {
     return this.#publisher.waitFor(size)
   }
 
+  /** Resolves with the newest checkpoint whose number is above `number`. */
+  nextCheckpoint(number: number): Promise<StoredCheckpoint> {
+    return this.#publisher.nextAfter(number)
+  }
+
   /** The receipt of an entry that the checkpoint covers, as JSON in UTF-8. */
   receiptOf(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
     return this.#receipts.write(entry, checkpoint)

@@ -30,6 +30,8 @@ export class Publisher {
   readonly #options: PublisherOptions
   #published: StoredCheckpoint
   #waiters: Waiter[] = []
+  /** Those who wait for whatever comes next. */
+  #watchers: Omit<Waiter, 'size'>[] = []
   #stopped: Error | undefined
 
   constructor(published: StoredCheckpoint, options: PublisherOptions) {
@@ -48,6 +50,15 @@ export class Publisher {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
     return new Promise((resolve, reject) => {
       this.#waiters.push({ size, resolve, reject })
+    })
+  }
+
+  /** Resolves with the newest checkpoint that has a higher number. */
+  nextAfter(number: number): Promise<StoredCheckpoint> {
+    if (this.#published.number > number) return Promise.resolve(this.#published)
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
+    return new Promise((resolve, reject) => {
+      this.#watchers.push({ resolve, reject })
     })
   }
 
@@ -77,13 +88,15 @@ export class Publisher {
     const ready = this.#waiters.filter((waiter) => waiter.size <= checkpoint.treeSize)
     this.#waiters = this.#waiters.filter((waiter) => waiter.size > checkpoint.treeSize)
     for (const waiter of ready) waiter.resolve(checkpoint)
+    for (const watcher of this.#watchers.splice(0)) watcher.resolve(checkpoint)
   }
 
   /** Tells everybody who waits that nothing more will be published for now. */
   stop(cause: unknown): void {
     this.#stopped = new Unavailable('the entry is logged, but its checkpoint could not be published yet', 1, { cause })
-    for (const waiter of this.#waiters) waiter.reject(this.#stopped)
+    for (const waiter of [...this.#waiters, ...this.#watchers]) waiter.reject(this.#stopped)
     this.#waiters = []
+    this.#watchers = []
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Hash } from '../../tlog/hash.ts'
 import type { Schema } from './batch.ts'
-import { readBytes, readHash, readInteger, readText } from './row.ts'
+import { type Row, readBytes, readHash, readInteger, readText } from './row.ts'
 import type { Query } from './session.ts'
 
 /** A signed tree head as it is stored: the note and, of the same head, the RFC 6962 signature. */
@@ -23,7 +23,28 @@ export async function readNewestCheckpoint(query: Query, schema: Schema): Promis
      order by number desc
      limit 1`,
   )
-  if (row === undefined) return undefined
+  return row === undefined ? undefined : checkpointOf(row)
+}
+
+/** Up to `limit` checkpoints with numbers above `after`, in order. */
+export async function readCheckpointsAfter(
+  query: Query,
+  schema: Schema,
+  after: number,
+  limit: number,
+): Promise<readonly StoredCheckpoint[]> {
+  const rows = await query(
+    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+     from ${schema.evidence}.checkpoints
+     where number > $1
+     order by number
+     limit $2`,
+    [after, limit],
+  )
+  return rows.map(checkpointOf)
+}
+
+function checkpointOf(row: Row): StoredCheckpoint {
   return {
     number: readInteger(row, 'number'),
     treeSize: readInteger(row, 'tree_size'),

@@ -14,6 +14,7 @@ import type { Log } from '../../src/log/log.ts'
 import { hashSecret } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openSearchTables, type SearchTables } from '../../src/search/search-tables.ts'
+import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
 import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
@@ -178,6 +179,7 @@ function serverOf(
     readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     entries: entryReads(log.reader.query, schema),
     search,
+    readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
     onUnexpected: (error) => unexpected.push(error),

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import type { Context } from 'hono'
+import { Unavailable } from '../src/log/incident.ts'
+import { Problem } from './problem.ts'
+import type { Env, Server } from './server.ts'
+
+/** One server-sent event (HTML 9.2.6). `id` is where a client that lost its connection goes on. */
+export type ServerEvent = { readonly id: number; readonly event: string; readonly data: string | Uint8Array }
+
+const streamsMax = 256
+const heartbeatMs = 15_000
+const retryMs = 2_000
+let streams = 0
+
+/**
+ * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
+ * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way, so a client that reads
+ * slowly costs one event of memory. A comment every 15 s keeps proxies from closing the connection.
+ */
+export function answerEvents(
+  { onUnexpected }: Server,
+  c: Context<Env>,
+  events: (signal: AbortSignal) => AsyncGenerator<ServerEvent, void>,
+): Response {
+  if (streams >= streamsMax) {
+    throw new Problem('unavailable', `${streamsMax} streams are open`, { retryAfterSeconds: 30 })
+  }
+  streams++
+  const left = new AbortController()
+  const source = events(left.signal)
+  let next: Promise<IteratorResult<ServerEvent, void>> | undefined
+  const end = once(() => {
+    streams--
+    left.abort()
+  })
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => controller.enqueue(Buffer.from(`retry: ${retryMs}\n\n`)),
+      pull: async (controller) => {
+        next ??= source.next()
+        const result = await orHeartbeat(next).catch((error: unknown) => {
+          if (!(error instanceof Unavailable)) onUnexpected(error, randomUUID())
+          return { done: true, value: undefined } as const
+        })
+        if (result === undefined) return controller.enqueue(heartbeat)
+        next = undefined
+        if (!result.done) return controller.enqueue(formatEvent(result.value))
+        end()
+        controller.close()
+      },
+      cancel: end,
+    },
+    { highWaterMark: 0 },
+  )
+  c.req.raw.signal.addEventListener('abort', end, { once: true })
+  return c.body(body, 200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+}
+
+/** Where a client goes on: what it saw last, by its header or, for the first time, by a parameter. */
+export function lastEventId(c: Context<Env>): number | undefined {
+  const text = c.req.header('last-event-id')
+  return text !== undefined && /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : undefined
+}
+
+const heartbeat = Buffer.from(':\n\n')
+
+async function orHeartbeat<T>(work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const quiet = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, heartbeatMs, undefined)
+  })
+  try {
+    return await Promise.race([work, quiet])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function formatEvent({ id, event, data }: ServerEvent): Uint8Array {
+  return Buffer.concat([Buffer.from(`id: ${id}\nevent: ${event}\ndata: `), Buffer.from(data), Buffer.from('\n\n')])
+}
+
+function once(work: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) work()
+    isDone = true
+  }
+}

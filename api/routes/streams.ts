@@ -1,0 +1,111 @@
+import type { Context, Hono } from 'hono'
+import { entryJson } from '../../src/log/entry-json.ts'
+import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
+import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
+import { formatBase64 } from '../../tlog/bytes.ts'
+import { requireReader } from '../answer-read.ts'
+import { openToBrowsers } from '../cors.ts'
+import { deadlineIn } from '../deadline.ts'
+import { answerEvents, lastEventId, type ServerEvent } from '../event-stream.ts'
+import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
+import type { Env, Server } from '../server.ts'
+
+const checkpointsDefault = 100
+const checkpointsMax = 1_000
+/** Entries that are read at once for a stream. */
+const entriesAtOnce = 256
+const notReadInTime = 'the checkpoints could not be read in time'
+
+/**
+ * The history of checkpoints, new ones as they are published, and new entries for auditors. Streams are server-sent
+ * events: `Last-Event-ID`, or `after` where a client has none yet, says what it has already.
+ */
+export function routeStreams(app: Hono<Env>, server: Server): void {
+  openToBrowsers(app, '/v1/checkpoints')
+  openToBrowsers(app, '/v1/checkpoints/stream')
+  app.get('/v1/checkpoints', (c) => answerCheckpoints(server, c))
+  app.get('/v1/checkpoints/stream', (c) => {
+    checkQuery(c, ['after'])
+    const { number } = server.log.published
+    const after = readAfter(c) ?? number - 1
+    if (after > number) throw malformed('after', `${after} is above the newest checkpoint's number ${number}`)
+    return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
+  })
+  if (server.publicEntries) openToBrowsers(app, '/v1/entries/stream')
+  app.get('/v1/entries/stream', async (c) => {
+    await requireReader(server, c, deadlineIn(server.times.answerMs))
+    checkQuery(c, ['after'])
+    const { treeSize } = server.log.published
+    const after = readAfter(c) ?? treeSize
+    if (after > treeSize) throw malformed('after', `${after} is above the published size ${treeSize}`)
+    return answerEvents(server, c, (signal) => entryEvents(server, after, signal))
+  })
+}
+
+async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
+  checkQuery(c, ['after', 'limit'])
+  const afterText = readQuery(c, 'after')
+  const after = afterText === undefined ? -1 : readDecimal(afterText, 'after')
+  const limitText = readQuery(c, 'limit')
+  const limit = limitText === undefined ? checkpointsDefault : readDecimal(limitText, 'limit')
+  if (limit < 1 || limit > checkpointsMax) throw malformed('limit', `want 1 to ${checkpointsMax}`)
+  const reading = server.readCheckpoints(after, limit)
+  const checkpoints = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
+  const last = checkpoints.at(-1)
+  const isLast = last === undefined || last.number >= server.log.published.number
+  const nextCursor = isLast ? null : last.number
+  return c.json({ checkpoints: checkpoints.map(checkpointJson), nextCursor }, 200, { 'cache-control': 'no-store' })
+}
+
+/** What was published meanwhile comes first, from the database; then each as it is published. */
+async function* checkpointEvents(
+  server: Server,
+  after: number,
+  signal: AbortSignal,
+): AsyncGenerator<ServerEvent, void> {
+  for (let last = after; !signal.aborted; ) {
+    const missed = last + 1 < server.log.published.number ? await server.readCheckpoints(last, entriesAtOnce) : []
+    for (const checkpoint of missed) yield checkpointEvent(checkpoint)
+    last = missed.at(-1)?.number ?? last
+    if (last + 1 < server.log.published.number) continue
+    const next = await server.log.nextCheckpoint(last)
+    if (next.number > last + 1) continue
+    yield checkpointEvent(next)
+    last = next.number
+  }
+}
+
+function checkpointEvent(checkpoint: StoredCheckpoint): ServerEvent {
+  return { id: checkpoint.number, event: 'checkpoint', data: JSON.stringify(checkpointJson(checkpoint)) }
+}
+
+/** `timestamp` in milliseconds, as in the STH; `root` and `treeHeadSignature` (DigitallySigned) in base64. */
+function checkpointJson({ number, treeSize, root, timestampMs, note, sthSignature }: StoredCheckpoint): object {
+  const signature = formatBase64(sthSignature)
+  return { number, treeSize, root: formatBase64(root), timestamp: timestampMs, note, treeHeadSignature: signature }
+}
+
+/** Entries under a checkpoint, in order, without gaps; `id` is the sequence number. */
+async function* entryEvents(server: Server, after: number, signal: AbortSignal): AsyncGenerator<ServerEvent, void> {
+  const { log, entries, hash } = server
+  for (let last = after; !signal.aborted; ) {
+    const { number, treeSize } = log.published
+    if (treeSize <= last) {
+      // Not for the entry itself: a client that left would leave somebody waiting for it.
+      await log.nextCheckpoint(number)
+      continue
+    }
+    const upTo = Math.min(treeSize, last + entriesAtOnce)
+    const sizes = await entries.readPayloadSizes(last + 1, upTo)
+    const to = last + countThatFits(sizes, payloadsBytesMax)
+    for (const entry of await readPublishedEntries(entries, log.tiles, last + 1, to, treeSize, hash)) {
+      yield { id: entry.sequenceNumber, event: 'entry', data: entryJson(entry) }
+    }
+    last = to
+  }
+}
+
+function readAfter(c: Context<Env>): number | undefined {
+  const after = readQuery(c, 'after')
+  return lastEventId(c) ?? (after === undefined ? undefined : readDecimal(after, 'after'))
+}
