@@ -4,6 +4,7 @@ import { routeAdd } from './routes/add.ts'
 import { routeCt } from './routes/ct.ts'
 import { routeEntries } from './routes/entries.ts'
 import { routeLog } from './routes/log.ts'
+import { routeMetrics } from './routes/metrics.ts'
 import { routeProofs } from './routes/proofs.ts'
 import { routeSearch } from './routes/search.ts'
 import { routeStreams } from './routes/streams.ts'
@@ -22,11 +23,12 @@ export function createApp(server: Server): Hono<Env> {
   routeEntries(app, server)
   routeProofs(app, server)
   routeLog(app, server)
+  routeMetrics(app, server)
   routeTiles(app, server)
   routeCt(app, server)
   routeAdd(app, server)
-  app.notFound((c) => problemResponse(c, notRouted(app, c), server.onUnexpected))
-  app.onError((error, c) => problemResponse(c, error, server.onUnexpected))
+  app.notFound((c) => problemResponse(c, notRouted(app, c), server))
+  app.onError((error, c) => problemResponse(c, error, server))
   return app
 }
 

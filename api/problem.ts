@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { Unavailable } from '../src/log/incident.ts'
+import type { Metrics } from '../src/ops/metrics.ts'
 import { isOutage } from '../src/store/outage.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
 
@@ -102,6 +103,9 @@ export class Problem extends Error {
 /** Told of what a handler did not expect, with the id by which the client knows the request. */
 export type OnUnexpected = (error: unknown, requestId: string) => void
 
+/** Those who are told of problems. */
+export type ProblemTellers = { readonly onUnexpected: OnUnexpected; readonly metrics: Pick<Metrics, 'problems'> }
+
 /** An answer that is not bound to a framework: some are needed before there is a request. */
 export type ProblemAnswer = {
   readonly status: number
@@ -110,9 +114,11 @@ export type ProblemAnswer = {
 }
 
 /** The answer to an error, RFC 9457. A bug or the weather is 503, never 500: shippers drop what they get a 500 for. */
-export function problemResponse(c: Context, error: unknown, onUnexpected: OnUnexpected): Response {
+export function problemResponse(c: Context, error: unknown, { onUnexpected, metrics }: ProblemTellers): Response {
   const requestId = requestIdOf(c.req.header('x-request-id'))
-  const { status, headers, body } = formatProblem(problemOf(error, requestId, onUnexpected), requestId)
+  const problem = problemOf(error, requestId, onUnexpected)
+  metrics.problems.inc({ code: problem.code })
+  const { status, headers, body } = formatProblem(problem, requestId)
   return c.body(body, status as 400, { ...headers })
 }
 

@@ -2,6 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
 import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
+import type { Metrics } from '../src/ops/metrics.ts'
 import type { SearchTables } from '../src/search/search-tables.ts'
 import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import type { EntryReads, StoredColumns, StoredEntry } from '../src/store/entries.ts'
@@ -54,6 +55,9 @@ export type Server = {
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */
   readonly failingLogins: () => Promise<readonly string[]>
+  readonly metrics: Metrics
+  /** Whether everybody may read them; otherwise administrators. */
+  readonly publicMetrics: boolean
   /** Told of what a handler did not expect. */
   readonly onUnexpected: OnUnexpected
 }

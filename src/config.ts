@@ -22,6 +22,7 @@ export type Config = {
   readonly bodyBytesMax: number
   readonly recordsMax: number
   readonly publicEntries: boolean
+  readonly publicMetrics: boolean
   readonly trustProxy: boolean
   readonly logLevel: string
 }
@@ -100,6 +101,7 @@ const settings = {
   batchBytesMax: setting('DENDROLOG_BATCH_BYTES_MAX', '16777216', 'bytes', 'of one commit'),
   bodyBytesMax: setting('DENDROLOG_BODY_BYTES_MAX', '16777216', 'bytes', 'of a request, uncompressed; more is 413'),
   recordsMax: setting('DENDROLOG_RECORDS_MAX', '65536', 'records', 'of a request; more is 413'),
+  publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
   trustProxy: setting(
     'DENDROLOG_BEHIND_TLS_PROXY',
@@ -136,6 +138,7 @@ export function readConfig(environment: Environment = process.env): Config {
     batchBytesMax: readInteger(settings.batchBytesMax, text(settings.batchBytesMax), 65_536, 268_435_456),
     bodyBytesMax: readInteger(settings.bodyBytesMax, text(settings.bodyBytesMax), 1_024, 268_435_456),
     recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
+    publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),

@@ -28,6 +28,7 @@ import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } fr
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
+import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
@@ -122,13 +123,14 @@ async function serveDatabase(
   const instance = await openInstance(config, database, Date.now())
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
-  const log = await openLog(config, database, instance, logger, record)
+  const metrics: Metrics = createMetrics(() => readingsOf(server))
+  const log = await openLog(config, database, instance, logger, record, metrics)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
     publishedSize: () => log.published.treeSize,
-    onFailed: reportFollowers(logger),
+    onFailed: reportFollowers(logger, metrics.followerFailures),
   })
-  const server = createServer(config, database, instance, log, search, stateful, watch, logger)
+  const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics)
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
@@ -166,6 +168,7 @@ function openLog(
   instance: Instance,
   logger: Logger,
   record: IncidentRecord,
+  { commitSeconds, batchEntries, publishSeconds }: Metrics,
 ): Promise<Log> {
   const { writer, reader, signer } = database.connections
   const report = reportIncidents(logger)
@@ -193,6 +196,11 @@ function openLog(
     openCommitter: () =>
       openCommitThread({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
     ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
+    onMeasured: (measured) => {
+      if (measured.kind === 'publish') return publishSeconds.observe(measured.seconds)
+      commitSeconds.observe(measured.seconds)
+      batchEntries.observe(measured.entries)
+    },
     onIncident: (error, place) => {
       report(error)
       record.note(error, place)
@@ -233,6 +241,7 @@ function createServer(
   { state, quarantine }: Stateful,
   watch: LoginWatch,
   logger: Logger,
+  metrics: Metrics,
 ): Server {
   const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
   return {
@@ -245,7 +254,10 @@ function createServer(
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),
-      quarantine: (records) => insertQuarantined(quarantine.query, schema, records),
+      quarantine: async (records) => {
+        await insertQuarantined(quarantine.query, schema, records)
+        metrics.quarantined.inc(records.length)
+      },
       makeId,
       hash: nativeSha256,
     },
@@ -259,7 +271,18 @@ function createServer(
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
+    metrics,
+    publicMetrics: config.publicMetrics,
     onUnexpected: reportRequests(logger),
+  }
+}
+
+function readingsOf({ log, search, bodyBudget }: Server): Readings {
+  const { pendingEntries, integratedSize, publishedSize, isReady } = log.health
+  const [publishedAtMs, searchedSize] = [log.published.timestampMs, search.position()]
+  return {
+    ...{ pendingEntries, integratedSize, publishedSize, isReady, publishedAtMs, searchedSize },
+    bodyBytes: bodyBudget.bytesTaken,
   }
 }
 

@@ -4,7 +4,14 @@ import { ConfigError, findUnknownSettings, readConfig, reportConfig } from '../s
 test('an empty environment gives the defaults', () => {
   expect(readConfig({})).toMatchObject({
     ...{ databaseUrl: undefined, roleUrls: undefined, dataDir: './data', schema: 'security', rolePrefix: '' },
-    ...{ host: '127.0.0.1', port: 8080, checkpointIntervalMs: 200, resignIntervalMs: 60_000, publicEntries: false },
+    ...{
+      host: '127.0.0.1',
+      port: 8080,
+      checkpointIntervalMs: 200,
+      resignIntervalMs: 60_000,
+      publicEntries: false,
+      publicMetrics: false,
+    },
   })
 })
 

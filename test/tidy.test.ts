@@ -36,6 +36,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   '@hono/node-server': ['api', 'src/serve.ts'],
   uuidv7: ['src/ingest'],
   pino: ['src/ops'],
+  'prom-client': ['src/ops'],
   'cbor-x': ['api'],
 }
 

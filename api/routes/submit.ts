@@ -32,6 +32,8 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     budget: server.bodyBudget,
   }
   app.post('/v1/entries', async (c) => {
+    const startedAt = performance.now()
+    let kind: 'single' | 'batch' = 'single'
     const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, 'writer', deadline)
     const isNdjson = mediaType(c) === 'application/x-ndjson'
@@ -40,6 +42,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     return withBody(c, bodyLimits, async (body, charge) => {
       try {
         if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
+          kind = 'batch'
           const limits = { recordsMax: server.limits.recordsMax, charge }
           const records = await (isNdjson ? readNdjson : readArray)(reader, body, limits, context)
           return await submitMany(server, { body, records, writer: principal.identity, wait, deadline })
@@ -49,6 +52,8 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
       } catch (error) {
         await keepRefused(server, body, error, principal, deadline)
         throw error
+      } finally {
+        server.metrics.submitSeconds.observe({ kind }, (performance.now() - startedAt) / 1_000)
       }
     })
   })

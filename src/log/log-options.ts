@@ -27,6 +27,8 @@ export type LogOptions = {
   readonly resignIntervalMs: number
   /** Told what made the log stop, and where it stood; it is opened again after a pause. */
   readonly onIncident: (error: unknown, place: LogPlace) => void
+  /** Told of each commit and each checkpoint. */
+  readonly onMeasured?: (measured: Measured) => void
   /** Called before each attempt to open the log again: brings back a database that is ours to run. */
   readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
   /** Opens the signer on what it remembers; in this thread where nothing is said. */
@@ -36,6 +38,11 @@ export type LogOptions = {
   /** Where it differs from `defaultTiming`. */
   readonly timing?: Partial<LogTiming>
 }
+
+/** A commit, from being handed over until it was durable; or the signing and storing of a checkpoint. */
+export type Measured =
+  | { readonly kind: 'commit'; readonly entries: number; readonly seconds: number }
+  | { readonly kind: 'publish'; readonly seconds: number }
 
 /** The newest checkpoint, and how many entries are known to be durable. */
 export type LogPlace = {

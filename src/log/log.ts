@@ -63,7 +63,10 @@ export class Log {
       resignAfterMs: options.resignIntervalMs,
       clock: () => this.#signingTime(),
       flushed: (maxMs) => this.#pool.flushed(maxMs),
-      onPublished: (checkpoint) => this.#notePublished(checkpoint),
+      onPublished: (checkpoint, seconds) => {
+        options.onMeasured?.({ kind: 'publish', seconds })
+        this.#notePublished(checkpoint)
+      },
     })
   }
 
@@ -243,7 +246,9 @@ export class Log {
       query: this.#connections.writer.query,
       commitTimeoutMs: this.#timing.commitTimeoutMs,
       checkMayWrite: () => this.#checkMayWrite(),
-      onCommitted: (state, batch) => {
+      onCommitted: (state, batch, seconds) => {
+        const entries = batch.after.edge.size - batch.before.edge.size
+        this.#options.onMeasured?.({ kind: 'commit', entries, seconds })
         this.#tiles.add(state.edge, batch.fullTiles)
         this.#noteIntegrated(state.edge.size)
       },

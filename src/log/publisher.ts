@@ -16,7 +16,7 @@ export type PublisherOptions = {
   /** Resolves when what was accepted before is integrated, or after a time. */
   readonly flushed: (maxMs: number) => Promise<void>
   /** Told of each checkpoint, before anybody who waits. */
-  readonly onPublished: (checkpoint: StoredCheckpoint) => void
+  readonly onPublished: (checkpoint: StoredCheckpoint, seconds: number) => void
 }
 
 type Waiter = {
@@ -81,10 +81,11 @@ export class Publisher {
    */
   async publish(signer: Signs): Promise<void> {
     const nowMs = Math.floor(this.#options.clock() / 1_000)
+    const startedAt = performance.now()
     const checkpoint = (await signer.sign(nowMs, this.#options.resignAfterMs)) ?? signer.last
     if (checkpoint.number === this.#published.number) return
     this.#published = checkpoint
-    this.#options.onPublished(checkpoint)
+    this.#options.onPublished(checkpoint, (performance.now() - startedAt) / 1_000)
     const ready = this.#waiters.filter((waiter) => waiter.size <= checkpoint.treeSize)
     this.#waiters = this.#waiters.filter((waiter) => waiter.size > checkpoint.treeSize)
     for (const waiter of ready) waiter.resolve(checkpoint)

@@ -1,5 +1,6 @@
 import { describeError, loggableMessage } from '../ops/describe-error.ts'
 import type { Logger } from '../ops/logger.ts'
+import type { Metrics } from '../ops/metrics.ts'
 import { isOutage } from '../store/outage.ts'
 
 const sameMs = 60_000
@@ -33,9 +34,13 @@ export function reportRequests(logger: Logger): (error: unknown, requestId: stri
 }
 
 /** Tells that a follower failed, once a minute for the same reason; it goes on by itself. */
-export function reportFollowers(logger: Logger): (name: string, error: unknown) => void {
+export function reportFollowers(
+  logger: Logger,
+  failures: Metrics['followerFailures'],
+): (name: string, error: unknown) => void {
   const mayTell = onceAMinute()
   return (name, error) => {
+    failures.inc({ follower: name })
     const heldBack = mayTell(`${name} ${String(error)}`)
     if (heldBack !== undefined)
       logger.warn({ follower: name, err: error, heldBack }, 'a follower failed and tries again')

@@ -37,7 +37,7 @@ export type SequencerOptions = {
   /** Throws where nothing may be sequenced: a head that is unsigned for too long, say. Also asked while all is idle. */
   readonly checkMayWrite: () => void
   /** Told of each commit, before anybody who waits. */
-  readonly onCommitted: (state: LogState, batch: Batch) => void
+  readonly onCommitted: (state: LogState, batch: Batch, seconds: number) => void
 }
 
 /** A batch with the requests that it answers. */
@@ -187,6 +187,7 @@ export class Sequencer {
   async #commit({ groups, placements, batch }: Prepared, before: Promise<void>): Promise<void> {
     const sent = batch === undefined ? before.then(() => []) : this.#send(batch)
     sent.catch(() => {})
+    const startedAt = performance.now()
     this.#unsettled++
     this.#waitingSince ??= performance.now()
     try {
@@ -203,7 +204,7 @@ export class Sequencer {
       this.#waitingSince = this.#unsettled === 0 ? undefined : performance.now()
       this.#options.pool.recheck()
     }
-    if (batch !== undefined) this.#options.onCommitted(batch.after, batch)
+    if (batch !== undefined) this.#options.onCommitted(batch.after, batch, (performance.now() - startedAt) / 1_000)
     groups.forEach((group, i) => {
       group.resolve(placements[i] as Placement)
     })

@@ -12,6 +12,7 @@ import { createTokenSecret, TokenAuthenticator } from '../../src/auth/token.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { hashSecret } from '../../src/log/seal.ts'
+import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openSearchTables, type SearchTables } from '../../src/search/search-tables.ts'
 import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
@@ -146,6 +147,12 @@ async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRol
   return Object.fromEntries(entries) as Record<TokenRole, string>
 }
 
+/** What `serve` reads of its log. */
+const readings = {
+  ...{ pendingEntries: 1, integratedSize: 2, publishedSize: 3, publishedAtMs: 4_000, searchedSize: 5 },
+  ...{ isReady: true, bodyBytes: 6 },
+}
+
 function serverOf(
   test: TestLog,
   log: Log,
@@ -173,6 +180,8 @@ function serverOf(
       hash: nativeSha256,
     },
     publicEntries: false,
+    metrics: createMetrics(() => readings),
+    publicMetrics: false,
     authenticate: (secret) => tokens.authenticate(secret),
     readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
     readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),

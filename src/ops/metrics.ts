@@ -1,0 +1,89 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25]
+const entries = [1, 8, 64, 256, 1_024, 4_096, 8_192, 16_384, 65_536]
+
+/** What is read when somebody asks for the metrics. */
+export type Readings = {
+  readonly pendingEntries: number
+  readonly integratedSize: number
+  readonly publishedSize: number
+  readonly publishedAtMs: number
+  readonly searchedSize: number
+  readonly isReady: boolean
+  readonly bodyBytes: number
+}
+
+/** All that is measured. The names are what dashboards and alerts know. */
+export type Metrics = {
+  /** Seconds, by `kind` (single, batch): from the headers to the answer, which may be a refusal. */
+  readonly submitSeconds: Histogram<'kind'>
+  /** Seconds from handing a batch over until it is durable, waiting for the one before included. */
+  readonly commitSeconds: Histogram
+  readonly batchEntries: Histogram
+  /** Seconds of signing and storing one checkpoint. */
+  readonly publishSeconds: Histogram
+  readonly quarantined: Counter
+  /** By `code`, the one of the answer. */
+  readonly problems: Counter<'code'>
+  /** By `follower`. */
+  readonly followerFailures: Counter<'follower'>
+  /** Prometheus text format 0.0.4. */
+  readonly format: () => Promise<string>
+  readonly contentType: string
+}
+
+export function createMetrics(read: () => Readings): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  for (const [name, help, valueFrom] of gauges) {
+    new Gauge({
+      name: `dendrolog_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(valueFrom(read()))
+      },
+    })
+  }
+  return {
+    submitSeconds: new Histogram({
+      ...{ name: 'dendrolog_submit_seconds', help: 'From the headers of a submission to its answer', registers },
+      ...{ labelNames: ['kind'] as const, buckets: seconds },
+    }),
+    commitSeconds: new Histogram({
+      ...{ name: 'dendrolog_commit_seconds', help: 'From handing a batch over until it is durable', registers },
+      buckets: seconds,
+    }),
+    batchEntries: new Histogram({
+      ...{ name: 'dendrolog_batch_entries', help: 'Entries of a commit', registers, buckets: entries },
+    }),
+    publishSeconds: new Histogram({
+      ...{ name: 'dendrolog_publish_seconds', help: 'Signing and storing a checkpoint', registers, buckets: seconds },
+    }),
+    quarantined: new Counter({
+      ...{ name: 'dendrolog_quarantined_total', help: 'Records that could not become entries', registers },
+    }),
+    problems: new Counter({
+      ...{ name: 'dendrolog_problems_total', help: 'Answers that were refusals, by code', registers },
+      labelNames: ['code'] as const,
+    }),
+    followerFailures: new Counter({
+      ...{ name: 'dendrolog_follower_failures_total', help: 'Steps of a follower that failed', registers },
+      labelNames: ['follower'] as const,
+    }),
+    format: () => registry.metrics(),
+    contentType: registry.contentType,
+  }
+}
+
+const gauges: readonly (readonly [name: string, help: string, valueFrom: (readings: Readings) => number])[] = [
+  ['pending_entries', 'Received and not yet in a batch', ({ pendingEntries }) => pendingEntries],
+  ['integrated_size', 'Entries that are durable in the tree', ({ integratedSize }) => integratedSize],
+  ['published_size', 'Entries under the newest checkpoint', ({ publishedSize }) => publishedSize],
+  ['checkpoint_timestamp_seconds', 'Time of the newest checkpoint', ({ publishedAtMs }) => publishedAtMs / 1_000],
+  ['searched_size', 'Entries in the search tables', ({ searchedSize }) => searchedSize],
+  ['ready', '1 where the log takes entries', ({ isReady }) => (isReady ? 1 : 0)],
+  ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
+]
