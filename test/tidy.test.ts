@@ -25,6 +25,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/config.ts': [],
   api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth'],
 }
+/** What runs in browsers too has nothing of Node. */
+const inBrowsers = ['tlog', 'src/client']
 /** These wire everything by hand. */
 const mayImportAll = ['src/serve.ts', 'src/instance.ts', 'src/cli', 'bench']
 
@@ -93,7 +95,7 @@ function isAllowed(path: string, name: string): boolean {
     if (target.startsWith(`${place}/`) || mayImportAll.includes(place)) return true
     return (mayImport[place] ?? []).some((allowed) => target === allowed || target.startsWith(`${allowed}/`))
   }
-  if (name.startsWith('node:')) return place !== 'tlog'
+  if (name.startsWith('node:')) return !inBrowsers.includes(place)
   const owner = name.startsWith('@') ? name.split('/').slice(0, 2).join('/') : (name.split('/')[0] ?? '')
   return (packages[owner] ?? []).includes(place)
 }
