@@ -1,6 +1,14 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
+  // Examples import the package by its name, as their readers will.
+  resolve: {
+    alias: {
+      'dendrolog/client': join(import.meta.dirname, 'src/client/index.ts'),
+      'dendrolog/tlog': join(import.meta.dirname, 'tlog/index.ts'),
+    },
+  },
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/cluster.ts'],
