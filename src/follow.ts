@@ -33,7 +33,7 @@ const defaultTiming: FollowTiming = {
   retryMs: 500,
   retryMaxMs: 30_000,
   busyRate: 10_000,
-  restWhileBusy: 3,
+  restWhileBusy: 7,
 }
 
 /** The loop that runs a follower. Its failures are its own: nothing of the log waits for it. */
