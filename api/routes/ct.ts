@@ -19,6 +19,8 @@ import type { Env, Server } from '../server.ts'
 const entriesMax = 1_000
 const notReadInTime = 'the log could not be read in time'
 const immutable = 'max-age=86400'
+/** Of a range that ends where the tree does now: it will have more. */
+const growing = 'max-age=60'
 
 /**
  * RFC 6962 section 4, for the size of the newest checkpoint. Parameters that are not known are ignored, as the RFC wants
@@ -99,8 +101,10 @@ async function answerEntries(server: Server, c: Context<Env>): Promise<Response>
   const end = readDecimal(readQuery(c, 'end'), 'end')
   if (start > end) throw malformed('start', `${start} is above end ${end}`)
   if (start >= treeSize) throw malformed('start', `${start} is not below the tree size ${treeSize}`)
-  const last = Math.min(end, treeSize - 1, start - (start % entriesMax) + entriesMax - 1)
-  return answerRead(server, c, deadline, cacheControl(server), async (share) => {
+  const wanted = Math.min(end, start - (start % entriesMax) + entriesMax - 1)
+  const last = Math.min(wanted, treeSize - 1)
+  const cached = cacheControl(server, wanted === last ? immutable : growing)
+  return answerRead(server, c, deadline, cached, async (share) => {
     const sizes = await server.entries.readPayloadSizes(start + 1, last + 1)
     const count = countThatFits(sizes, payloadsBytesMax)
     const to = start + count
@@ -119,7 +123,7 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   const size = readSize(c, checkpoint.treeSize)
   const index = readDecimal(readQuery(c, 'leaf_index'), 'leaf_index')
   if (index >= size) throw malformed('leaf_index', `${index} is not below tree_size ${size}`)
-  return answerRead(server, c, deadline, cacheControl(server), async (share) => {
+  return answerRead(server, c, deadline, cacheControl(server, immutable), async (share) => {
     const { log, entries, hash } = server
     const [bytes = 0] = await entries.readPayloadSizes(index + 1, index + 1)
     share.take(readFactor * bytes)
@@ -131,8 +135,8 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   })
 }
 
-function cacheControl(server: Server): string {
-  return `${server.publicEntries ? 'public' : 'private'}, ${immutable}`
+function cacheControl(server: Server, age: string): string {
+  return `${server.publicEntries ? 'public' : 'private'}, ${age}`
 }
 
 function readSize(c: Context<Env>, treeSize: number): TreeSize {

@@ -94,6 +94,19 @@ test('entries are leaves and payloads, from the start on, in ranges that end on 
   }
 })
 
+test('a range that the end of the tree cuts short is kept for a minute only, since it grows', async () => {
+  for (const [start, end, want] of [
+    [0, 9, 86_400],
+    [0, entries - 1, 86_400],
+    [0, entries + 5_000, 86_400],
+    [1_100, entries, 60],
+    [1_100, entries + 5_000, 60],
+  ]) {
+    const { headers } = await ct(`get-entries?start=${start}&end=${end}`)
+    expect(headers.get('cache-control')).toBe(`private, max-age=${want}`)
+  }
+})
+
 test('of large payloads fewer are given at once, one at least', async () => {
   const large = await openTestApi()
   try {
