@@ -75,8 +75,9 @@ begin
 end
 $$;
 
--- Makes the indexes of one full segment that has none yet; says whether there was one. Values that repeat stand in an
--- index once, with the places of their rows: those are in order of sequence numbers anyhow.
+-- Makes one index of a full segment that has not all of them yet; says whether there was one to be made. Values that
+-- repeat stand in an index once, with the places of their rows: those are in order of sequence numbers anyhow. The
+-- operators compare bytes, so that prefixes are found in any collation.
 create function {{schema}}_state.index_search() returns boolean
 language plpgsql
 security definer
@@ -92,28 +93,28 @@ begin
     from {{schema}}_state.positions
     where follower = 'search'
     for update;
-  select c.relname
-    into name
+  select c.relname, f.field
+    into name, field
     from pg_inherits i
     join pg_class c on c.oid = i.inhrelid
+    cross join unnest(array['actor_id', 'action', 'resource', 'client_ip', 'writer']) with ordinality as f (field, place)
     where i.inhparent = '{{schema}}_state.search'::regclass
       and right(c.relname, 16)::bigint + 131071 <= done
       and not exists (
         select
         from pg_class x
         where x.relnamespace = c.relnamespace
-          and x.relname = c.relname || '_writer'
+          and x.relname = c.relname || '_' || f.field
       )
-    order by c.relname
+    order by c.relname, f.place
     limit 1;
   if name is null then
     return false;
   end if;
-  -- All or none: this is one transaction. The operators compare bytes, so that prefixes are found in any collation.
-  foreach field in array array['actor_id', 'action', 'resource', 'client_ip', 'writer'] loop
-    execute format('create index %I on {{schema}}_state.%I (%I text_pattern_ops)', name || '_' || field, name, field);
-  end loop;
-  execute format('analyze {{schema}}_state.%I', name);
+  execute format('create index %I on {{schema}}_state.%I (%I text_pattern_ops)', name || '_' || field, name, field);
+  if field = 'writer' then
+    execute format('analyze {{schema}}_state.%I', name);
+  end if;
   return true;
 end
 $$;

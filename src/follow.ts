@@ -5,7 +5,7 @@ export type Follower = {
   readonly name: string
   /** Where it stands: how many entries it has done. */
   readonly readPosition: () => Promise<number>
-  /** Does some of the next entries, none above `upTo`, and says where it stands then. */
+  /** Does some of what is next, nothing above `upTo`, and says where it stands then. */
   readonly step: (upTo: number) => Promise<number>
 }
 
@@ -32,7 +32,7 @@ const defaultTiming: FollowTiming = {
   idleMs: 200,
   retryMs: 500,
   retryMaxMs: 30_000,
-  busyRate: 10_000,
+  busyRate: 2_000,
   restWhileBusy: 7,
 }
 
