@@ -26,6 +26,8 @@ export type FollowTiming = {
   readonly busyRate: number
   /** While the log is busy a step is followed by so many times its own time of rest: ingestion goes before. */
   readonly restWhileBusy: number
+  /** More than so many entries behind, it rests an eighth as long: what is put off has to be done. */
+  readonly behindMax: number
 }
 
 const defaultTiming: FollowTiming = {
@@ -33,7 +35,8 @@ const defaultTiming: FollowTiming = {
   retryMs: 500,
   retryMaxMs: 30_000,
   busyRate: 2_000,
-  restWhileBusy: 7,
+  restWhileBusy: 56,
+  behindMax: 2_000_000,
 }
 
 /** The loop that runs a follower. Its failures are its own: nothing of the log waits for it. */
@@ -86,8 +89,10 @@ export class Following {
   #restMs(size: number, startedAt: number): number {
     const tookMs = performance.now() - startedAt
     const published = this.#options.publishedSize() - size
-    const isBusy = published * 1_000 > this.#timing.busyRate * tookMs
-    return isBusy ? this.#timing.restWhileBusy * tookMs : 0
+    const { busyRate, restWhileBusy, behindMax } = this.#timing
+    if (published * 1_000 <= busyRate * tookMs) return 0
+    const isFarBehind = size - (this.#position ?? 0) > behindMax
+    return (isFarBehind ? restWhileBusy / 8 : restWhileBusy) * tookMs
   }
 
   #retryMs(): number {
