@@ -256,13 +256,13 @@ test.each([
 })
 
 test.each([
-  ['DELETE', '/v1/entries', 'POST'],
-  ['GET', '/v1/entries', 'POST'],
+  ['DELETE', '/v1/entries', 'GET, HEAD, POST'],
+  ['PUT', '/v1/entries', 'GET, HEAD, POST'],
   ['POST', '/v1/log', 'GET, HEAD, OPTIONS'],
   ['PUT', '/v1/entries/1', 'GET, HEAD'],
   ['PATCH', '/checkpoint', 'GET, HEAD, OPTIONS'],
   ['POST', '/healthz', 'GET, HEAD'],
-  ['OPTIONS', '/v1/entries', 'POST'],
+  ['OPTIONS', '/v1/entries', 'GET, HEAD, POST'],
   ['BREW', '/v1/log', 'GET, HEAD, OPTIONS'],
 ])('%s %s is a 405 that allows %s', async (method, path, allow) => {
   const response = await api.app.request(path, { method })
