@@ -1,4 +1,6 @@
 import type { Context } from 'hono'
+import type { PublishedLog } from '../src/log/published-entries.ts'
+import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import { closeWhenSent } from './answer-share.ts'
 import { requireRole } from './authenticate.ts'
 import { BudgetShare } from './byte-budget.ts'
@@ -13,6 +15,11 @@ const notReadInTime = 'the log could not be read in time'
 /** Entries are for auditors, or for everybody where that is set. */
 export async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
   if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+}
+
+/** What entries under a checkpoint are read from. */
+export function publishedLog({ entries, log, hash }: Server, checkpoint: StoredCheckpoint): PublishedLog {
+  return { reads: entries, tiles: log.tiles, checkpoint, hash }
 }
 
 /**

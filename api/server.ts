@@ -5,7 +5,7 @@ import type { Log } from '../src/log/log.ts'
 import type { Metrics } from '../src/ops/metrics.ts'
 import type { SearchTables } from '../src/search/search-tables.ts'
 import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
-import type { EntryReads, StoredColumns, StoredEntry } from '../src/store/entries.ts'
+import type { EntryReads } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { OnUnexpected } from './problem.ts'
@@ -43,11 +43,7 @@ export type Server = {
   readonly publicEntries: boolean
   /** At once where the answer is known. */
   readonly authenticate: (secret: string) => Principal | undefined | Promise<Principal | undefined>
-  readonly readEntry: (sequenceNumber: number) => Promise<StoredEntry | undefined>
-  /** Bytes of the text that `readEntry` would read. */
-  readonly readPayloadBytes: (sequenceNumber: number) => Promise<number | undefined>
-  readonly readColumns: (sequenceNumber: number) => Promise<StoredColumns | undefined>
-  /** Ranges of entries. */
+  /** Of the ledger. */
   readonly entries: EntryReads
   /** Up to `limit` checkpoints with numbers above `after`, in order. */
   readonly readCheckpoints: (after: number, limit: number) => Promise<readonly StoredCheckpoint[]>

@@ -34,7 +34,7 @@ import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { openCommitThread } from './store/committer.ts'
-import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from './store/entries.ts'
+import { entryReads, findSequenceNumber } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
@@ -263,9 +263,6 @@ function createServer(
     },
     publicEntries: config.publicEntries,
     authenticate: (secret) => tokens.authenticate(secret),
-    readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
-    readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
-    readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
     entries: entryReads(log.reader.query, schema),
     search,
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),

@@ -1,6 +1,6 @@
 import type { Context, Hono } from 'hono'
 import { Unavailable } from '../../src/log/incident.ts'
-import { proveInclusionAt, provePrefix } from '../../src/log/proofs.ts'
+import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
 import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
 import { proveLeaf } from '../../src/log/receipt.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
@@ -8,7 +8,7 @@ import { equalBytes, formatBase64, parseBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { asHash, type Hash } from '../../tlog/hash.ts'
-import { answerRead, readFactor, requireReader } from '../answer-read.ts'
+import { answerRead, publishedLog, readFactor, requireReader } from '../answer-read.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import { malformed, readDecimal, readQuery } from '../parameters.ts'
@@ -54,7 +54,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   const second = readDecimal(readQuery(c, 'second'), 'second')
   if (first > second) throw malformed('first', `${first} is above second ${second}`)
   if (second > checkpoint.treeSize) throw malformed('second', aboveTree(second, checkpoint.treeSize))
-  const proving = provePrefix(server.log.tiles, asTreeSize(first), asTreeSize(second), checkpoint, server.hash)
+  const proving = proveConsistency(server.log.tiles, asTreeSize(first), asTreeSize(second), checkpoint, server.hash)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
   return c.json({ consistency: hashes.map(formatBase64) }, 200, { 'cache-control': `public, ${immutable}` })
 }
@@ -96,7 +96,8 @@ async function proveByHash(
 async function answerEntries(server: Server, c: Context<Env>): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
-  const { treeSize } = server.log.published
+  const checkpoint = server.log.published
+  const { treeSize } = checkpoint
   const start = readDecimal(readQuery(c, 'start'), 'start')
   const end = readDecimal(readQuery(c, 'end'), 'end')
   if (start > end) throw malformed('start', `${start} is above end ${end}`)
@@ -109,7 +110,7 @@ async function answerEntries(server: Server, c: Context<Env>): Promise<Response>
     const count = countThatFits(sizes, payloadsBytesMax)
     const to = start + count
     share.take(readFactor * sizes.slice(0, count).reduce((sum, size) => sum + size, 0))
-    const entries = await readPublishedEntries(server.entries, server.log.tiles, start + 1, to, treeSize, server.hash)
+    const entries = await readPublishedEntries(publishedLog(server, checkpoint), start + 1, to)
     return {
       entries: entries.map(({ leaf, payload }) => ({ leaf_input: formatBase64(leaf), extra_data: textOf(payload) })),
     }
@@ -127,7 +128,7 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
     const { log, entries, hash } = server
     const [bytes = 0] = await entries.readPayloadSizes(index + 1, index + 1)
     share.take(readFactor * bytes)
-    const [found] = await readPublishedEntries(entries, log.tiles, index + 1, index + 1, checkpoint.treeSize, hash)
+    const [found] = await readPublishedEntries(publishedLog(server, checkpoint), index + 1, index + 1)
     if (found === undefined) throw new Error(`entry ${index + 1} was read and is not there`)
     const path = await proveInclusionAt(log.tiles, asLeafIndex(index), size, checkpoint, hash)
     const { leaf, payload } = found

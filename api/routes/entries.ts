@@ -57,8 +57,9 @@ function readId(text: string): string {
 
 async function readEntryJson(server: Server, place: Place, share: BudgetShare): Promise<Uint8Array<ArrayBuffer>> {
   const { sequenceNumber, checkpoint } = await findPublished(server, place)
-  share.take(readFactor * ((await server.readPayloadBytes(sequenceNumber)) ?? 0))
-  const stored = await server.readEntry(sequenceNumber)
+  const [bytes = 0] = await server.entries.readPayloadSizes(sequenceNumber, sequenceNumber)
+  share.take(readFactor * bytes)
+  const [stored] = await server.entries.readEntries(sequenceNumber, sequenceNumber)
   if (stored === undefined) throw gone(sequenceNumber)
   const entry = checkStoredEntry(stored, sequenceNumber, server.hash)
   checkPlace(place, stored)
@@ -88,7 +89,7 @@ async function readProof(server: Server, place: Place): Promise<EntryProof> {
   const leafIndex = sequenceNumber - 1
   const { leafHash, hashes } = await proveLeaf(server.log.tiles, leafIndex, checkpoint, server.hash)
   if (place.kind === 'id') {
-    const columns = await server.readColumns(sequenceNumber)
+    const [columns] = await server.entries.readColumns(sequenceNumber, sequenceNumber)
     if (columns === undefined) throw gone(sequenceNumber)
     checkStoredColumns(columns, sequenceNumber, server.hash)
     checkPlace(place, columns)

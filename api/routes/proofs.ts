@@ -1,5 +1,5 @@
 import type { Context, Hono } from 'hono'
-import { proveInclusionAt, provePrefix } from '../../src/log/proofs.ts'
+import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
@@ -28,7 +28,7 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
     const to = publishedSize(c, checkpoint, 'to')
     const from = readDecimal(readQuery(c, 'from'), 'from')
     if (from > to) throw malformed('from', `${from} is above to ${to}`)
-    const proving = provePrefix(server.log.tiles, asTreeSize(from), to, checkpoint, server.hash)
+    const proving = proveConsistency(server.log.tiles, asTreeSize(from), to, checkpoint, server.hash)
     const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
     return c.json({ from, to, hashes: hashes.map(formatBase64) })
   })

@@ -6,7 +6,7 @@ import type { Condition, NumberRange } from '../../src/store/search.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { parseOccurredAt } from '../../tlog/time.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
-import { answerRead, readFactor, requireReader } from '../answer-read.ts'
+import { answerRead, publishedLog, readFactor, requireReader } from '../answer-read.ts'
 import type { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
@@ -66,8 +66,7 @@ async function readEntriesOf(
   const count = countThatFits(sizes, payloadsBytesMax)
   const numbers = found.numbers.slice(0, count)
   share.take(readFactor * sizes.slice(0, count).reduce((sum, size) => sum + size, 0))
-  const { treeSize } = server.log.published
-  const read = await readEntriesByNumber(server.entries, server.log.tiles, numbers, treeSize, server.hash)
+  const read = await readEntriesByNumber(publishedLog(server, server.log.published), numbers)
   const stray = read.find(({ fields }) => !fits(search, fields))
   if (stray !== undefined) {
     const n = stray.fields.sequenceNumber
@@ -89,7 +88,7 @@ async function findPage(
   if (id === undefined) return server.search.find(search, range, limit, performance.now() + searchMs)
   const number = await server.findSequenceNumber(id)
   if (number === undefined || number <= range.above || number > range.upTo) return { numbers: [], rest: undefined }
-  const [entry] = await server.entries.readColumnsOf(number, number)
+  const [entry] = await server.entries.readColumns(number, number)
   const isFound = entry !== undefined && formatUuid(entry.fields.eventId) === id && fits(search, entry.fields)
   return { numbers: isFound ? [number] : [], rest: undefined }
 }
@@ -101,7 +100,7 @@ function pageJson(
 ): Uint8Array<ArrayBuffer> {
   const parts = entries.flatMap((json, i) => (i === 0 ? [json] : [comma, json]))
   const end = Buffer.from(`],"nextCursor":${JSON.stringify(nextCursor)},"searchedSize":${searchedSize}}`)
-  return new Uint8Array(Buffer.concat([Buffer.from('{"entries":['), ...parts, end]))
+  return Buffer.concat([Buffer.from('{"entries":['), ...parts, end])
 }
 
 const comma = Buffer.from(',')

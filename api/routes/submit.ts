@@ -111,7 +111,7 @@ async function answerEntry(
 
 /** The entry that a submission repeats: the payload is the same (DESIGN section 3) and need not be read. */
 async function readDuplicate(server: Server, submission: Submission, sequenceNumber: number): Promise<EntryWithLeaf> {
-  const columns = await server.readColumns(sequenceNumber)
+  const [columns] = await server.entries.readColumns(sequenceNumber, sequenceNumber)
   if (columns === undefined) throw new Error(`entry ${sequenceNumber} is known, but not in the ledger`)
   const stored = { ...columns, payloadText: submittedPayload(submission) }
   return checkStoredEntry(stored, sequenceNumber, server.hash)

@@ -2,9 +2,10 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { Context, Hono } from 'hono'
 import { readEntryBundle } from '../../src/log/published-entries.ts'
+import { asTreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { type BundleCoord, isTileOfSize, parseTilePath, type TileCoord, type TilePath } from '../../tlog/tile.ts'
-import { requireRole } from '../authenticate.ts'
+import { publishedLog, requireReader } from '../answer-read.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import { headerOf } from '../header.ts'
@@ -52,13 +53,10 @@ async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Pr
 /** Leaves are auditors' data: guesses at payloads can be tested against the hashes in them. */
 async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
-  if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+  await requireReader(server, c, deadline)
   checkPublished(server, { ...coord, level: 0 })
-  const { entries, log, hash } = server
-  const bundle = await deadline.within(
-    readEntryBundle(entries, log.tiles, coord.index, coord.width, hash),
-    notReadInTime,
-  )
+  const reading = readEntryBundle(publishedLog(server, server.log.published), coord.index, coord.width)
+  const bundle = await deadline.within(reading, notReadInTime)
   const packed = acceptsGzip(headerOf(c, 'accept-encoding')) ? await compress(bundle) : undefined
   const headers = {
     'content-type': 'application/octet-stream',
@@ -71,7 +69,7 @@ async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord)
 
 function checkPublished(server: Server, coord: TileCoord): void {
   const { treeSize } = server.log.published
-  if (isTileOfSize(coord, treeSize as Parameters<typeof isTileOfSize>[1])) return
+  if (isTileOfSize(coord, asTreeSize(treeSize))) return
   throw new Problem('not-found', `the tree of ${treeSize} leaves that is published has no such tile`)
 }
 

@@ -26,7 +26,10 @@ export async function proveInclusionAt(
   return proof
 }
 
-/** The proof that `to` leaves extend the first `from`; 0 < `from` < `to` <= the checkpoint's size. Throws likewise. */
+/**
+ * The proof that `to` leaves extend the first `from`; 0 <= `from` <= `to` <= the checkpoint's size. Everything extends
+ * the empty tree, and a tree itself, without hashes. Throws likewise.
+ */
 export async function proveConsistency(
   tiles: TileReader,
   from: TreeSize,
@@ -34,23 +37,13 @@ export async function proveConsistency(
   checkpoint: StoredCheckpoint,
   hash: Sha256,
 ): Promise<readonly Hash[]> {
+  if (from === 0 || from === to) return []
   const published = asTreeSize(checkpoint.treeSize)
   const ends = [wholeTree(from), wholeTree(to)]
   const [[fromRoot, toRoot], proof] = await readTwo(tiles, ends, planConsistencyProof(from, to), published, hash)
   await checkRootAt(tiles, to, toRoot as Hash, checkpoint, hash)
   checkConsistency(from, to, fromRoot as Hash, toRoot as Hash, proof, hash)
   return proof
-}
-
-/** As `proveConsistency`, with 0 <= `from` <= `to`: everything extends the empty tree, and a tree itself, without hashes. */
-export async function provePrefix(
-  tiles: TileReader,
-  from: TreeSize,
-  to: TreeSize,
-  checkpoint: StoredCheckpoint,
-  hash: Sha256,
-): Promise<readonly Hash[]> {
-  return from === 0 || from === to ? [] : proveConsistency(tiles, from, to, checkpoint, hash)
 }
 
 /** Throws unless the tree of `size` leaves with this root is the beginning of the signed one. */

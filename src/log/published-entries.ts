@@ -1,85 +1,62 @@
-import { equalBytes, formatHex } from '../../tlog/bytes.ts'
-import { asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import { encodeLeaf, type LeafFields } from '../../tlog/entry.ts'
 import { encodeEntryBundle } from '../../tlog/entry-bundle.ts'
 import { TlogError } from '../../tlog/errors.ts'
-import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
-import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
-import type { EntryReads, StoredColumns } from '../store/entries.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
+import { tileWidth } from '../../tlog/tile.ts'
+import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { EntryReads, StoredColumns, StoredEntry } from '../store/entries.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { checkStoredColumns, checkStoredEntry } from './stored-entry.ts'
 import type { TileCache } from './tile-cache.ts'
+import { TileProofs } from './tile-proofs.ts'
 
-// Ranges of entries, as auditors read them. Sequence numbers, both ends included, as the store counts; none above the
-// size of the newest checkpoint. What is handed out fits its columns, its payload and the leaf hash in the tree.
+// Many entries at once, as auditors read them. Sequence numbers, both ends included, as the store counts; none above
+// the size of the checkpoint. What is handed out fits its columns, its payload, and the tree that was signed.
+
+/** An entry, and what its leaf says as fields. */
+export type CheckedEntry = { readonly entry: EntryWithLeaf; readonly fields: LeafFields }
+
+/** What all of them are read from and checked with. */
+export type PublishedLog = {
+  readonly reads: EntryReads
+  readonly tiles: TileCache
+  readonly checkpoint: StoredCheckpoint
+  readonly hash: Sha256
+}
 
 /**
  * The C2SP entry bundle of `width` entries from leaf index 256 * `index` on. Payloads are not read: the leaf has their
  * hashes. Throws `leaf-mismatch` where an entry is not the one in the tree.
  */
-export async function readEntryBundle(
-  reads: EntryReads,
-  tiles: TileCache,
-  index: number,
-  width: number,
-  hash: Sha256,
-): Promise<Uint8Array> {
+export async function readEntryBundle(log: PublishedLog, index: number, width: number): Promise<Uint8Array> {
   const first = index * tileWidth + 1
-  const [rows, tile] = await Promise.all([
-    reads.readColumnsOf(first, first + width - 1),
-    tiles.readTile(0, index, width),
-  ])
+  const rows = await log.reads.readColumns(first, first + width - 1)
   checkCount(rows, first, width)
+  await checkInTree(log, rows)
   rows.forEach((row, slot) => {
-    checkStoredColumns(row, first + slot, hash)
-    checkSlot(tile, slot, row, first + slot)
+    checkStoredColumns(row, first + slot, log.hash)
   })
   return encodeEntryBundle(rows.map(({ fields }) => encodeLeaf(fields)))
 }
 
 /** The entries of a range, with their payloads. Throws `leaf-mismatch` or `chain-mismatch` likewise. */
 export async function readPublishedEntries(
-  reads: EntryReads,
-  tiles: TileCache,
+  log: PublishedLog,
   from: number,
   to: number,
-  publishedSize: number,
-  hash: Sha256,
 ): Promise<readonly EntryWithLeaf[]> {
-  const [rows, leafHashes] = await Promise.all([
-    reads.readEntries(from, to),
-    readLeafHashes(tiles, from - 1, to, asTreeSize(publishedSize)),
-  ])
+  const rows = await log.reads.readEntries(from, to)
   checkCount(rows, from, to - from + 1)
-  return rows.map((row, i) => {
-    const entry = checkStoredEntry(row, from + i, hash)
-    checkSlot(leafHashes, i, row, from + i)
-    return entry
-  })
+  return (await checkEntries(log, rows, (i) => from + i)).map(({ entry }) => entry)
 }
 
 /** Entries by their numbers, with their payloads, in the same order. Throws likewise. */
 export async function readEntriesByNumber(
-  reads: EntryReads,
-  tiles: TileCache,
+  log: PublishedLog,
   numbers: readonly number[],
-  publishedSize: number,
-  hash: Sha256,
 ): Promise<readonly CheckedEntry[]> {
-  const size = asTreeSize(publishedSize)
-  const [rows, inTree] = await Promise.all([
-    reads.readEntriesAt(numbers),
-    Promise.all(numbers.map((n) => readLeafHashes(tiles, n - 1, n, size))),
-  ])
-  return rows.map((row, i) => {
-    const entry = checkStoredEntry(row, numbers[i] as number, hash)
-    checkSlot(inTree[i] as Uint8Array, 0, row, entry.sequenceNumber)
-    return { entry, fields: row.fields }
-  })
+  return checkEntries(log, await log.reads.readEntriesAt(numbers), (i) => numbers[i] as number)
 }
-
-/** An entry, and what its leaf says as fields. */
-export type CheckedEntry = { readonly entry: EntryWithLeaf; readonly fields: LeafFields }
 
 /** Bytes of the payloads of one answer, where it has more than one. */
 export const payloadsBytesMax = 4_194_304
@@ -94,25 +71,25 @@ export function countThatFits(payloadSizes: readonly number[], bytesMax: number)
   return tooMany < 0 ? payloadSizes.length : tooMany
 }
 
-/** Leaf hashes `lo` to `hi` - 1 of the tree of `size`, from its tiles. */
-async function readLeafHashes(tiles: TileCache, lo: number, hi: number, size: TreeSize): Promise<Uint8Array> {
-  const out = new Uint8Array(hashBytes * (hi - lo))
-  for (let index = Math.floor(lo / tileWidth); index * tileWidth < hi; index++) {
-    const { width } = tileAtSize(0, index, size)
-    const tile = await tiles.readTile(0, index, width)
-    const start = Math.max(lo, index * tileWidth)
-    const end = Math.min(hi, index * tileWidth + width)
-    const slots = tile.subarray(hashBytes * (start - index * tileWidth), hashBytes * (end - index * tileWidth))
-    out.set(slots, hashBytes * (start - lo))
-  }
-  return out
+async function checkEntries(
+  log: PublishedLog,
+  rows: readonly StoredEntry[],
+  numberOf: (i: number) => number,
+): Promise<readonly CheckedEntry[]> {
+  await checkInTree(log, rows)
+  return rows.map((row, i) => ({ entry: checkStoredEntry(row, numberOf(i), log.hash), fields: row.fields }))
 }
 
-function checkSlot(hashes: Uint8Array, slot: number, { leafHash }: StoredColumns, sequenceNumber: number): void {
-  const inTree = hashes.subarray(hashBytes * slot, hashBytes * (slot + 1))
-  if (equalBytes(inTree, leafHash)) return
-  const [got, want] = [formatHex(leafHash), formatHex(inTree)]
-  throw new TlogError('leaf-mismatch', `entry ${sequenceNumber}: its leaf hash is ${got}, the tree has ${want}`)
+/** Each tile is read once, and its way up to the signed root checked once. */
+async function checkInTree({ tiles, checkpoint, hash }: PublishedLog, rows: readonly StoredColumns[]): Promise<void> {
+  const indexes = rows.map(({ fields }) => fields.sequenceNumber - 1)
+  const needed = [...new Set(indexes.map((index) => Math.floor(index / tileWidth)))]
+  const opened = await Promise.all(needed.map((tile) => TileProofs.open(tiles, tile, checkpoint, hash)))
+  const proofs = new Map(needed.map((tile, i) => [tile, opened[i] as TileProofs]))
+  rows.forEach(({ leafHash }, i) => {
+    const index = indexes[i] as number
+    proofs.get(Math.floor(index / tileWidth))?.checkLeaf(index % tileWidth, leafHash)
+  })
 }
 
 function checkCount(rows: readonly unknown[], from: number, want: number): void {

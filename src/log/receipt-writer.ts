@@ -1,15 +1,12 @@
-import { encodeUtf8, equalBytes, formatHex } from '../../tlog/bytes.ts'
-import { asLeafIndex, asTreeSize, type LeafRange, type TreeSize } from '../../tlog/coords.ts'
+import { encodeUtf8 } from '../../tlog/bytes.ts'
 import { type Hash, leafHash, type Sha256 } from '../../tlog/hash.ts'
-import { foldPlan, planInclusionProof, readHashesOfPlan } from '../../tlog/proof.ts'
-import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
-import { rootInPyramid, type TilePyramid } from '../../tlog/tile-nodes.ts'
-import { checkInclusion } from '../../tlog/verify.ts'
+import { tileWidth } from '../../tlog/tile.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { entryJsonBytesMax, writeEntryJson } from './entry-json.ts'
 import { JsonWriter } from './json-writer.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import type { TileCache } from './tile-cache.ts'
+import { TileProofs } from './tile-proofs.ts'
 
 /**
  * Writes receipts. Those of one checkpoint share its tiles: of each, the way up to the root is read and checked once,
@@ -66,68 +63,6 @@ export class ReceiptWriter {
     this.#proofs.set(tile, proofs)
     proofs.catch(() => this.#proofs.delete(tile))
     return proofs
-  }
-}
-
-/** The audit paths of the leaves of one tile under one checkpoint. */
-class TileProofs {
-  readonly #pyramid: TilePyramid
-  readonly #width: TreeSize
-  readonly #hash: Sha256
-  /** From the tile's own root upwards. */
-  readonly #upper: readonly Hash[]
-  /** Roots of slots lo to hi - 1, at lo * 512 + hi. */
-  readonly #roots = new Map<number, Hash>()
-
-  private constructor(pyramid: TilePyramid, width: TreeSize, upper: readonly Hash[], hash: Sha256) {
-    this.#pyramid = pyramid
-    this.#width = width
-    this.#hash = hash
-    this.#upper = upper
-  }
-
-  /** Checks the way from the tile's first leaf to the signed root: with it, that of all its leaves. */
-  static async open(tiles: TileCache, tile: number, checkpoint: StoredCheckpoint, hash: Sha256): Promise<TileProofs> {
-    const size = asTreeSize(checkpoint.treeSize)
-    const { level, index, width } = tileAtSize(0, tile, size)
-    const pyramid = await tiles.readPyramid(level, index, width)
-    const first = asLeafIndex(tile * tileWidth)
-    const lowerPlan = planInclusionProof(asLeafIndex(0), asTreeSize(width))
-    const upperPlan = planInclusionProof(first, size).slice(lowerPlan.length)
-    const upper = await readHashesOfPlan(tiles, upperPlan, size, hash)
-    const proofs = new TileProofs(pyramid, asTreeSize(width), upper, hash)
-    const path = [...lowerPlan.map((range) => proofs.#rootOf(range)), ...upper]
-    checkInclusion(first, size, rootInPyramid(pyramid, 0, 1), path, checkpoint.root, hash)
-    return proofs
-  }
-
-  /** The audit path of a leaf. Throws unless the slot holds this leaf hash. */
-  pathOf(slot: number, leaf: Hash): readonly Hash[] {
-    const got = rootInPyramid(this.#pyramid, slot, slot + 1)
-    if (!equalBytes(got, leaf)) {
-      throw new Error(`slot ${slot} of a tile holds ${formatHex(got)}, the entry's leaf hash is ${formatHex(leaf)}`)
-    }
-    const path = planInclusionProof(asLeafIndex(slot), this.#width).map((range) => this.#rootOf(range))
-    for (const hash of this.#upper) path.push(hash)
-    return path
-  }
-
-  #rootOf(range: LeafRange): Hash {
-    const key = range.lo * 512 + range.hi
-    const kept = this.#roots.get(key)
-    if (kept !== undefined) return kept
-    const root = this.#computeRoot(range)
-    this.#roots.set(key, root)
-    return root
-  }
-
-  /** Within a tile, a node of the tree has its level and index there: level 0 tiles begin at a multiple of 256. */
-  #computeRoot(range: LeafRange): Hash {
-    const nodeOf = ({ level, index }: { level: number; index: number }): Hash => {
-      const width = 2 ** level
-      return rootInPyramid(this.#pyramid, index * width, (index + 1) * width)
-    }
-    return foldPlan(nodeOf, [range], this.#hash)[0] as Hash
   }
 }
 

@@ -22,9 +22,12 @@ export type StoredEntry = StoredColumns & {
 /** Reads of ranges: sequence numbers, both ends included, in order. What is not there is left out. */
 export type EntryReads = {
   /** Without payloads. */
-  readonly readColumnsOf: (from: number, to: number) => Promise<readonly StoredColumns[]>
+  readonly readColumns: (from: number, to: number) => Promise<readonly StoredColumns[]>
   readonly readEntries: (from: number, to: number) => Promise<readonly StoredEntry[]>
-  /** Bytes of each payload as `readEntries` would read it. */
+  /**
+   * How many bytes each payload has as PostgreSQL prints it. It prints 1e308 with all of its digits: a payload of 1 MiB
+   * of canonical JSON may have 50 MB.
+   */
   readonly readPayloadSizes: (from: number, to: number) => Promise<readonly number[]>
   /** Of these numbers, in their order; each must be there. */
   readonly readEntriesAt: (numbers: readonly number[]) => Promise<readonly StoredEntry[]>
@@ -33,7 +36,7 @@ export type EntryReads = {
 
 export function entryReads(query: Query, schema: Schema): EntryReads {
   return {
-    readColumnsOf: (from, to) => readColumnsOf(query, schema, from, to),
+    readColumns: (from, to) => readColumns(query, schema, from, to),
     readEntries: (from, to) => readEntries(query, schema, from, to),
     readPayloadSizes: (from, to) => readPayloadSizes(query, schema, from, to),
     readEntriesAt: (numbers) => readEntriesAt(query, schema, numbers),
@@ -47,35 +50,7 @@ const columns = `sequence_number, event_id, lamport, actor_id, action, resource,
        (extract(epoch from occurred_at) * 1000000)::bigint as occurred_at_us`
 const allColumns = `${columns}, payload::text as payload_text`
 
-export async function readEntry(
-  query: Query,
-  schema: Schema,
-  sequenceNumber: number,
-): Promise<StoredEntry | undefined> {
-  const [row] = await query(`select ${allColumns} from ${schema.evidence}.audit_logs where sequence_number = $1`, [
-    sequenceNumber,
-  ])
-  return row === undefined ? undefined : entryOf(row)
-}
-
-/** An entry without its payload, which is not even looked at. */
-export async function readColumns(
-  query: Query,
-  schema: Schema,
-  sequenceNumber: number,
-): Promise<StoredColumns | undefined> {
-  const [row] = await query(`select ${columns} from ${schema.evidence}.audit_logs where sequence_number = $1`, [
-    sequenceNumber,
-  ])
-  return row === undefined ? undefined : columnsOf(row)
-}
-
-async function readColumnsOf(
-  query: Query,
-  schema: Schema,
-  from: number,
-  to: number,
-): Promise<readonly StoredColumns[]> {
+async function readColumns(query: Query, schema: Schema, from: number, to: number): Promise<readonly StoredColumns[]> {
   const rows = await query(
     `select ${columns}
      from ${schema.evidence}.audit_logs
@@ -84,24 +59,6 @@ async function readColumnsOf(
     [from, to],
   )
   return rows.map(columnsOf)
-}
-
-/**
- * How many bytes the payload of an entry has as PostgreSQL prints it. It prints 1e308 with all of its digits: a payload
- * of 1 MiB of canonical JSON may have 50 MB.
- */
-export async function readPayloadBytes(
-  query: Query,
-  schema: Schema,
-  sequenceNumber: number,
-): Promise<number | undefined> {
-  const [row] = await query(
-    `select octet_length(payload::text) as payload_bytes
-     from ${schema.evidence}.audit_logs
-     where sequence_number = $1`,
-    [sequenceNumber],
-  )
-  return row === undefined ? undefined : readInteger(row, 'payload_bytes')
 }
 
 async function readPayloadSizes(query: Query, schema: Schema, from: number, to: number): Promise<readonly number[]> {

@@ -8,6 +8,7 @@ import { textVerifier } from '../../tlog/note.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
 import { newId, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { until } from '../support/log.ts'
 
 /** Past two full tiles, so that proofs read full and partial ones. */
 const entries = 521
@@ -315,10 +316,17 @@ async function withDamage(column: string, value: string, look: () => Promise<voi
 }
 
 test.each(damages)('an entry whose %s was changed is not served', async (column, value) => {
+  const { id: idOfTen } = (await api.get('/v1/entries/10', 'auditor')).json
+  await until(
+    () => api.server.search.position() === entries,
+    () => `searched up to ${api.server.search.position()}`,
+  )
   await withDamage(column, value, async () => {
-    const { status, json, text } = await api.get('/v1/entries/10', 'auditor')
-    expect({ status, code: json.code }).toEqual({ status: 503, code: 'check-failed' })
-    expect(text).not.toContain('mallory')
+    for (const path of ['/v1/entries/10', '/ct/v1/get-entries?start=0&end=20', `/v1/entries?id=${idOfTen}`]) {
+      const { status, json, text } = await api.get(path, 'auditor')
+      expect({ path, status, code: json.code }).toEqual({ path, status: 503, code: 'check-failed' })
+      expect(text).not.toContain('mallory')
+    }
   })
   expect((await api.get('/v1/entries/10', 'auditor')).status).toBe(200)
 })
@@ -345,7 +353,7 @@ test('by id there is no proof of an entry whose columns are not those of its lea
 
 test('proofs need no payload: who may ask for them costs no more than a row and some tiles', async () => {
   const refuse = (): Promise<never> => Promise.reject(new Error('a payload was read'))
-  const blind = await openTestApi({ server: { readEntry: refuse, readPayloadBytes: refuse } })
+  const blind = await openTestApi({ entries: { readEntries: refuse, readPayloadSizes: refuse } })
   try {
     const id = newId()
     await blind.post(submissionWith({ id }))

@@ -119,14 +119,14 @@ test('where tokens cannot be looked up it is 503 with Retry-After, never 401', a
 const never = (): Promise<never> => new Promise(() => {})
 
 test.each([
-  ['tokens', { authenticate: never }, '/v1/entries/1'],
-  ['entries', { readEntry: never }, '/v1/entries/1'],
-  ['sizes of payloads', { readPayloadBytes: never }, '/v1/entries/1'],
-  ['ids', { findSequenceNumber: never }, '/v1/entries/01890a5d-ac96-774b-bcce-b302099a8057/proof'],
-] as const)('a database that does not answer for %s is 503 at the deadline', async (_, server, path) => {
-  const silent = await openTestApi({ answerMs: 500, server })
+  ['tokens', { server: { authenticate: never } }, '/v1/entries/1'],
+  ['entries', { entries: { readEntries: never } }, '/v1/entries/1'],
+  ['sizes of payloads', { entries: { readPayloadSizes: never } }, '/v1/entries/1'],
+  ['ids', { server: { findSequenceNumber: never } }, '/v1/entries/01890a5d-ac96-774b-bcce-b302099a8057/proof'],
+] as const)('a database that does not answer for %s is 503 at the deadline', async (what, options, path) => {
+  const silent = await openTestApi({ answerMs: 500, ...options })
   try {
-    if (!('authenticate' in server)) await silent.post(submissionWith())
+    if (what !== 'tokens') await silent.post(submissionWith())
     else expect((await silent.post(submissionWith())).json.code).toBe('unavailable')
     const { status, json } = await silent.get(path, 'auditor')
     expect({ status, code: json.code }).toEqual({ status: 503, code: 'unavailable' })

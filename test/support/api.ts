@@ -16,7 +16,7 @@ import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openSearchTables, type SearchTables } from '../../src/search/search-tables.ts'
 import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
-import { entryReads, findSequenceNumber, readColumns, readEntry, readPayloadBytes } from '../../src/store/entries.ts'
+import { type EntryReads, entryReads, findSequenceNumber } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
@@ -56,6 +56,7 @@ export type TestApiOptions = {
   readonly limits?: Partial<ApiLimits>
   readonly answerMs?: number
   readonly server?: Partial<Server>
+  readonly entries?: Partial<EntryReads>
 }
 
 export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -183,10 +184,7 @@ function serverOf(
     metrics: createMetrics(() => readings),
     publicMetrics: false,
     authenticate: (secret) => tokens.authenticate(secret),
-    readEntry: (sequenceNumber) => readEntry(log.reader.query, schema, sequenceNumber),
-    readPayloadBytes: (sequenceNumber) => readPayloadBytes(log.reader.query, schema, sequenceNumber),
-    readColumns: (sequenceNumber) => readColumns(log.reader.query, schema, sequenceNumber),
-    entries: entryReads(log.reader.query, schema),
+    entries: { ...entryReads(log.reader.query, schema), ...options.entries },
     search,
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
