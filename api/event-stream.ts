@@ -14,14 +14,16 @@ let streams = 0
 
 /**
  * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
- * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way, so a client that reads
- * slowly costs one event of memory. A comment every 15 s keeps proxies from closing the connection.
+ * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way. A comment every 15 s
+ * keeps proxies from closing the connection.
  */
 export function answerEvents(
   { onUnexpected }: Server,
   c: Context<Env>,
   events: (signal: AbortSignal) => AsyncGenerator<ServerEvent, void>,
 ): Response {
+  // Of an answer to HEAD nobody reads the body, nor ends it.
+  if (c.req.method === 'HEAD') return c.body(null, 200, streamHeaders)
   if (streams >= streamsMax) {
     throw new Problem('unavailable', `${streamsMax} streams are open`, { retryAfterSeconds: 30 })
   }
@@ -53,15 +55,10 @@ export function answerEvents(
     { highWaterMark: 0 },
   )
   c.req.raw.signal.addEventListener('abort', end, { once: true })
-  return c.body(body, 200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  return c.body(body, 200, streamHeaders)
 }
 
-/** Where a client goes on: what it saw last, by its header or, for the first time, by a parameter. */
-export function lastEventId(c: Context<Env>): number | undefined {
-  const text = c.req.header('last-event-id')
-  return text !== undefined && /^(0|[1-9][0-9]{0,15})$/.test(text) ? Number(text) : undefined
-}
-
+const streamHeaders = { 'content-type': 'text/event-stream', 'cache-control': 'no-store' }
 const heartbeat = Buffer.from(':\n\n')
 
 async function orHeartbeat<T>(work: Promise<T>): Promise<T | undefined> {

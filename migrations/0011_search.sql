@@ -124,7 +124,6 @@ $$;
 create function {{schema}}_state.search_from_time(wanted timestamptz, lower bigint, upper bigint) returns bigint
 language plpgsql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

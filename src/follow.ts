@@ -65,9 +65,10 @@ export class Following {
       const size = this.#options.publishedSize()
       const startedAt = performance.now()
       const before = this.#position
-      if (before !== undefined && before >= size) await pause(this.#timing.idleMs)
-      else if (await this.#tryStep(size)) await pause(this.#restMs(size, startedAt))
-      else await pause(this.#retryMs())
+      const isIdle = before !== undefined && before >= size
+      if (!isIdle && !(await this.#tryStep(size))) await pause(this.#retryMs())
+      // A step that came no further may come no further again: of a database that has less than was published, say.
+      else await pause(this.#position === before ? this.#timing.idleMs : this.#restMs(size, startedAt))
     }
   }
 

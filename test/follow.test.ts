@@ -59,6 +59,26 @@ test('a step that fails is tried again from where the follower stands, and each 
   expect(failures).toEqual(['counter: Error: call 2', 'counter: Error: call 3'])
 })
 
+test('a follower that comes no further is not asked again at once', async () => {
+  const calls: number[] = []
+  const stuck: Follower = {
+    name: 'stuck',
+    readPosition: async () => 5,
+    step: async (upTo) => {
+      calls.push(upTo)
+      return 5
+    },
+  }
+  const idle = { idleMs: 1e6, retryMs: 1, retryMaxMs: 4 }
+  const stop = new AbortController()
+  const running = new Following(stuck, { publishedSize: () => 10, onFailed: () => {}, timing: idle }).run(stop.signal)
+  // The first step begins without knowing the position; the second sees that it stayed.
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(calls.length).toBeLessThanOrEqual(2)
+  stop.abort()
+  await running
+})
+
 test('a follower that is told to stop stops, however long it would have waited', async () => {
   const failing = { ...counter(), readPosition: () => Promise.reject(new Error('away')) }
   const long = { idleMs: 1e6, retryMs: 1e6, retryMaxMs: 1e6 }

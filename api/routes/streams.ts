@@ -1,12 +1,14 @@
 import type { Context, Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
-import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
+import { countThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
-import { requireReader } from '../answer-read.ts'
+import { publishedLog, readFactor, requireReader } from '../answer-read.ts'
+import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { answerEvents, lastEventId, type ServerEvent } from '../event-stream.ts'
+import { answerEvents, type ServerEvent } from '../event-stream.ts'
+import { headerOf } from '../header.ts'
 import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -14,6 +16,8 @@ const checkpointsDefault = 100
 const checkpointsMax = 1_000
 /** Entries that are read at once for a stream. */
 const entriesAtOnce = 256
+/** Bytes of their payloads, where it is more than one. */
+const pageBytesMax = 262_144
 const notReadInTime = 'the checkpoints could not be read in time'
 
 /**
@@ -63,15 +67,18 @@ async function* checkpointEvents(
   after: number,
   signal: AbortSignal,
 ): AsyncGenerator<ServerEvent, void> {
+  const { log, readCheckpoints } = server
   for (let last = after; !signal.aborted; ) {
-    const missed = last + 1 < server.log.published.number ? await server.readCheckpoints(last, entriesAtOnce) : []
+    const newest = log.published
+    if (newest.number <= last) {
+      await log.nextCheckpoint(last)
+      continue
+    }
+    const missed = newest.number === last + 1 ? [newest] : await readCheckpoints(last, entriesAtOnce)
     for (const checkpoint of missed) yield checkpointEvent(checkpoint)
     last = missed.at(-1)?.number ?? last
-    if (last + 1 < server.log.published.number) continue
-    const next = await server.log.nextCheckpoint(last)
-    if (next.number > last + 1) continue
-    yield checkpointEvent(next)
-    last = next.number
+    // A database that has lost what was published is not asked again at once.
+    if (missed.length === 0) await log.nextCheckpoint(newest.number)
   }
 }
 
@@ -85,11 +92,15 @@ function checkpointJson({ number, treeSize, root, timestampMs, note, sthSignatur
   return { number, treeSize, root: formatBase64(root), timestamp: timestampMs, note, treeHeadSignature: signature }
 }
 
-/** Entries under a checkpoint, in order, without gaps; `id` is the sequence number. */
+/**
+ * Entries under a checkpoint, in order, without gaps; `id` is the sequence number. A page of them is held while its
+ * reader takes them: where there is no room for that the stream ends, and its client comes again later.
+ */
 async function* entryEvents(server: Server, after: number, signal: AbortSignal): AsyncGenerator<ServerEvent, void> {
-  const { log, entries, hash } = server
+  const { log, entries } = server
   for (let last = after; !signal.aborted; ) {
-    const { number, treeSize } = log.published
+    const checkpoint = log.published
+    const { number, treeSize } = checkpoint
     if (treeSize <= last) {
       // Not for the entry itself: a client that left would leave somebody waiting for it.
       await log.nextCheckpoint(number)
@@ -97,15 +108,23 @@ async function* entryEvents(server: Server, after: number, signal: AbortSignal):
     }
     const upTo = Math.min(treeSize, last + entriesAtOnce)
     const sizes = await entries.readPayloadSizes(last + 1, upTo)
-    const to = last + countThatFits(sizes, payloadsBytesMax)
-    for (const entry of await readPublishedEntries(entries, log.tiles, last + 1, to, treeSize, hash)) {
-      yield { id: entry.sequenceNumber, event: 'entry', data: entryJson(entry) }
+    const count = countThatFits(sizes, pageBytesMax)
+    const share = new BudgetShare(server.readBudget)
+    try {
+      share.take(readFactor * sizes.slice(0, count).reduce((sum, size) => sum + size, 0))
+      for (const entry of await readPublishedEntries(publishedLog(server, checkpoint), last + 1, last + count)) {
+        yield { id: entry.sequenceNumber, event: 'entry', data: entryJson(entry) }
+      }
+    } finally {
+      share.close()
     }
-    last = to
+    last += count
   }
 }
 
 function readAfter(c: Context<Env>): number | undefined {
+  const last = headerOf(c, 'last-event-id')
+  if (last !== undefined) return readDecimal(last, 'Last-Event-ID')
   const after = readQuery(c, 'after')
-  return lastEventId(c) ?? (after === undefined ? undefined : readDecimal(after, 'after'))
+  return after === undefined ? undefined : readDecimal(after, 'after')
 }

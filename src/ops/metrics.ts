@@ -16,7 +16,7 @@ export type Readings = {
 
 /** All that is measured. The names are what dashboards and alerts know. */
 export type Metrics = {
-  /** Seconds, by `kind` (single, batch): from the headers to the answer, which may be a refusal. */
+  /** Seconds, by `kind` (single, batch), of submissions that were read: from the headers to the answer or refusal. */
   readonly submitSeconds: Histogram<'kind'>
   /** Seconds from handing a batch over until it is durable, waiting for the one before included. */
   readonly commitSeconds: Histogram

@@ -148,6 +148,21 @@ test('more streams than there may be are 503, and there is room again when some 
   }
 })
 
+test('HEAD, whose body nobody reads, opens no stream', async () => {
+  for (let i = 0; i < 300; i++) {
+    const { status } = await api.app.request('/v1/checkpoints/stream', { method: 'HEAD' })
+    expect(status).toBe(200)
+  }
+  const { response, leave } = await open('/v1/checkpoints/stream')
+  expect(response.status).toBe(200)
+  leave()
+})
+
+test('a Last-Event-ID that is none is refused: to begin anywhere else would leave a gap', async () => {
+  const response = await fetch(`${url}/v1/checkpoints/stream`, { headers: { 'last-event-id': 'x' } })
+  expect(await response.json()).toMatchObject({ status: 400, parameter: 'Last-Event-ID' })
+})
+
 test('nothing of this was unexpected', () => {
   expect(api.unexpected).toEqual([])
 })
