@@ -52,6 +52,30 @@ export function rootOfFullTile(tile: Uint8Array, hash: Sha256 = nobleSha256): Ha
   return rootOfSlots(tile, 0, tileWidth, hash)
 }
 
+/** Half-way up a full tile stand 16 nodes, each the root of 16 slots. With them and 16 slots go 15 hashes, not 255. */
+export const midWidth = 16
+/** Bytes of the roots of all 16 times 16 slots of a tile, from left to right. */
+export const midRootsBytes: number = hashBytes * midWidth
+
+/** What is needed of a full tile for any one of 16 slots: all its mid roots, and the slots 16 * `group` onwards. */
+export type TilePart = { readonly group: number; readonly midRoots: Uint8Array; readonly slots: Uint8Array }
+
+/** Whether a part holds what `rootInPart` needs. */
+export function isInPart(group: number, from: number, to: number): boolean {
+  return to - from >= midWidth || Math.floor(from / midWidth) === group
+}
+
+/** `rootOfSlots` of a tile of which only a part is there; `isInPart` must hold. */
+export function rootInPart(
+  { group, midRoots, slots }: TilePart,
+  from: number,
+  to: number,
+  hash: Sha256 = nobleSha256,
+): Hash {
+  if (to - from >= midWidth) return rootOfSlots(midRoots, from / midWidth, to / midWidth, hash)
+  return rootOfSlots(slots, from - group * midWidth, to - group * midWidth, hash)
+}
+
 /**
  * Every perfect subtree of a tile: `[h]` holds the roots of 2^h consecutive slots, 32 bytes each, from left to right.
  * One hash a node, once, for whoever takes many proofs from one tile.

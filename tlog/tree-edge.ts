@@ -5,7 +5,7 @@ import { TlogError } from './errors.ts'
 import { type Hash, hashBytes, nobleSha256, type Sha256 } from './hash.ts'
 import type { TileReader } from './log-reader.ts'
 import { checkTileLength, slotCount, tileWidth } from './tile.ts'
-import { levelsPerTile, rootOfFullTile, rootOfSlots } from './tile-nodes.ts'
+import { levelsPerTile, midRootsBytes, midWidth, rootOfFullTile, rootOfSlots } from './tile-nodes.ts'
 
 /**
  * The right edge of a tree: all a sequencer keeps between two batches. `frontier` is the compact range's hashes (32
@@ -18,8 +18,13 @@ export type TreeEdge = {
   readonly partials: readonly Uint8Array[]
 }
 
-/** 8192 bytes of hashes that never change again. */
-export type FullTile = { readonly level: number; readonly index: number; readonly hashes: Uint8Array }
+/** 8192 bytes of hashes that never change again, and the 512 bytes of the nodes half-way up: roots of 16 slots each. */
+export type FullTile = {
+  readonly level: number
+  readonly index: number
+  readonly hashes: Uint8Array
+  readonly midRoots: Uint8Array
+}
 
 export type ExtendedEdge = { readonly edge: TreeEdge; readonly root: Hash; readonly fullTiles: readonly FullTile[] }
 
@@ -34,13 +39,10 @@ const fullTileBytes = hashBytes * tileWidth
  */
 export function appendLeafHashes(edge: TreeEdge, leafHashes: Uint8Array, hash: Sha256 = nobleSha256): ExtendedEdge {
   const newSize = asTreeSize(edge.size + Math.floor(leafHashes.length / hashBytes))
-  const newSlots = allocateSlots(edge.size, newSize, leafHashes)
-  const range = extendRange(asCompactRange(edge.size, edge.frontier), leafHashes, collectSlots(newSlots), hash)
+  const growth = allocateGrowth(edge.size, newSize, leafHashes)
+  const range = extendRange(asCompactRange(edge.size, edge.frontier), leafHashes, collectNodes(growth), hash)
   const fullTiles: FullTile[] = []
-  const partials = newSlots.map((slots, level) => {
-    const firstIndex = Math.floor(slotCount(level, edge.size) / tileWidth)
-    return cutTiles(level, firstIndex, edge.partials[level] ?? new Uint8Array(0), slots, fullTiles)
-  })
+  const partials = growth.map((grown, level) => cutTiles(level, edge, grown, fullTiles, hash))
   return { edge: { size: newSize, frontier: range.hashes, partials }, root: rangeRoot(range, hash), fullTiles }
 }
 
@@ -81,43 +83,69 @@ export function edgeFromPartials(
   return { size, frontier, partials }
 }
 
-/** The slots that each level gains: the leaf hashes at level 0, above it room for roots of full tiles. */
-function allocateSlots(oldSize: TreeSize, newSize: TreeSize, leafHashes: Uint8Array): Uint8Array[] {
-  const slots: Uint8Array[] = []
+/** What a level of tiles gains: slots, and roots of 16 slots each. */
+type Growth = { readonly slots: Uint8Array; readonly midRoots: Uint8Array }
+
+/** The leaf hashes at level 0; above it, and for the mid roots, room. */
+function allocateGrowth(oldSize: TreeSize, newSize: TreeSize, leafHashes: Uint8Array): Growth[] {
+  const growth: Growth[] = []
   for (let level = 0; slotCount(level, newSize) > 0; level++) {
-    const count = slotCount(level, newSize) - slotCount(level, oldSize)
-    slots.push(level === 0 ? leafHashes : new Uint8Array(hashBytes * count))
+    const [before, after] = [slotCount(level, oldSize), slotCount(level, newSize)]
+    const slots = level === 0 ? leafHashes : new Uint8Array(hashBytes * (after - before))
+    const midRoots = new Uint8Array(hashBytes * (Math.floor(after / midWidth) - Math.floor(before / midWidth)))
+    growth.push({ slots, midRoots })
   }
-  return slots
+  return growth
 }
 
-/** Writes each node that is a slot of an upper tile into the room of its level, from left to right. */
-function collectSlots(room: readonly Uint8Array[]): NodeVisitor {
-  const ends = room.map(() => 0)
+/** Writes each node that is a slot of an upper tile, or half-way up one, into the room of its level, from left to right. */
+function collectNodes(growth: readonly Growth[]): NodeVisitor {
+  const slots = growth.map((grown) => ({ room: grown.slots, end: 0 }))
+  const midRoots = growth.map((grown) => ({ room: grown.midRoots, end: 0 }))
   return (level, bytes, at) => {
-    if (level % levelsPerTile !== 0) return
-    const tileLevel = level / levelsPerTile
-    const end = ends[tileLevel] as number
-    room[tileLevel]?.set(bytes.subarray(at, at + hashBytes), end)
-    ends[tileLevel] = end + hashBytes
+    const height = level % levelsPerTile
+    if (height !== 0 && height !== midHeight) return
+    const into = (height === 0 ? slots : midRoots)[(level - height) / levelsPerTile]
+    if (into === undefined) return
+    into.room.set(bytes.subarray(at, at + hashBytes), into.end)
+    into.end += hashBytes
   }
 }
+
+const midHeight = 4
 
 /** Adds slots to a partial tile: pushes the tiles that become full onto `fullTiles`, returns the new partial tile. */
-function cutTiles(
-  level: number,
-  firstIndex: number,
-  partial: Uint8Array,
-  slots: Uint8Array,
-  fullTiles: FullTile[],
-): Uint8Array {
-  if (slots.length === 0) return partial
-  const joined = concatBytes(partial, slots)
+function cutTiles(level: number, before: TreeEdge, grown: Growth, fullTiles: FullTile[], hash: Sha256): Uint8Array {
+  const partial = before.partials[level] ?? new Uint8Array(0)
+  if (grown.slots.length === 0) return partial
+  const joined = concatBytes(partial, grown.slots)
+  const oldSlots = slotCount(level, before.size)
   let at = 0
-  for (let index = firstIndex; joined.length - at >= fullTileBytes; index++, at += fullTileBytes) {
-    fullTiles.push({ level, index, hashes: joined.slice(at, at + fullTileBytes) })
+  for (
+    let index = Math.floor(oldSlots / tileWidth);
+    joined.length - at >= fullTileBytes;
+    index++, at += fullTileBytes
+  ) {
+    const hashes = joined.slice(at, at + fullTileBytes)
+    const midsBefore = Math.floor(oldSlots / midWidth) - index * midWidth
+    fullTiles.push({ level, index, hashes, midRoots: midRootsOf(hashes, midsBefore, grown.midRoots, hash) })
   }
   return at === 0 ? joined : joined.slice(at)
+}
+
+/**
+ * Of the mid roots of a tile the first `midsBefore` were made before this append and are computed again, 15 hashes each
+ * (nobody keeps them, and few tiles have any); `made` begins with the one behind them, or before the tile.
+ */
+function midRootsOf(tile: Uint8Array, midsBefore: number, made: Uint8Array, hash: Sha256): Uint8Array {
+  const out = new Uint8Array(midRootsBytes)
+  const kept = Math.max(0, midsBefore)
+  for (let group = 0; group < kept; group++) {
+    out.set(rootOfSlots(tile, group * midWidth, (group + 1) * midWidth, hash), hashBytes * group)
+  }
+  const from = hashBytes * Math.max(0, -midsBefore)
+  out.set(made.subarray(from, from + midRootsBytes - hashBytes * kept), hashBytes * kept)
+  return out
 }
 
 async function readPartial(reader: TileReader, level: number, size: TreeSize, hash: Sha256): Promise<Uint8Array> {

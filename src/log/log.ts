@@ -4,7 +4,6 @@ import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
 import { type LogLock, tryLogLock } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
-import { openTileStore } from '../store/tile-store.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
 import { LogIncident, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
@@ -19,6 +18,7 @@ import { Sequencer } from './sequencer.ts'
 import { type LogSigner, openSignerHere } from './signing-thread.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
+import { openTilesBelow } from './tiles-below.ts'
 
 const statementTimeoutMs = 30_000
 const lockRetryMs = 250
@@ -55,7 +55,7 @@ export class Log {
       signer: openPool(options.signer, 2, statementTimeoutMs),
     }
     this.reader = openPool(options.reader, 8, statementTimeoutMs)
-    this.#tiles = new TileCache(openTileStore(this.reader.query, options.schema, options.hash), options.hash)
+    this.#tiles = new TileCache(openTilesBelow(this.reader, options.schema, options.hash), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {

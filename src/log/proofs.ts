@@ -1,9 +1,11 @@
 import { asTreeSize, type LeafIndex, type LeafRange, type TreeSize } from '../../tlog/coords.ts'
 import type { Hash, Sha256 } from '../../tlog/hash.ts'
-import type { TileReader } from '../../tlog/log-reader.ts'
-import { planConsistencyProof, planInclusionProof, readHashesOfPlan } from '../../tlog/proof.ts'
+import { planConsistencyProof, planInclusionProof } from '../../tlog/proof.ts'
 import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import { readRoots } from './node-reads.ts'
+import { proveLeaf } from './receipt.ts'
+import type { TileCache } from './tile-cache.ts'
 
 // Proofs under any size up to that of a checkpoint. Before one is handed out it is checked against the root of its own
 // size, and that root, by a consistency proof, against the signed one: a damaged tile gives no proof instead of a wrong
@@ -11,12 +13,13 @@ import type { StoredCheckpoint } from '../store/checkpoints.ts'
 
 /** The audit path of a leaf in the tree of `size` leaves; `index` < `size` <= the checkpoint's. Throws where a check fails. */
 export async function proveInclusionAt(
-  tiles: TileReader,
+  tiles: TileCache,
   index: LeafIndex,
   size: TreeSize,
   checkpoint: StoredCheckpoint,
   hash: Sha256,
 ): Promise<readonly Hash[]> {
+  if (size === checkpoint.treeSize) return (await proveLeaf(tiles, index, checkpoint, hash)).hashes
   const published = asTreeSize(checkpoint.treeSize)
   const plan = planInclusionProof(index, size)
   const ends = [{ lo: index, hi: index + 1 }, wholeTree(size)]
@@ -31,7 +34,7 @@ export async function proveInclusionAt(
  * the empty tree, and a tree itself, without hashes. Throws likewise.
  */
 export async function proveConsistency(
-  tiles: TileReader,
+  tiles: TileCache,
   from: TreeSize,
   to: TreeSize,
   checkpoint: StoredCheckpoint,
@@ -48,14 +51,14 @@ export async function proveConsistency(
 
 /** Throws unless the tree of `size` leaves with this root is the beginning of the signed one. */
 async function checkRootAt(
-  tiles: TileReader,
+  tiles: TileCache,
   size: TreeSize,
   root: Hash,
   { treeSize, root: signedRoot }: StoredCheckpoint,
   hash: Sha256,
 ): Promise<void> {
   const published = asTreeSize(treeSize)
-  const proof = await readHashesOfPlan(tiles, planConsistencyProof(size, published), published, hash)
+  const proof = await readRoots(tiles, planConsistencyProof(size, published), published, hash)
   checkConsistency(size, published, root, signedRoot, proof, hash)
 }
 
@@ -65,12 +68,12 @@ function wholeTree(size: TreeSize): LeafRange {
 
 /** The hashes of two plans, whose tiles are read together. */
 async function readTwo(
-  tiles: TileReader,
+  tiles: TileCache,
   first: readonly LeafRange[],
   second: readonly LeafRange[],
   published: TreeSize,
   hash: Sha256,
 ): Promise<readonly [Hash[], Hash[]]> {
-  const hashes = await readHashesOfPlan(tiles, [...first, ...second], published, hash)
+  const hashes = await readRoots(tiles, [...first, ...second], published, hash)
   return [hashes.slice(0, first.length), hashes.slice(first.length)]
 }

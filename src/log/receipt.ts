@@ -1,14 +1,13 @@
 import { encodeUtf8, parseHex } from '../../tlog/bytes.ts'
-import { asLeafIndex, asTreeSize, type LeafIndex, type TreeNode, type TreeSize } from '../../tlog/coords.ts'
+import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
 import { encodeLeaf } from '../../tlog/entry.ts'
 import type { Hash, Sha256 } from '../../tlog/hash.ts'
-import { foldPlan, planInclusionProof, tilesOfPlan } from '../../tlog/proof.ts'
-import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
-import { rootInPyramid, slotsOfNode, type TilePyramid } from '../../tlog/tile-nodes.ts'
+import { planInclusionProof } from '../../tlog/proof.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { StoredEntry } from '../store/entries.ts'
 import { leafAt } from './integrate.ts'
+import { readRoots } from './node-reads.ts'
 import type { Placement } from './pool.ts'
 import type { Submission, Utf8 } from './submission.ts'
 import type { TileCache } from './tile-cache.ts'
@@ -63,7 +62,7 @@ export async function proveInclusion(
 ): Promise<readonly Hash[]> {
   const index = asLeafIndex(leafIndex)
   const size = asTreeSize(checkpoint.treeSize)
-  const proof = await readPath(tiles, index, size, hash)
+  const proof = await readRoots(tiles, planInclusionProof(index, size), size, hash)
   checkInclusion(index, size, leaf, proof, checkpoint.root, hash)
   return proof
 }
@@ -78,22 +77,10 @@ export async function proveLeaf(
   checkpoint: StoredCheckpoint,
   hash: Sha256,
 ): Promise<{ readonly leafHash: Hash; readonly hashes: readonly Hash[] }> {
-  const tile = tileAtSize(0, Math.floor(leafIndex / tileWidth), asTreeSize(checkpoint.treeSize))
-  const pyramid = await tiles.readPyramid(tile.level, tile.index, tile.width)
-  const slot = leafIndex % tileWidth
-  const leafHash = rootInPyramid(pyramid, slot, slot + 1)
-  return { leafHash, hashes: await proveInclusion(tiles, leafIndex, leafHash, checkpoint, hash) }
-}
-
-/** The audit path, from tiles whose inner nodes are computed once for all proofs. */
-async function readPath(tiles: TileCache, index: LeafIndex, size: TreeSize, hash: Sha256): Promise<readonly Hash[]> {
-  const plan = planInclusionProof(index, size)
-  const coords = tilesOfPlan(plan, size)
-  const pyramids = await Promise.all(coords.map(({ level, index, width }) => tiles.readPyramid(level, index, width)))
-  const nodeOf = (node: TreeNode): Hash => {
-    const slots = slotsOfNode(node)
-    const place = coords.findIndex(({ level, index }) => level === slots.level && index === slots.index)
-    return rootInPyramid(pyramids[place] as TilePyramid, slots.from, slots.to)
-  }
-  return foldPlan(nodeOf, plan, hash)
+  const index = asLeafIndex(leafIndex)
+  const size = asTreeSize(checkpoint.treeSize)
+  const plan = [{ lo: index, hi: index + 1 }, ...planInclusionProof(index, size)]
+  const [leafHash, ...hashes] = await readRoots(tiles, plan, size, hash)
+  checkInclusion(index, size, leafHash as Hash, hashes, checkpoint.root, hash)
+  return { leafHash: leafHash as Hash, hashes }
 }

@@ -1,25 +1,35 @@
 import type { Sha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
 import { tileWidth } from '../../tlog/tile.ts'
-import { buildPyramid, type TilePyramid } from '../../tlog/tile-nodes.ts'
+import { buildPyramid, type TilePart, type TilePyramid } from '../../tlog/tile-nodes.ts'
 import type { FullTile, TreeEdge } from '../../tlog/tree-edge.ts'
 
-/** Tiles that are kept: up to 8 KiB each, and as much again once a proof was taken from them. */
-const fullTilesMax = 512
+/** Tiles of leaf hashes that are kept: 8 KiB each, and as much again once a proof was taken from them. */
+const leafTilesMax = 384
+/** Those above: of ten million entries all 154. */
+const upperTilesMax = 256
 const partialTilesMax = 64
+
+/** Where tiles come from that are not kept. */
+export type TilesBelow = TileReader & {
+  /** Of a full tile; undefined where only whole ones are stored. */
+  readonly readPart: (level: number, index: number, group: number) => Promise<TilePart | undefined>
+}
 
 /**
  * Tiles from memory where possible: full ones that were made or read lately, partial ones from the edge of the tree.
- * The rest comes from `below`.
+ * The rest comes from `below`; what is being read already is not asked for again.
  */
 export class TileCache implements TileReader {
-  readonly #below: TileReader
+  readonly #below: TilesBelow
   readonly #hash: Sha256
-  readonly #full = new RecentTiles(fullTilesMax)
+  readonly #leaves = new RecentTiles(leafTilesMax)
+  readonly #upper = new RecentTiles(upperTilesMax)
   readonly #partial = new RecentTiles(partialTilesMax)
+  readonly #reading = new Map<string, Promise<KeptTile>>()
   #edge: TreeEdge | undefined
 
-  constructor(below: TileReader, hash: Sha256) {
+  constructor(below: TilesBelow, hash: Sha256) {
     this.#below = below
     this.#hash = hash
   }
@@ -27,30 +37,56 @@ export class TileCache implements TileReader {
   /** Takes what a commit made. */
   add(edge: TreeEdge, fullTiles: readonly FullTile[]): void {
     this.#edge = edge
-    for (const { level, index, hashes } of fullTiles) this.#full.keep(`${level}/${index}`, { tile: hashes })
+    for (const { level, index, hashes } of fullTiles) this.#fullOf(level).keep(`${level}/${index}`, { tile: hashes })
   }
 
   async readTile(level: number, index: number, width: number): Promise<Uint8Array> {
-    return (await this.#read(level, index, width)).tile
+    return (this.#find(level, index, width) ?? (await this.#read(level, index, width))).tile
   }
 
-  /** All perfect subtrees of a tile, computed once. */
-  async readPyramid(level: number, index: number, width: number): Promise<TilePyramid> {
-    const kept = await this.#read(level, index, width)
+  /** All perfect subtrees of a tile, computed once; at once where the tile is kept. */
+  readPyramid(level: number, index: number, width: number): TilePyramid | Promise<TilePyramid> {
+    const kept = this.#find(level, index, width)
+    return kept === undefined
+      ? this.#read(level, index, width).then((read) => this.#pyramidOf(read))
+      : this.#pyramidOf(kept)
+  }
+
+  /**
+   * What 16 slots of a full tile need, or all of it where that is kept or where parts are not stored. A part is not kept:
+   * of many millions of leaves the same is seldom asked for again.
+   */
+  readPart(level: number, index: number, group: number): TilePyramid | Promise<TilePart | TilePyramid> {
+    const kept = this.#find(level, index, tileWidth)
+    return kept === undefined ? this.#readPart(level, index, group) : this.#pyramidOf(kept)
+  }
+
+  async #readPart(level: number, index: number, group: number): Promise<TilePart | TilePyramid> {
+    const part = await this.#below.readPart(level, index, group)
+    return part ?? this.readPyramid(level, index, tileWidth)
+  }
+
+  #pyramidOf(kept: KeptTile): TilePyramid {
     kept.pyramid ??= buildPyramid(kept.tile, this.#hash)
     return kept.pyramid
   }
 
-  async #read(level: number, index: number, width: number): Promise<KeptTile> {
-    const kept = this.#find(level, index, width)
-    if (kept !== undefined) return kept
-    const tile = await this.#below.readTile(level, index, width)
-    return this.#keep(level, index, width, tile)
+  #read(level: number, index: number, width: number): Promise<KeptTile> {
+    const key = `${level}/${index}/${width}`
+    const underway = this.#reading.get(key)
+    if (underway !== undefined) return underway
+    const reading = this.#below
+      .readTile(level, index, width)
+      .then((tile) => this.#keep(level, index, width, tile))
+      .finally(() => this.#reading.delete(key))
+    this.#reading.set(key, reading)
+    return reading
   }
 
   #find(level: number, index: number, width: number): KeptTile | undefined {
-    const full = this.#full.find(`${level}/${index}`)
+    const full = this.#fullOf(level).find(`${level}/${index}`)
     if (full !== undefined && width === tileWidth) return full
+    if (full === undefined && width === tileWidth) return undefined
     const partial = this.#partial.find(`${level}/${index}/${width}`)
     if (partial !== undefined) return partial
     // What a tile has of slots never changes: a narrower one is the beginning of a wider one.
@@ -68,9 +104,14 @@ export class TileCache implements TileReader {
 
   #keep(level: number, index: number, width: number, tile: Uint8Array): KeptTile {
     const kept: KeptTile = { tile }
-    if (width === tileWidth) this.#full.keep(`${level}/${index}`, kept)
+    if (width === tileWidth) this.#fullOf(level).keep(`${level}/${index}`, kept)
     else this.#partial.keep(`${level}/${index}/${width}`, kept)
     return kept
+  }
+
+  /** Apart: reads of leaves all over the tree must not push out what every proof needs. */
+  #fullOf(level: number): RecentTiles {
+    return level === 0 ? this.#leaves : this.#upper
   }
 }
 

@@ -2,11 +2,12 @@ import { equalBytes, formatHex } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type LeafRange, type TreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import type { Hash, Sha256 } from '../../tlog/hash.ts'
-import { foldPlan, planInclusionProof, readHashesOfPlan } from '../../tlog/proof.ts'
+import { foldPlan, planInclusionProof } from '../../tlog/proof.ts'
 import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
 import { rootInPyramid, type TilePyramid } from '../../tlog/tile-nodes.ts'
 import { checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import { readRoots } from './node-reads.ts'
 import type { TileCache } from './tile-cache.ts'
 
 /** What one tile of leaf hashes says under one checkpoint: which leaves are in the tree, and their audit paths. */
@@ -34,7 +35,7 @@ export class TileProofs {
     const first = asLeafIndex(tile * tileWidth)
     const lowerPlan = planInclusionProof(asLeafIndex(0), asTreeSize(width))
     const upperPlan = planInclusionProof(first, size).slice(lowerPlan.length)
-    const upper = await readHashesOfPlan(tiles, upperPlan, size, hash)
+    const upper = await readRoots(tiles, upperPlan, size, hash)
     const proofs = new TileProofs(pyramid, asTreeSize(width), upper, hash)
     const path = [...lowerPlan.map((range) => proofs.#rootOf(range)), ...upper]
     checkInclusion(first, size, rootInPyramid(pyramid, 0, 1), path, checkpoint.root, hash)

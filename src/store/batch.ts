@@ -1,4 +1,6 @@
 import type { Hash } from '../../tlog/hash.ts'
+import { midRootsBytes } from '../../tlog/tile-nodes.ts'
+import type { FullTile } from '../../tlog/tree-edge.ts'
 import { writeBigintField, writeBytesField, writeFieldCount, writeSmallintField } from './copy-binary.ts'
 import { ledgerColumns } from './ledger-row.ts'
 import type { Session } from './session.ts'
@@ -22,7 +24,7 @@ export type BatchRows = {
   readonly head: TreeHead
   readonly ledgerRows: Uint8Array
   readonly idRows: Uint8Array
-  readonly fullTiles: readonly { readonly level: number; readonly index: number; readonly hashes: Uint8Array }[]
+  readonly fullTiles: readonly FullTile[]
 }
 
 /** Quoted names of a log's two schemas. */
@@ -45,7 +47,7 @@ export async function commitBatch(session: Session, schema: Schema, batch: Batch
   )
   if (batch.fullTiles.length > 0) {
     await session.copy(
-      `copy ${schema.evidence}.tiles (level, tile_index, hashes) from stdin (format binary)`,
+      `copy ${schema.evidence}.tiles (level, tile_index, hashes, mid_roots) from stdin (format binary)`,
       tileRows(batch.fullTiles),
     )
   }
@@ -66,16 +68,17 @@ async function insertHead(session: Session, schema: Schema, head: TreeHead): Pro
   )
 }
 
-const tileRowBytes = 2 + 6 + 12 + 4 + 8_192
+const tileRowBytes = 2 + 6 + 12 + 4 + 8_192 + 4 + midRootsBytes
 
 function tileRows(tiles: BatchRows['fullTiles']): Uint8Array {
   const out = new Uint8Array(tiles.length * tileRowBytes)
   let at = 0
-  for (const { level, index, hashes } of tiles) {
-    at = writeFieldCount(out, at, 3)
+  for (const { level, index, hashes, midRoots } of tiles) {
+    at = writeFieldCount(out, at, 4)
     at = writeSmallintField(out, at, level)
     at = writeBigintField(out, at, index)
     at = writeBytesField(out, at, hashes, 0, hashes.length)
+    at = writeBytesField(out, at, midRoots, 0, midRoots.length)
   }
   return out
 }

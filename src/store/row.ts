@@ -30,6 +30,10 @@ export function readBytes(row: Row, column: string): Uint8Array {
   return bytes
 }
 
+export function readBytesOrNull(row: Row, column: string): Uint8Array | null {
+  return row[column] === null ? null : readBytes(row, column)
+}
+
 export function readHash(row: Row, column: string): Hash {
   const bytes = readBytes(row, column)
   if (bytes.length !== hashBytes) throw new RangeError(`column ${column}: got ${bytes.length} bytes, want 32`)

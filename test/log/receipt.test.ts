@@ -1,11 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { entryJson } from '../../src/log/entry-json.ts'
 import { placedEntry, proveInclusion, storedEntry } from '../../src/log/receipt.ts'
-import { TileCache } from '../../src/log/tile-cache.ts'
+import { TileCache, type TilesBelow } from '../../src/log/tile-cache.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
 import { readEntries } from '../../src/store/entries.ts'
-import type { TileReader } from '../../tlog/log-reader.ts'
 import { textVerifier } from '../../tlog/note.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { checkReceipt } from '../../tlog/receipt.ts'
@@ -48,7 +47,8 @@ function parse(json: Uint8Array): unknown {
 test('a proof from a tile that was altered is not handed out', async () => {
   const leaves = Buffer.from(Array.from({ length: 32 * 256 }, (_, i) => i % 251))
   const { edge, root, fullTiles } = appendLeafHashes(emptyEdge, leaves, nativeSha256)
-  const below: TileReader = {
+  const below: TilesBelow = {
+    readPart: async () => undefined,
     readTile: async () => {
       const altered = Uint8Array.from(leaves)
       altered[32] = 77

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { TileCache } from '../../src/log/tile-cache.ts'
+import { TileCache, type TilesBelow } from '../../src/log/tile-cache.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
-import type { TileReader } from '../../tlog/log-reader.ts'
+import { buildPyramid } from '../../tlog/tile-nodes.ts'
 import { appendLeafHashes, emptyEdge, type FullTile } from '../../tlog/tree-edge.ts'
 
 const leafOf = (n: number): Buffer => {
@@ -15,7 +15,11 @@ const leavesOf = (from: number, to: number): Buffer =>
 let asked: string[]
 let cache: TileCache
 /** Answers with leaves by their place; says what it was asked. */
-const below: TileReader = {
+const below: TilesBelow = {
+  readPart: async (level, index, group) => {
+    asked.push(`${level}/${index}#${group}`)
+    return undefined
+  },
   readTile: async (level, index, width) => {
     asked.push(`${level}/${index}.${width}`)
     return leavesOf(256 * index, 256 * index + width)
@@ -81,12 +85,35 @@ describe('the tile cache', () => {
   test('does not keep a tile whose reading failed', async () => {
     let isBroken = true
     const flaky = new TileCache(
-      { readTile: (...tile) => (isBroken ? Promise.reject(new Error('injected')) : below.readTile(...tile)) },
+      { ...below, readTile: (...tile) => (isBroken ? Promise.reject(new Error('injected')) : below.readTile(...tile)) },
       nativeSha256,
     )
     await expect(flaky.readTile(0, 0, 256)).rejects.toThrow('injected')
     isBroken = false
     expect(await flaky.readTile(0, 0, 256)).toHaveLength(8_192)
+  })
+
+  test('asks once for what several want at the same time', async () => {
+    await Promise.all([cache.readTile(0, 5, 256), cache.readTile(0, 5, 256), cache.readPyramid(0, 5, 256)])
+    expect(asked).toEqual(['0/5.256'])
+  })
+
+  test('gives a part of a tile that it does not keep, and all of one that it keeps or that has no parts', async () => {
+    const parts = { group: 3, midRoots: leavesOf(0, 16), slots: leavesOf(48, 64) }
+    const withParts = new TileCache({ ...below, readPart: async () => parts }, nativeSha256)
+    expect(await withParts.readPart(0, 1, 3)).toBe(parts)
+    await withParts.readTile(0, 1, 256)
+    expect(withParts.readPart(0, 1, 3)).toEqual(buildPyramid(leavesOf(256, 512), nativeSha256))
+    expect(await cache.readPart(0, 2, 3)).toEqual(buildPyramid(leavesOf(512, 768), nativeSha256))
+    expect(asked).toEqual(['0/1.256', '0/2#3', '0/2.256'])
+  })
+
+  test('reads of leaves do not push out the tiles above them', async () => {
+    await cache.readTile(1, 0, 256)
+    for (let index = 0; index < 3_000; index++) await cache.readTile(0, index, 256)
+    asked = []
+    await cache.readTile(1, 0, 256)
+    expect(asked).toEqual([])
   })
 
   test('is bounded: what was not used for long is asked for again', async () => {

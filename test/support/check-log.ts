@@ -47,7 +47,12 @@ type Checkpoint = {
   readonly sth_signature: Buffer
 }
 
-type Tile = { readonly level: number; readonly tile_index: string; readonly hashes: Buffer }
+type Tile = {
+  readonly level: number
+  readonly tile_index: string
+  readonly hashes: Buffer
+  readonly mid_roots: Buffer | null
+}
 
 /** Fails the test where anything does not hold. */
 export async function checkLog(options: CheckLogOptions): Promise<LogSummary> {
@@ -70,7 +75,7 @@ async function checkSnapshot(client: Client, options: CheckLogOptions): Promise<
   await checkIds(client, schema, rows)
   const tree = new Tree()
   checkHeads(heads, rows, leaves, tree, options)
-  checkTiles(await readAll<Tile>(client, `select level, tile_index, hashes from ${schema}.tiles`), leaves)
+  checkTiles(await readAll<Tile>(client, `select level, tile_index, hashes, mid_roots from ${schema}.tiles`), leaves)
   const checkpoints = await readAll<Checkpoint>(client, `select * from ${schema}.checkpoints order by number`)
   checkCheckpoints(checkpoints, heads, rows, options)
   return {
@@ -205,7 +210,7 @@ function sealOf(sealKey: Uint8Array, origin: string, head: Head): Buffer {
 
 /** Exactly the full tiles of the tree, level by level made of the tiles below. */
 function checkTiles(tiles: readonly Tile[], leaves: readonly Buffer[]): void {
-  const stored = new Map(tiles.map((tile) => [`${tile.level}/${tile.tile_index}`, tile.hashes]))
+  const stored = new Map(tiles.map((tile) => [`${tile.level}/${tile.tile_index}`, tile]))
   expect(stored.size).toBe(tiles.length)
   let full = 0
   let hashes = leaves
@@ -214,13 +219,19 @@ function checkTiles(tiles: readonly Tile[], leaves: readonly Buffer[]): void {
     const above: Buffer[] = []
     for (let i = 0; i < count; i++) {
       const tile = hashes.slice(256 * i, 256 * (i + 1))
-      expect(stored.get(`${level}/${i}`)?.equals(Buffer.concat(tile)), `tile ${level}/${i}`).toBe(true)
+      checkTile(stored.get(`${level}/${i}`), tile, `tile ${level}/${i}`)
       above.push(rootOf(tile))
     }
     full += count
     hashes = above
   }
   expect(stored.size, 'no tile beyond the tree').toBe(full)
+}
+
+function checkTile(stored: Tile | undefined, tile: readonly Buffer[], place: string): void {
+  expect(stored?.hashes.equals(Buffer.concat(tile)), place).toBe(true)
+  const midRoots = Array.from({ length: 16 }, (_, i) => rootOf(tile.slice(16 * i, 16 * (i + 1))))
+  expect(stored?.mid_roots?.equals(Buffer.concat(midRoots)), `${place}: mid roots`).toBe(true)
 }
 
 function rootOf(leaves: readonly Buffer[]): Buffer {

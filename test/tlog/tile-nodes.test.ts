@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { formatHex } from '../../tlog/bytes.ts'
-import { rootOfFullTile, rootOfSlots, slotsOfNode } from '../../tlog/tile-nodes.ts'
+import { isInPart, rootInPart, rootOfFullTile, rootOfSlots, slotsOfNode } from '../../tlog/tile-nodes.ts'
 import { entriesOf, leafHashesOf, referenceReader, referenceTree } from './reference-tree.ts'
 
 type NodeCase = {
@@ -16,6 +16,11 @@ type NodeCase = {
 }
 const file = new URL('../vectors/tiles/node-to-tile.json', import.meta.url)
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: NodeCase[] }
+
+/** The roots of each 16 slots of a tile. */
+function midRootsOf(tile: Uint8Array): Uint8Array {
+  return Buffer.concat(Array.from({ length: 16 }, (_, i) => rootOfSlots(tile, 16 * i, 16 * (i + 1))))
+}
 
 describe('a node of the tree', () => {
   const tree = referenceTree(entriesOf(65_536))
@@ -38,6 +43,23 @@ describe('a node of the tree', () => {
       }
     }
     expect(rootOfFullTile(tile)).toEqual(tree.root(256, 512))
+  })
+
+  it('of any level and place in a tile comes from the part that holds it', () => {
+    const tile = leafHashesOf(tree, 256, 512)
+    const midRoots = midRootsOf(tile)
+    for (let width = 1; width <= 256; width *= 2) {
+      for (let from = 0; from < 256; from += width) {
+        for (const group of [0, Math.floor(from / 16), 15]) {
+          if (!isInPart(group, from, from + width)) continue
+          const part = { group, midRoots, slots: tile.subarray(512 * group, 512 * (group + 1)) }
+          expect(rootInPart(part, from, from + width, nativeSha256)).toEqual(tree.root(256 + from, 256 + from + width))
+        }
+      }
+    }
+    expect([isInPart(0, 16, 17), isInPart(1, 16, 17), isInPart(1, 30, 32), isInPart(0, 16, 32)]).toEqual([
+      ...[false, true, true, true],
+    ])
   })
 
   it('of an index above 2^32 is found without loss', () => {

@@ -8,6 +8,7 @@ import { asTreeSize } from '../../tlog/coords.ts'
 import { emptyRoot, type Hash, leafHash, nobleSha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
 import { formatTilePath, tilesOfSize } from '../../tlog/tile.ts'
+import { rootOfSlots } from '../../tlog/tile-nodes.ts'
 import {
   appendLeafHashes,
   checkEdge,
@@ -100,6 +101,15 @@ describe('appending to an edge', () => {
       tree70000.tiles.map(({ path }) => path).sort(),
     )
     expect(grown.fullTiles).toHaveLength(274)
+  })
+
+  it('gives each full tile the roots of every 16 of its slots, whatever was there before', () => {
+    for (const stops of [[70_000], [5, 250, 261, 600], [240, 255, 256, 272, 65_530, 66_000]]) {
+      for (const { hashes, midRoots } of grow(stops, nativeSha256).fullTiles) {
+        const want = Array.from({ length: 16 }, (_, i) => rootOfSlots(hashes, 16 * i, 16 * (i + 1), nativeSha256))
+        expect(Buffer.from(midRoots)).toEqual(Buffer.concat(want))
+      }
+    }
   })
 
   it.each(sizes)('gives root and tiles of the vector of $treeSize leaves', ({ treeSize, rootHash, tiles }) => {
