@@ -5,9 +5,12 @@ export type Follower = {
   readonly name: string
   /** Where it stands: how many entries it has done. */
   readonly readPosition: () => Promise<number>
-  /** Does some of what is next, nothing above `upTo`, and says where it stands then. */
-  readonly step: (upTo: number) => Promise<number>
+  /** Does some of what is next, nothing above `upTo`. */
+  readonly step: (upTo: number) => Promise<Step>
 }
+
+/** Where a follower stands after a step, and whether there was anything to do: work need not bring it further. */
+export type Step = { readonly position: number; readonly hasWorked: boolean }
 
 export type FollowOptions = {
   readonly publishedSize: () => number
@@ -45,6 +48,9 @@ export class Following {
   readonly #options: FollowOptions
   readonly #timing: FollowTiming
   #position: number | undefined
+  /** Whether the position is as the follower keeps it: another server may follow too. */
+  #isCurrent = false
+  #hasWorked = false
   #failures = 0
 
   constructor(follower: Follower, options: FollowOptions) {
@@ -53,7 +59,7 @@ export class Following {
     this.#timing = { ...defaultTiming, ...options.timing }
   }
 
-  /** How many entries are done; undefined before the first look. */
+  /** How many entries are done, or more; undefined before the first look. */
   get position(): number | undefined {
     return this.#position
   }
@@ -64,24 +70,25 @@ export class Following {
     while (!signal.aborted) {
       const size = this.#options.publishedSize()
       const startedAt = performance.now()
-      const before = this.#position
-      const isIdle = before !== undefined && before >= size
+      const isIdle = !this.#hasWorked && this.#position !== undefined && this.#position >= size
       if (!isIdle && !(await this.#tryStep(size))) await pause(this.#retryMs())
-      // A step that came no further may come no further again: of a database that has less than was published, say.
-      else await pause(this.#position === before ? this.#timing.idleMs : this.#restMs(size, startedAt))
+      // A step that found nothing may find nothing again: in a database that has less than was published, say.
+      else await pause(isIdle || !this.#hasWorked ? this.#timing.idleMs : this.#restMs(size, startedAt))
     }
   }
 
   async #tryStep(size: number): Promise<boolean> {
     try {
-      this.#position ??= await this.#follower.readPosition()
-      if (this.#position < size) this.#position = await this.#follower.step(size)
+      if (!this.#isCurrent) this.#position = await this.#follower.readPosition()
+      this.#isCurrent = true
+      const { position, hasWorked } = await this.#follower.step(size)
+      this.#position = position
+      this.#hasWorked = hasWorked
       this.#failures = 0
       return true
     } catch (error) {
       this.#failures++
-      // Another server may follow too: where this one stands is read again.
-      this.#position = undefined
+      this.#isCurrent = false
       this.#options.onFailed(this.#follower.name, error)
       return false
     }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Follower, Following } from '../src/follow.ts'
+import { type Follower, Following, type Step } from '../src/follow.ts'
 import { until } from './support/log.ts'
 
 const timing = { idleMs: 1, retryMs: 1, retryMaxMs: 4 }
@@ -15,8 +15,9 @@ function counter(failAt: (call: number) => boolean = () => false): Follower & { 
     step: async (upTo) => {
       calls.push(upTo)
       if (failAt(calls.length)) throw new Error(`call ${calls.length}`)
+      const before = position
       position = Math.min(upTo, position + 10)
-      return position
+      return { position, hasWorked: position > before }
     },
   }
 }
@@ -32,7 +33,8 @@ test('a follower goes up to what is published, and on when there is more', async
     () => following.position === 25,
     () => `position ${following.position}`,
   )
-  expect(follower.calls).toEqual([25, 25, 25])
+  // The fourth finds nothing more to do.
+  expect(follower.calls.slice(0, 3)).toEqual([25, 25, 25])
   size = 30
   await until(
     () => following.position === 30,
@@ -66,15 +68,44 @@ test('a follower that comes no further is not asked again at once', async () => 
     readPosition: async () => 5,
     step: async (upTo) => {
       calls.push(upTo)
-      return 5
+      return { position: 5, hasWorked: false }
     },
   }
   const idle = { idleMs: 1e6, retryMs: 1, retryMaxMs: 4 }
   const stop = new AbortController()
   const running = new Following(stuck, { publishedSize: () => 10, onFailed: () => {}, timing: idle }).run(stop.signal)
-  // The first step begins without knowing the position; the second sees that it stayed.
   await new Promise((resolve) => setTimeout(resolve, 100))
-  expect(calls.length).toBeLessThanOrEqual(2)
+  expect(calls.length).toBe(1)
+  stop.abort()
+  await running
+})
+
+test('a follower that failed still says how far it was, and work that brings it no further goes on at once', async () => {
+  const steps: Step[] = [
+    { position: 3, hasWorked: true },
+    { position: 3, hasWorked: true },
+    { position: 3, hasWorked: true },
+    { position: 3, hasWorked: false },
+  ]
+  let asked = 0
+  const follower: Follower = {
+    name: 'indexes',
+    readPosition: async () => 3,
+    step: async () => {
+      const step = steps[asked++]
+      if (step === undefined) throw new Error('no more')
+      return step
+    },
+  }
+  const slow = { idleMs: 1e6, retryMs: 1e6, retryMaxMs: 1e6 }
+  const following = new Following(follower, { publishedSize: () => 3, onFailed: () => {}, timing: slow })
+  const stop = new AbortController()
+  const running = following.run(stop.signal)
+  await until(
+    () => asked === 4,
+    () => `asked ${asked} times`,
+  )
+  expect(following.position).toBe(3)
   stop.abort()
   await running
 })

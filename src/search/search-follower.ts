@@ -8,13 +8,19 @@ const stepEntries = 16_384
 
 /** Fills the search tables behind the published log, and makes the indexes of each segment that is full: one a step. */
 export function searchFollower(query: Query, schema: Schema): Follower {
+  let position: number | undefined
   return {
     name: 'search',
-    readPosition: () => readSearchPosition(query, schema),
+    readPosition: async () => {
+      position = await readSearchPosition(query, schema)
+      return position
+    },
     step: async (upTo) => {
+      const before = position ?? (await readSearchPosition(query, schema))
       // First: a segment without them is looked through from end to end.
-      const isIndexed = await indexSearch(query, schema)
-      return isIndexed ? readSearchPosition(query, schema) : extendSearch(query, schema, upTo, stepEntries)
+      if (await indexSearch(query, schema)) return { position: before, hasWorked: true }
+      position = await extendSearch(query, schema, upTo, stepEntries)
+      return { position, hasWorked: position > before }
     },
   }
 }

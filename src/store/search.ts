@@ -12,7 +12,7 @@ export async function extendSearch(query: Query, schema: Schema, upTo: number, r
   return readInteger(row ?? {}, 'position')
 }
 
-/** Makes one index of a full segment; false where all have theirs. */
+/** Makes one index of the first full segment that has not all of them; false where none is left. */
 export async function indexSearch(query: Query, schema: Schema): Promise<boolean> {
   const [row] = await query(`select ${schema.state}.index_search() as made`)
   return readBoolean(row ?? {}, 'made')

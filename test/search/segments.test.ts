@@ -66,7 +66,10 @@ test('a step never leaves its segment, goes no further than it is told, nor than
 test('a follower that finds a full segment without indexes makes them first, once, and goes on to the end', async () => {
   const follower = searchFollower(state.query, schema)
   let position = await follower.readPosition()
-  while (position < entries) position = await follower.step(entries + 1)
+  // A planner that knows the catalog must not look at the names of other tables first.
+  await admin.query('analyze pg_catalog.pg_class')
+  await admin.query('analyze pg_catalog.pg_inherits')
+  for (let hasWorked = true; hasWorked; ) ({ position, hasWorked } = await follower.step(entries + 1))
   expect(position).toBe(entries)
   expect([await indexesOf(first), await indexesOf(second)]).toEqual([7, 2])
   expect(await indexSearch(state.query, schema)).toBe(false)
