@@ -10,6 +10,7 @@ import { describeMachine, type Facts } from './machine.ts'
 import { type Findings, measures, type Outcome, type PartName, partNames } from './measures.ts'
 import type { Part, PartContext } from './part.ts'
 import { measureBaseline } from './parts/baseline.ts'
+import { measureGrowth } from './parts/growth.ts'
 import { measureHashing } from './parts/hashing.ts'
 import { measureLimit } from './parts/limit.ts'
 import { measureNdjson, ndjsonConnections, recordsPerBody } from './parts/ndjson.ts'
@@ -29,6 +30,7 @@ const parts: Readonly<Record<PartName, Part>> = {
   single: measureSingle,
   paced: measurePaced,
   start: measureStart,
+  growth: measureGrowth,
 }
 
 const benchFolder = join(import.meta.dirname, '..', '..', 'bench')
@@ -90,11 +92,16 @@ function measured(findings: Findings, id: string): Outcome {
 
 /** Each run's rate over the other rate's median. */
 function ratiosOf(outcomes: ReadonlyMap<string, Outcome>): [string, Outcome][] {
-  const divisors = { limit: 'limit.ledger', baseline1: 'baseline.1.rate', baseline16: 'baseline.16.rate' }
-  const rate = outcomes.get('ndjson.rate')
-  return Object.entries(divisors).map(([name, divisorId]) => {
+  const ratios = {
+    limit: ['ndjson.rate', 'limit.ledger'],
+    baseline1: ['ndjson.rate', 'baseline.1.rate'],
+    baseline16: ['ndjson.rate', 'baseline.16.rate'],
+    growth: ['growth.largeIngest', 'growth.smallIngest'],
+  } as const
+  return Object.entries(ratios).map(([name, [rateId, divisorId]]) => {
+    const rate = outcomes.get(rateId)
     const divisor = outcomes.get(divisorId)
-    if (rate?.kind !== 'measured') return [`ratios.${name}`, { kind: 'skipped', reason: 'no rate of NDJSON' }]
+    if (rate?.kind !== 'measured') return [`ratios.${name}`, { kind: 'skipped', reason: 'no rate to divide' }]
     if (divisor?.kind !== 'measured') return [`ratios.${name}`, { kind: 'skipped', reason: 'nothing to divide by' }]
     const values = rate.values.map((value) => value / median(divisor.values))
     return [`ratios.${name}`, { kind: 'measured', values }]
@@ -104,7 +111,7 @@ function ratiosOf(outcomes: ReadonlyMap<string, Outcome>): [string, Outcome][] {
 /** Settings of the database as it answers them, and those of the load. */
 async function describeSettings(plan: Plan, folder: string, wrk: string | undefined): Promise<Facts> {
   const database = await readDatabaseSettings(folder)
-  const { runs, ndjsonEntries, singleSeconds, pacedSeconds } = plan
+  const { runs, ndjsonEntries, singleSeconds, pacedSeconds, growthSmall, growthLarge, readSeconds } = plan
   return [
     ...database,
     ['runs', `${runs}${plan.isQuick ? ' (quick: fewer and shorter ones than the figures are meant for)' : ''}`],
@@ -114,6 +121,7 @@ async function describeSettings(plan: Plan, folder: string, wrk: string | undefi
     ['NDJSON', `${ndjsonEntries} entries, ${recordsPerBody} a body, ${ndjsonConnections} connections`],
     ['single, closed loop', `${singleSeconds} s a run, by ${wrk ?? 'a client of our own (wrk is not installed)'}`],
     ['single, offered', `${offeredPerSecond}/s for ${pacedSeconds} s a run, ${pacedConnections} connections`],
+    ['growth', `small is ${growthSmall} entries, large ${growthLarge}; reads ${readSeconds} s a run, 64 connections`],
     ['load generator', 'a process of its own, on the same cores'],
   ]
 }

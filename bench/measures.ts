@@ -1,7 +1,7 @@
 // Every row of the table stands here once, with the figure that it must reach (issue 2, "What it must reach").
 import { median } from './statistics.ts'
 
-export const partNames = ['baseline', 'limit', 'hashing', 'ndjson', 'single', 'paced', 'start'] as const
+export const partNames = ['baseline', 'limit', 'hashing', 'ndjson', 'single', 'paced', 'start', 'growth'] as const
 export type PartName = (typeof partNames)[number]
 
 export type Requirement = { readonly kind: 'at least' | 'at most'; readonly value: number }
@@ -62,6 +62,7 @@ export const measures: readonly Measure[] = [
   ...pacedIntervalsMs.flatMap(pacedRows),
   row('start', 'first', 'start to ready, first time', 's', { required: atMost(10) }),
   row('start', 'again', 'start to ready, again', 's', { required: atMost(3) }),
+  ...growthRows(),
   row('limit', 'ledger', 'COPY of ledger rows, one connection', 'entries/s'),
   row('limit', 'commit', 'all that a commit writes (ids, tiles, head too)', 'entries/s'),
   ...baselineRows(),
@@ -121,6 +122,31 @@ function baselineRows(): Measure[] {
       row('baseline', `${writers}.failures`, `${title}: transactions that failed`, '%'),
     ]
   })
+}
+
+function growthRows(): Measure[] {
+  const both = (id: string, title: string, unit: string, options: (size: 'small' | 'large') => RowOptions): Measure[] =>
+    (['small', 'large'] as const).map((size) =>
+      row('growth', `${size}${id}`, `${title}, ${size} log`, unit, options(size)),
+    )
+  const always = (required: Requirement) => (): RowOptions => ({ required })
+  const onlyLarge = (required: Requirement) => (size: string) => (size === 'large' ? { required } : {})
+  return [
+    row('ratios', 'growth', 'ingest, large log / small log', 'x', { required: atLeast(0.9) }),
+    ...both('Ingest', 'NDJSON, search follower running', 'entries/s', onlyLarge(atLeast(40_000))),
+    ...both('Lag', 'search caught up after the load', 's', onlyLarge(atMost(60))),
+    ...both('Inclusion', 'inclusion proofs, random index', 'answers/s', always(atLeast(8_000))),
+    ...both('InclusionP95', 'inclusion proofs: p95', 'ms', () => ({})),
+    ...both('Consistency', 'consistency proofs, random size', 'answers/s', () => ({})),
+    ...both('ConsistencyP95', 'consistency proofs: p95', 'ms', () => ({})),
+    ...both('Tiles', 'full tiles, random', 'answers/s', always(atLeast(12_000))),
+    ...both('TilesP95', 'full tiles: p95', 'ms', () => ({})),
+    ...both('Search', 'first page of a search: p95', 'ms', onlyLarge(atMost(100))),
+    row('growth', 'failed', 'reads that failed', 'requests', none),
+    row('growth', 'startStopped', 'start to ready, large log, after a clean stop', 's', { required: atMost(3) }),
+    row('growth', 'startKilled', 'start to ready, large log, after kill -9', 's', { required: atMost(10) }),
+    row('growth', 'memory', 'peak memory of the server', 'MB', memory),
+  ]
 }
 
 /** The one value that stands for the runs. */

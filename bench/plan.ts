@@ -12,6 +12,10 @@ export type Plan = {
   readonly ndjsonEntries: number
   readonly singleSeconds: number
   readonly pacedSeconds: number
+  /** Sizes of the log that grows; even multiples of a body. */
+  readonly growthSmall: number
+  readonly growthLarge: number
+  readonly readSeconds: number
   /** Before the first run of a server, not counted. */
   readonly warmUpSeconds: number
   /** Where data folders are made and removed. */
@@ -68,6 +72,9 @@ const fullSizes = {
   ndjsonEntries: 1_000_000,
   singleSeconds: 10,
   pacedSeconds: 15,
+  growthSmall: 1_000_000,
+  growthLarge: 10_000_000,
+  readSeconds: 8,
   warmUpSeconds: 3,
 }
 
@@ -78,6 +85,9 @@ const quickSizes = {
   ndjsonEntries: 200_000,
   singleSeconds: 4,
   pacedSeconds: 5,
+  growthSmall: 200_000,
+  growthLarge: 600_000,
+  readSeconds: 3,
   warmUpSeconds: 1,
 }
 

@@ -31,6 +31,8 @@ export type ServerProcess = {
   readonly memory: () => MemoryUse | undefined
   /** Ends the server as an administrator would, and its PostgreSQL with it. */
   readonly stop: () => Promise<void>
+  /** Ends the server at once; its PostgreSQL goes on, and the next server takes it over. */
+  readonly kill: () => Promise<void>
 }
 
 /** The flags and the environment of `npm start`. */
@@ -54,8 +56,14 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
       clearInterval(sampler.timer)
       await stopChild(child, options.dataDir)
     }
+    const kill = async (): Promise<void> => {
+      clearInterval(sampler.timer)
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+    }
     return {
-      ...{ url, port: Number(new URL(url).port), readyMs, stop, memory: sampler.read },
+      ...{ url, port: Number(new URL(url).port), readyMs, stop, kill, memory: sampler.read },
       readToken: (role) => readToken(options.dataDir, role),
       adminConfig: () => readAdminConfig(options.dataDir),
     }

@@ -1,8 +1,7 @@
 import type { Context, Hono } from 'hono'
 import { Unavailable } from '../../src/log/incident.ts'
-import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
+import { proveConsistency } from '../../src/log/proofs.ts'
 import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
-import { proveLeaf } from '../../src/log/receipt.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { equalBytes, formatBase64, parseBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
@@ -74,7 +73,7 @@ async function answerProofByHash(server: Server, c: Context<Env>): Promise<Respo
 }
 
 async function proveByHash(
-  { log, search, hash }: Server,
+  { log, search }: Server,
   leaf: Hash,
   size: TreeSize,
   checkpoint: StoredCheckpoint,
@@ -85,11 +84,11 @@ async function proveByHash(
     throw new Unavailable(`leaves are known by their hash up to ${search.position()} so far`)
   }
   const index = asLeafIndex(number - 1)
-  const { leafHash } = await proveLeaf(log.tiles, index, checkpoint, hash)
+  const { leafHash } = await log.proofs.prove(index, checkpoint)
   if (!equalBytes(leafHash, leaf)) {
     throw new TlogError('leaf-mismatch', `entry ${number}: the search tables know it by another leaf hash`)
   }
-  const path = await proveInclusionAt(log.tiles, index, size, checkpoint, hash)
+  const path = await log.proofs.proveAt(index, size, checkpoint)
   return { leaf_index: index, audit_path: path.map(formatBase64) }
 }
 
@@ -125,12 +124,12 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   const index = readDecimal(readQuery(c, 'leaf_index'), 'leaf_index')
   if (index >= size) throw malformed('leaf_index', `${index} is not below tree_size ${size}`)
   return answerRead(server, c, deadline, cacheControl(server, immutable), async (share) => {
-    const { log, entries, hash } = server
+    const { log, entries } = server
     const [bytes = 0] = await entries.readPayloadSizes(index + 1, index + 1)
     share.take(readFactor * bytes)
     const [found] = await readPublishedEntries(publishedLog(server, checkpoint), index + 1, index + 1)
     if (found === undefined) throw new Error(`entry ${index + 1} was read and is not there`)
-    const path = await proveInclusionAt(log.tiles, asLeafIndex(index), size, checkpoint, hash)
+    const path = await log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
     const { leaf, payload } = found
     return { leaf_input: formatBase64(leaf), extra_data: textOf(payload), audit_path: path.map(formatBase64) }
   })

@@ -1,6 +1,6 @@
 import type { Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
-import { proveInclusion, proveLeaf } from '../../src/log/receipt.ts'
+import { proveInclusion } from '../../src/log/receipt.ts'
 import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import type { StoredColumns } from '../../src/store/entries.ts'
@@ -87,7 +87,7 @@ type EntryProof = {
 async function readProof(server: Server, place: Place): Promise<EntryProof> {
   const { sequenceNumber, checkpoint } = await findPublished(server, place)
   const leafIndex = sequenceNumber - 1
-  const { leafHash, hashes } = await proveLeaf(server.log.tiles, leafIndex, checkpoint, server.hash)
+  const { leafHash, hashes } = await server.log.proofs.prove(leafIndex, checkpoint)
   if (place.kind === 'id') {
     const [columns] = await server.entries.readColumns(sequenceNumber, sequenceNumber)
     if (columns === undefined) throw gone(sequenceNumber)

@@ -1,5 +1,5 @@
 import type { Context, Hono } from 'hono'
-import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
+import { proveConsistency } from '../../src/log/proofs.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
@@ -17,8 +17,7 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
     const size = publishedSize(c, checkpoint, 'size')
     const index = readDecimal(readQuery(c, 'index'), 'index')
     if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
-    const { tiles } = server.log
-    const proving = proveInclusionAt(tiles, asLeafIndex(index), size, checkpoint, server.hash)
+    const proving = server.log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
     const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
     return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
   })

@@ -10,6 +10,8 @@ export type NdjsonLoad = {
   readonly connections: number
   readonly bodies: number
   readonly recordsPerBody: number
+  /** Of the first record; the others count on from it. */
+  readonly firstNumber: number
   readonly withIds: boolean
 }
 
@@ -42,7 +44,7 @@ async function postAll(
 ): Promise<void> {
   const head = postHead('/v1/entries', 'application/x-ndjson', load.token, body.bytes.length)
   while (work.next < load.bodies) {
-    body.renew(work.next++ * load.recordsPerBody, Date.now())
+    body.renew(load.firstNumber + work.next++ * load.recordsPerBody, Date.now())
     for (;;) {
       const answer = await connection.ask(head, body.bytes)
       if (answer.status !== 503 && answer.status !== 429) {

@@ -51,6 +51,7 @@ async function measureLoad(
       connections: ndjsonConnections,
       bodies: entries / recordsPerBody,
       recordsPerBody,
+      firstNumber: 0,
       withIds,
     })
     const [{ elapsedMs, refused }, early] = await Promise.all([loading, waitPublished(server, verifier, entries / 4)])

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { eventJson } from '../events.ts'
 import { runLoad } from '../load/load-process.ts'
 import type { SingleLoad, SingleResult } from '../load/single.ts'
-import { runWrk } from '../load/wrk.ts'
+import { postByWrk } from '../load/wrk.ts'
 import { type Findings, receiptConnections, singleConnections } from '../measures.ts'
 import { FindingsList, type PartContext } from '../part.ts'
 import { checkOneReceipt, checkSample, readCheckpoint, readVerifier } from '../published.ts'
@@ -54,7 +54,7 @@ async function measureRow(context: PartContext, server: ServerProcess, row: Row,
 }
 
 function runClosedLoad({ wrk }: PartContext, load: SingleLoad): Promise<SingleResult> {
-  return wrk === undefined ? runLoad<SingleLoad, SingleResult>('./single.js', load) : runWrk(load)
+  return wrk === undefined ? runLoad<SingleLoad, SingleResult>('./single.js', load) : postByWrk(load)
 }
 
 export async function checkPublished(server: ServerProcess): Promise<void> {

@@ -7,6 +7,7 @@ import { openPool, type Pool } from '../store/session.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
 import { LogIncident, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
+import { LeafProofs } from './leaf-proofs.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
@@ -35,6 +36,8 @@ export class Log {
   readonly #publisher: Publisher
   readonly #tiles: TileCache
   readonly #receipts: ReceiptWriter
+  /** Of single leaves, under checkpoints. */
+  readonly proofs: LeafProofs
   readonly #timing: LogTiming
   #lock: LogLock
   readonly #connections: { readonly writer: Pool; readonly signer: Pool }
@@ -57,6 +60,7 @@ export class Log {
     this.reader = openPool(options.reader, 8, statementTimeoutMs)
     this.#tiles = new TileCache(openTilesBelow(this.reader, options.schema, options.hash), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
+    this.proofs = new LeafProofs(this.#tiles, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {
       intervalMs: options.checkpointIntervalMs,

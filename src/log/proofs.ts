@@ -4,7 +4,6 @@ import { planConsistencyProof, planInclusionProof } from '../../tlog/proof.ts'
 import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { readRoots } from './node-reads.ts'
-import { proveLeaf } from './receipt.ts'
 import type { TileCache } from './tile-cache.ts'
 
 // Proofs under any size up to that of a checkpoint. Before one is handed out it is checked against the root of its own
@@ -19,7 +18,6 @@ export async function proveInclusionAt(
   checkpoint: StoredCheckpoint,
   hash: Sha256,
 ): Promise<readonly Hash[]> {
-  if (size === checkpoint.treeSize) return (await proveLeaf(tiles, index, checkpoint, hash)).hashes
   const published = asTreeSize(checkpoint.treeSize)
   const plan = planInclusionProof(index, size)
   const ends = [{ lo: index, hi: index + 1 }, wholeTree(size)]

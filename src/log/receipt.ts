@@ -66,21 +66,3 @@ export async function proveInclusion(
   checkInclusion(index, size, leaf, proof, checkpoint.root, hash)
   return proof
 }
-
-/**
- * The leaf hash that the tree has at a place, and its proof: without a look at the ledger, whose old rows may be
- * archived. Throws where the tiles are not those of the checkpoint's root.
- */
-export async function proveLeaf(
-  tiles: TileCache,
-  leafIndex: number,
-  checkpoint: StoredCheckpoint,
-  hash: Sha256,
-): Promise<{ readonly leafHash: Hash; readonly hashes: readonly Hash[] }> {
-  const index = asLeafIndex(leafIndex)
-  const size = asTreeSize(checkpoint.treeSize)
-  const plan = [{ lo: index, hi: index + 1 }, ...planInclusionProof(index, size)]
-  const [leafHash, ...hashes] = await readRoots(tiles, plan, size, hash)
-  checkInclusion(index, size, leafHash as Hash, hashes, checkpoint.root, hash)
-  return { leafHash: leafHash as Hash, hashes }
-}

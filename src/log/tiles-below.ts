@@ -15,15 +15,15 @@ const partsMax = 256
 const underwayMax = 2
 
 /** Tiles of the database; those that are wanted at the same time are read together. */
-export function openTilesBelow({ query }: Pool, schema: Schema, hash: Sha256): TilesBelow {
+export function openTilesBelow({ query, queryNamed }: Pool, schema: Schema, hash: Sha256): TilesBelow {
   const store = openTileStore(query, schema, hash)
   const tiles = new Batched<FullTilePlace, Uint8Array>(
-    (places) => eachAlone(places, (some) => readTilesAt(query, schema, some)),
+    (places) => eachAlone(places, (some) => readTilesAt(queryNamed, schema, some)),
     tilesMax,
     underwayMax,
   )
   const parts = new Batched<PartPlace, TilePart | undefined>(
-    (places) => eachAlone(places, (some) => readPartsAt(query, schema, some)),
+    (places) => eachAlone(places, (some) => readPartsAt(queryNamed, schema, some)),
     partsMax,
     underwayMax,
   )

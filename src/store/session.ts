@@ -8,6 +8,9 @@ import type { Row } from './row.ts'
 /** What runs statements: a connection of our own, one of a pool, or either of them wrapped by a test that injects faults. */
 export type Query = (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
 
+/** As `Query`; by its name, of at most 63 characters, a statement is parsed and planned once a connection. */
+export type NamedQuery = (name: string, text: string, values: readonly unknown[]) => Promise<readonly Row[]>
+
 /** One connection that holds a transaction. */
 export type Session = {
   readonly query: Query
@@ -22,7 +25,7 @@ export type Session = {
 }
 
 /** A role's pool; statements only, no transactions. */
-export type Pool = { readonly query: Query; readonly close: () => Promise<void> }
+export type Pool = { readonly query: Query; readonly queryNamed: NamedQuery; readonly close: () => Promise<void> }
 
 export const connectTimeoutMs = 5_000
 /** What a writer's statement takes at most, waiting for locks included: then its process has given it up already. */
@@ -52,15 +55,17 @@ export function openPool(
   })
   // A backend that is killed while idle reports here and nowhere else; the next query takes a fresh connection.
   pool.on('error', () => {})
+  const run = async (statement: pg.QueryConfig): Promise<readonly Row[]> => {
+    if (pool.waitingCount >= waitingMax) throw new DatabaseOutage(`${waitingMax} statements wait for a connection`)
+    try {
+      return (await pool.query(statement)).rows as Row[]
+    } catch (error) {
+      throw namedOutage(error)
+    }
+  }
   return {
-    query: async (text, values = []) => {
-      if (pool.waitingCount >= waitingMax) throw new DatabaseOutage(`${waitingMax} statements wait for a connection`)
-      try {
-        return (await pool.query(text, [...values])).rows as Row[]
-      } catch (error) {
-        throw namedOutage(error)
-      }
-    },
+    query: (text, values = []) => run({ text, values: [...values] }),
+    queryNamed: (name, text, values) => run({ name, text, values: [...values] }),
     close: () => pool.end(),
   }
 }

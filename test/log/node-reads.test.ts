@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { LeafProofs } from '../../src/log/leaf-proofs.ts'
 import { readRoots } from '../../src/log/node-reads.ts'
 import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
 import { TileCache, type TilesBelow } from '../../src/log/tile-cache.ts'
@@ -8,6 +9,7 @@ import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
 import { formatHex } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
+import type { Hash } from '../../tlog/hash.ts'
 import { planConsistencyProof, planInclusionProof } from '../../tlog/proof.ts'
 import { appendLeafHashes, emptyEdge } from '../../tlog/tree-edge.ts'
 import { makeDatabase, type TestDatabase } from '../support/database.ts'
@@ -47,6 +49,14 @@ afterAll(async () => {
   await database.drop()
 })
 
+/** One bit of the last hash is another. */
+function flipped(bytes: Uint8Array, isWanted: boolean): Uint8Array {
+  const out = Uint8Array.from(bytes)
+  const last = out.length - 1
+  if (isWanted) out[last] = (out[last] ?? 0) ^ 1
+  return out
+}
+
 const hex = (hashes: readonly Uint8Array[]): readonly string[] => hashes.map(formatHex)
 
 /** A cache that has only the edge of the tree; it says what it asks the database for. */
@@ -68,12 +78,53 @@ function openCache(): void {
 }
 
 describe('proofs from the database', () => {
-  test('of a leaf take one part of its tile, and the tile above', async () => {
+  test('of leaves take one part of the tile of each, and the tile above once', async () => {
     openCache()
-    const index = asLeafIndex(65_300)
-    const proof = await proveInclusionAt(cache, index, asTreeSize(size), checkpoint, nativeSha256)
-    expect(hex(proof)).toEqual(hex(planInclusionProof(index, asTreeSize(size)).map(({ lo, hi }) => tree.root(lo, hi))))
-    expect(asked).toEqual(['part 0/255/1', 'tile 1/0/256'])
+    const proofs = new LeafProofs(cache, nativeSha256)
+    await proofs.prove(65_300, checkpoint)
+    await proofs.prove(300, checkpoint)
+    // The first leaf's part is what the tile above was checked by.
+    expect(asked.sort()).toEqual(['part 0/0/0', 'part 0/1/2', 'part 0/255/1', 'tile 1/0/256'])
+  })
+
+  test('of any leaf under the checkpoint are those of the reference, and what is above is read once', async () => {
+    openCache()
+    const proofs = new LeafProofs(cache, nativeSha256)
+    const indexes = [0, 15, 16, 255, 256, 40_000, 65_535, 65_536, 69_999].filter((i) => i >> 8 !== lostTile)
+    for (const index of indexes) {
+      const { leafHash, hashes } = await proofs.prove(index, checkpoint)
+      const plan = planInclusionProof(asLeafIndex(index), asTreeSize(size))
+      expect(hex([leafHash, ...hashes])).toEqual(
+        hex([tree.root(index, index + 1), ...plan.map(({ lo, hi }) => tree.root(lo, hi))]),
+      )
+      const older = asTreeSize(Math.max(index + 1, 69_000))
+      const olderPlan = planInclusionProof(asLeafIndex(index), older)
+      expect(hex(await proofs.proveAt(asLeafIndex(index), older, checkpoint))).toEqual(
+        hex(olderPlan.map(({ lo, hi }) => tree.root(lo, hi))),
+      )
+    }
+    expect(asked.filter((each) => each.startsWith('tile 1/'))).toEqual(['tile 1/0/256'])
+  })
+
+  test('of a leaf are not handed out where the root, the tile above or the part is another', async () => {
+    openCache()
+    const other = { ...checkpoint, root: new Uint8Array(32).fill(7) as Hash }
+    await expect(new LeafProofs(cache, nativeSha256).prove(300, other)).rejects.toMatchObject({ name: 'TlogError' })
+    for (const wrong of ['tile', 'part'] as const) {
+      const altered = new TileCache(
+        {
+          readTile: async (...tile) => flipped(await cache.readTile(...tile), wrong === 'tile' && tile[0] === 1),
+          readPart: async (...place) => {
+            const part = await cache.readPart(...place)
+            return 'midRoots' in part ? { ...part, slots: flipped(part.slots, wrong === 'part') } : undefined
+          },
+        },
+        nativeSha256,
+      )
+      altered.add(edge, [])
+      const proving = new LeafProofs(altered, nativeSha256).prove(300, checkpoint)
+      await expect(proving).rejects.toMatchObject({ name: 'TlogError' })
+    }
   })
 
   test('of any leaf in any size, and of any two sizes, are those of the reference', async () => {
