@@ -127,7 +127,7 @@ describe.each(loginRoles)('%s', (role) => {
     expect(await outcomeUndone(await connect(database.as(role)), sql)).toBe(denied)
   })
 
-  test.each(['tokens', 'positions'])('security_state.%s: only app_state_role', async (table) => {
+  test.each(['tokens', 'positions', 'acts'])('security_state.%s: only app_state_role', async (table) => {
     const client = await connect(database.as(role))
     const wanted = role === 'app_state_role' ? 'ok' : denied
     expect(await outcomeUndone(client, `select * from security_state.${table}`)).toBe(wanted)
@@ -166,6 +166,19 @@ test('security_state.incidents: app_state_role adds and counts, and removes noth
     expect(await outcomeUndone(client, 'delete from security_state.incidents')).toBe(denied)
   }
 })
+
+test.each(['settings', 'told_migrations'])(
+  'security_state.%s: app_state_role reads it, nobody removes of it',
+  async (table) => {
+    for (const role of loginRoles) {
+      const client = await connect(database.as(role))
+      const wanted = role === 'app_state_role' ? 'ok' : denied
+      expect(await outcomeUndone(client, `select * from security_state.${table}`)).toBe(wanted)
+      expect(await outcomeUndone(client, 'select * from security_state.applied_migrations()')).toBe(wanted)
+      expect(await outcomeUndone(client, `delete from security_state.${table}`)).toBe(denied)
+    }
+  },
+)
 
 test('database_admin_role monitors and takes physical backups', async () => {
   const { rows } = await (await connect(database.as('database_admin_role'))).query(
