@@ -30,6 +30,7 @@ export type TlogErrorCode =
   | 'root-mismatch'
   | 'origin-mismatch'
   | 'chain-mismatch'
+  | 'act-mismatch'
   | 'out-of-range'
 
 const pointerLengthMax = 500

@@ -86,6 +86,7 @@ export {
   sthKeyType,
   type VerifierKey,
 } from './note-key.ts'
+export { checkOwnAct, formatOwnAct, type OwnAct, type OwnActEntry, ownActionPrefix, signOwnAct } from './own-act.ts'
 export { buildConsistencyProof, buildInclusionProof } from './proof.ts'
 export { type CheckedReceipt, checkReceipt, entryMembers, parseReceipt, receiptDepthMax } from './receipt.ts'
 export {
