@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import { routePath } from 'hono/route'
 import type { PublishedLog } from '../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import { closeWhenSent } from './answer-share.ts'
@@ -12,9 +13,11 @@ export const readFactor = 3
 
 const notReadInTime = 'the log could not be read in time'
 
-/** Entries are for auditors, or for everybody where that is set. */
+/** Entries are for auditors, whose reading is recorded, or for everybody where that is set. */
 export async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
-  if (!server.publicEntries) await requireRole(server, c, 'auditor', deadline)
+  if (server.publicEntries) return
+  const { identity } = await requireRole(server, c, 'auditor', deadline)
+  server.onEntriesRead(identity, routePath(c))
 }
 
 /** What entries under a checkpoint are read from. */

@@ -51,6 +51,8 @@ export type Server = {
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */
   readonly failingLogins: () => Promise<readonly string[]>
+  /** Told of each request of an auditor for entries, by the pattern of its path. */
+  readonly onEntriesRead: (identity: string, route: string) => void
   readonly metrics: Metrics
   /** Whether everybody may read them; otherwise administrators. */
   readonly publicMetrics: boolean

@@ -23,6 +23,8 @@ export type Config = {
   readonly recordsMax: number
   readonly publicEntries: boolean
   readonly publicMetrics: boolean
+  readonly actSumIntervalMs: number
+  readonly recordStarts: boolean
   readonly trustProxy: boolean
   readonly logLevel: string
 }
@@ -103,6 +105,13 @@ const settings = {
   recordsMax: setting('DENDROLOG_RECORDS_MAX', '65536', 'records', 'of a request; more is 413'),
   publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
+  actSumIntervalMs: setting(
+    'DENDROLOG_ACT_SUM_INTERVAL_MS',
+    '60000',
+    'ms',
+    'reads of entries and quarantining become entries of the log, summed; 0: they do not',
+  ),
+  recordStarts: setting('DENDROLOG_RECORD_STARTS', 'false', 'boolean', 'starts and stops become entries of the log'),
   trustProxy: setting(
     'DENDROLOG_BEHIND_TLS_PROXY',
     'false',
@@ -140,6 +149,8 @@ export function readConfig(environment: Environment = process.env): Config {
     recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
     publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
+    actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),
+    recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
   }

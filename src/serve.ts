@@ -9,7 +9,7 @@ import { createHttpServer } from '../api/listener.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
 import { TokenAuthenticator } from './auth/token.ts'
-import type { Config } from './config.ts'
+import { type Config, reportConfig } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
 import {
   type Database,
@@ -21,9 +21,11 @@ import {
   signerStateOf,
   tokenFilePath,
 } from './instance.ts'
+import type { Acts } from './log/acts.ts'
 import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
+import { openLogActs } from './log/open-acts.ts'
 import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
@@ -130,13 +132,19 @@ async function serveDatabase(
     publishedSize: () => log.published.treeSize,
     onFailed: reportFollowers(logger, metrics.followerFailures),
   })
-  const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics)
+  const acts = await openLogActs(log, instance.keys, logger, {
+    ...{ query: stateful.state.query, schema: database.schema, makeId, dataDir: config.dataDir },
+    ...{ settings: reportConfig(), recordsStarts: config.recordStarts, sumIntervalMs: config.actSumIntervalMs },
+  })
+  const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics, acts)
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
   const following = search.run(stopFollowing.signal)
   const stopRecord = new AbortController()
   const recording = record.run(stopRecord.signal)
+  const stopActs = new AbortController()
+  const telling = acts.run(stopActs.signal)
   try {
     const { http, close } = createHttpServer(createApp(server))
     await limitConnections(http, logger)
@@ -149,14 +157,17 @@ async function serveDatabase(
     logger.info('stopping: answering what was accepted')
     // No new connections; requests that are under way are answered, for which the log must still run.
     const closed = close(running)
+    stopActs.abort()
+    await telling
     stopLog.abort()
     await Promise.all([closed, running])
   } finally {
+    stopActs.abort()
     stopLog.abort()
-    await running
+    await Promise.all([running, telling])
     stopRecord.abort()
     stopFollowing.abort()
-    await Promise.all([recording, following])
+    await Promise.all([recording, following, acts.close()])
     const { state, follow, quarantine } = stateful
     await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
   }
@@ -242,6 +253,7 @@ function createServer(
   watch: LoginWatch,
   logger: Logger,
   metrics: Metrics,
+  acts: Acts,
 ): Server {
   const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
   return {
@@ -257,6 +269,7 @@ function createServer(
       quarantine: async (records) => {
         await insertQuarantined(quarantine.query, schema, records)
         metrics.quarantined.inc(records.length)
+        acts.noteQuarantined(records)
       },
       makeId,
       hash: nativeSha256,
@@ -268,6 +281,7 @@ function createServer(
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
+    onEntriesRead: acts.noteRead,
     metrics,
     publicMetrics: config.publicMetrics,
     onUnexpected: reportRequests(logger),

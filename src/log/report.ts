@@ -2,6 +2,7 @@ import { describeError, loggableMessage } from '../ops/describe-error.ts'
 import type { Logger } from '../ops/logger.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import { isOutage } from '../store/outage.ts'
+import type { ActRecorderOptions } from './act-recorder.ts'
 
 const sameMs = 60_000
 
@@ -53,6 +54,19 @@ export function reportUnrecorded(logger: Logger): (error: unknown) => void {
   return (error) => {
     const heldBack = mayTell('unrecorded')
     if (heldBack !== undefined) logger.warn({ err: error, heldBack }, 'incidents could not be recorded yet')
+  }
+}
+
+/** Tells of the log's own acts: that they could not be recorded yet, once a minute, and of each that never will be. */
+export function reportActs(logger: Logger): Pick<ActRecorderOptions, 'onFailed' | 'onDropped'> {
+  const mayTell = onceAMinute()
+  return {
+    onFailed: (name, error) => {
+      const heldBack = mayTell(name)
+      if (heldBack !== undefined) logger.warn({ acts: name, err: error, heldBack }, 'acts could not be recorded yet')
+    },
+    onDropped: ({ id, action }, reason) =>
+      logger.error({ id, action, reason }, 'an act was dropped: it can be no entry'),
   }
 }
 

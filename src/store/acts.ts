@@ -24,12 +24,28 @@ export type SignedAct = Act & { readonly signature: string }
 /** Gives an act its id and time and signs it. Made once, where the keys are; passed to whoever has something to tell. */
 export type SignAct = (said: Omit<Act, 'id' | 'occurredAt'>) => SignedAct
 
+/** Puts an act into the outbox, as `insertActs` does. */
+export function insertAct(query: Query, schema: Schema, act: SignedAct): Promise<void> {
+  return insertActs(query, schema, [act])
+}
+
 /**
- * Puts an act into the outbox. Rejects with SQLSTATE 53400, an outage that passes, where 10,000 are in it: what cannot
- * be told must not be done.
+ * Puts acts into the outbox, in this order; those whose ids it has change nothing, so that what failed may be tried
+ * again. Rejects with SQLSTATE 53400, an outage that passes, where 10,000 are in it: what cannot be told must not be
+ * done.
  */
-export async function insertAct(query: Query, schema: Schema, act: SignedAct): Promise<void> {
-  await query(`insert into ${schema.state}.acts (${columns}) values (${placesFrom(1)})`, valuesOf(act))
+export async function insertActs(query: Query, schema: Schema, acts: readonly SignedAct[]): Promise<void> {
+  const rows = acts.map((act) => ({ ...act, detail: JSON.stringify(act.detail) }))
+  await query(
+    `insert into ${schema.state}.acts (${columns})
+     select id, action, "actorId", resource, ${timeOf('"occurredAt"')}, detail::jsonb, signature
+     from jsonb_array_elements($1::jsonb) with ordinality as element (act, place),
+       jsonb_to_record(act) as said
+         (id uuid, action text, "actorId" text, resource text, "occurredAt" bigint, detail text, signature text)
+     order by place
+     on conflict (id) do nothing`,
+    [JSON.stringify(rows)],
+  )
 }
 
 /** A part of a statement and the values that it adds to the statement's own. */
@@ -79,10 +95,15 @@ export async function deleteActs(query: Query, schema: Schema, ids: readonly str
 
 const columns = 'id, action, actor, resource, occurred_at, detail, signature'
 
+/** The instant of so many microseconds since 1970. */
+function timeOf(microseconds: string): string {
+  return `timestamptz '1970-01-01 00:00:00+00' + ${microseconds} * interval '1 microsecond'`
+}
+
 function placesFrom(first: number): string {
   const at = (i: number): string => `$${first + i}`
-  const time = `timestamptz '1970-01-01 00:00:00+00' + ${at(4)}::bigint * interval '1 microsecond'`
-  return `${at(0)}::uuid, ${at(1)}::text, ${at(2)}::text, ${at(3)}::text, ${time}, ${at(5)}::jsonb, ${at(6)}::text`
+  const texts = `${at(0)}::uuid, ${at(1)}::text, ${at(2)}::text, ${at(3)}::text`
+  return `${texts}, ${timeOf(`${at(4)}::bigint`)}, ${at(5)}::jsonb, ${at(6)}::text`
 }
 
 function valuesOf(act: SignedAct): readonly unknown[] {

@@ -189,6 +189,7 @@ function serverOf(
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
+    onEntriesRead: () => {},
     onUnexpected: (error) => unexpected.push(error),
     ...options.server,
   }
