@@ -23,6 +23,8 @@ export type Config = {
   readonly recordsMax: number
   readonly publicEntries: boolean
   readonly publicMetrics: boolean
+  readonly requestsPerSecond: number
+  readonly entriesPerSecond: number
   readonly actSumIntervalMs: number
   readonly recordStarts: boolean
   readonly trustProxy: boolean
@@ -103,6 +105,13 @@ const settings = {
   batchBytesMax: setting('DENDROLOG_BATCH_BYTES_MAX', '16777216', 'bytes', 'of one commit'),
   bodyBytesMax: setting('DENDROLOG_BODY_BYTES_MAX', '16777216', 'bytes', 'of a request, uncompressed; more is 413'),
   recordsMax: setting('DENDROLOG_RECORDS_MAX', '65536', 'records', 'of a request; more is 413'),
+  requestsPerSecond: setting(
+    'DENDROLOG_RATE_LIMIT_REQUESTS',
+    '0',
+    'requests/s',
+    'of a token that has no limit of its own; more is 429; 0: no limit',
+  ),
+  entriesPerSecond: setting('DENDROLOG_RATE_LIMIT_ENTRIES', '0', 'entries/s', 'the same, of entries it submits'),
   publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
   actSumIntervalMs: setting(
@@ -147,6 +156,8 @@ export function readConfig(environment: Environment = process.env): Config {
     batchBytesMax: readInteger(settings.batchBytesMax, text(settings.batchBytesMax), 65_536, 268_435_456),
     bodyBytesMax: readInteger(settings.bodyBytesMax, text(settings.bodyBytesMax), 1_024, 268_435_456),
     recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
+    requestsPerSecond: readInteger(settings.requestsPerSecond, text(settings.requestsPerSecond), 0, 1_000_000),
+    entriesPerSecond: readInteger(settings.entriesPerSecond, text(settings.entriesPerSecond), 0, 10_000_000),
     publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),

@@ -6,9 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from '../api/app.ts'
 import { ByteBudget } from '../api/byte-budget.ts'
 import { createHttpServer } from '../api/listener.ts'
+import { RateLimiter } from '../api/rate-limit.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
-import { TokenAuthenticator } from './auth/token.ts'
+import { openTokens, type Tokens } from './auth/tokens.ts'
 import { type Config, reportConfig } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
 import {
@@ -26,9 +27,15 @@ import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
-import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
-import { hashSecret } from './log/seal.ts'
+import {
+  reportFollowers,
+  reportIncidents,
+  reportRequests,
+  reportUnrecorded,
+  reportUnwrittenUses,
+} from './log/report.ts'
 import { openSigningThread } from './log/signing-thread.ts'
+import { endHardLater } from './ops/end-hard.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
@@ -57,10 +64,6 @@ const answerMaxMs = 25_000
 const bodiesMax = 3
 /** Entries that are being read take as much together; the largest alone may take more. */
 const readBytesMax = 67_108_864
-/** Longer than what any request waits for; then whoever started the server wants it gone. */
-const stopMaxMs = 60_000
-/** npm passes an interrupt on that the terminal has sent to the server as well: so close together they are one. */
-const sameSignalMs = 1_000
 
 /**
  * Clients that connect at once. With Node's 511 the kernel dropped 1,600 to 2,900 connections of 2,048 clients that came
@@ -101,20 +104,6 @@ export async function serve(
   logger.info('stopped')
 }
 
-function endHardLater(logger: Logger): void {
-  const startedAt = performance.now()
-  const end = (reason: string): void => {
-    logger.error({ reason }, 'ended before everything was answered')
-    process.exit(2)
-  }
-  setTimeout(end, stopMaxMs, `stopping took ${stopMaxMs} ms`).unref()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      if (performance.now() - startedAt > sameSignalMs) end(`another ${name}`)
-    })
-  }
-}
-
 async function serveDatabase(
   config: Config,
   database: Database,
@@ -136,13 +125,29 @@ async function serveDatabase(
     ...{ query: stateful.state.query, schema: database.schema, makeId, dataDir: config.dataDir },
     ...{ settings: reportConfig(), recordsStarts: config.recordStarts, sumIntervalMs: config.actSumIntervalMs },
   })
-  const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics, acts)
+  const tokens = openTokens({
+    ...{ query: stateful.state.query, schema: database.schema, makeId, signAct: acts.sign, rates: config },
+    ...{ sealKey: instance.keys.sealKey, onFailed: reportUnwrittenUses(logger) },
+  })
+  const server: Server = createServer(
+    config,
+    database,
+    instance,
+    log,
+    search,
+    stateful,
+    watch,
+    logger,
+    metrics,
+    acts,
+    tokens,
+  )
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
   const following = search.run(stopFollowing.signal)
   const stopRecord = new AbortController()
-  const recording = record.run(stopRecord.signal)
+  const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
   const stopActs = new AbortController()
   const telling = acts.run(stopActs.signal)
   try {
@@ -249,13 +254,13 @@ function createServer(
   { origin, keys }: Instance,
   log: Log,
   search: SearchTables,
-  { state, quarantine }: Stateful,
+  { quarantine }: Stateful,
   watch: LoginWatch,
   logger: Logger,
   metrics: Metrics,
   acts: Acts,
+  { authenticator, office }: Tokens,
 ): Server {
-  const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
   return {
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
@@ -275,7 +280,9 @@ function createServer(
       hash: nativeSha256,
     },
     publicEntries: config.publicEntries,
-    authenticate: (secret) => tokens.authenticate(secret),
+    authenticate: (secret) => authenticator.authenticate(secret),
+    tokens: office,
+    rateLimiter: new RateLimiter(),
     entries: entryReads(log.reader.query, schema),
     search,
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
