@@ -8,6 +8,7 @@ import { ByteBudget } from '../api/byte-budget.ts'
 import { createHttpServer } from '../api/listener.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
+import { renewPair } from '../api/tls.ts'
 import { TokenAuthenticator } from './auth/token.ts'
 import type { Config } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
@@ -38,6 +39,8 @@ import { entryReads, findSequenceNumber } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
+import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
+import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
 const signerTimeoutMs = 30_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
@@ -73,6 +76,8 @@ export type Listening = {
   readonly origin: string
   readonly url: string
   readonly vkey: string
+  /** File of the certificate where that is its own CA: what clients must be given. */
+  readonly ca: string | undefined
   /** Path of the file with the tokens of a first start. */
   readonly tokens: string
 }
@@ -88,11 +93,13 @@ export async function serve(
 ): Promise<void> {
   const logger = createLogger(config.logLevel)
   signal.addEventListener('abort', () => endHardLater(logger), { once: true })
+  // First: nothing is started for a certificate that cannot be used.
+  const pair = config.tls === undefined ? undefined : await readKeyPair(config.tls)
   const notify = (message: string): void => logger.debug({ database: message }, 'database')
   const database = await openDatabase(config, notify, signal)
   for (const { version, name } of database.applied) logger.info({ version, name }, 'migration applied')
   try {
-    await serveDatabase(config, database, logger, signal, onListening)
+    await serveDatabase(config, database, pair, logger, signal, onListening)
   } finally {
     await database.close()
   }
@@ -116,6 +123,7 @@ function endHardLater(logger: Logger): void {
 async function serveDatabase(
   config: Config,
   database: Database,
+  pair: KeyPair | undefined,
   logger: Logger,
   signal: AbortSignal,
   onListening: (listening: Listening) => void,
@@ -123,7 +131,7 @@ async function serveDatabase(
   const instance = await openInstance(config, database, Date.now())
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
-  const metrics: Metrics = createMetrics(() => readingsOf(server))
+  const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
   const log = await openLog(config, database, instance, logger, record, metrics)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
@@ -131,20 +139,22 @@ async function serveDatabase(
     onFailed: reportFollowers(logger, metrics.followerFailures),
   })
   const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics)
+  const { http, close } = createHttpServer(createApp(server), undefined, pair)
+  const certificate = config.tls && pair && watchPair(config.tls, pair, logger, (renewed) => renewPair(http, renewed))
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
   const following = search.run(stopFollowing.signal)
   const stopRecord = new AbortController()
   const recording = record.run(stopRecord.signal)
+  const watching = certificate && runPairWatch(certificate, stopRecord.signal)
   try {
-    const { http, close } = createHttpServer(createApp(server))
     await limitConnections(http, logger)
     http.listen({ port: config.port, host: config.host, backlog: connectBacklog })
     await once(http, 'listening')
     await untilOpen(log, signal)
     const problem = await readProblem(server)
-    onListening(listeningOf(config, instance, (http.address() as AddressInfo).port, problem))
+    onListening(listeningOf(config, instance, pair, (http.address() as AddressInfo).port, problem))
     if (!signal.aborted) await once(signal, 'abort')
     logger.info('stopping: answering what was accepted')
     // No new connections; requests that are under way are answered, for which the log must still run.
@@ -156,7 +166,7 @@ async function serveDatabase(
     await running
     stopRecord.abort()
     stopFollowing.abort()
-    await Promise.all([recording, following])
+    await Promise.all([recording, following, watching])
     const { state, follow, quarantine } = stateful
     await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
   }
@@ -308,9 +318,21 @@ async function readProblem({ log, failingLogins }: Server): Promise<string | und
   return failing.length === 0 ? undefined : describeFailing(failing)
 }
 
+function expiryOf(pair: KeyPair | undefined): Pick<Readings, 'certificateExpiresAtMs'> {
+  return { certificateExpiresAtMs: pair?.expiresAtMs }
+}
+
 /** What a client needs first. */
-function listeningOf(config: Config, { origin, keys }: Instance, port: number, problem: string | undefined): Listening {
-  const host = config.host.includes(':') ? `[${config.host}]` : config.host
-  const url = `http://${host}:${port}`
-  return { problem, origin, url, vkey: keys.vkey, tokens: resolve(tokenFilePath(config)) }
+function listeningOf(
+  config: Config,
+  { origin, keys }: Instance,
+  pair: KeyPair | undefined,
+  port: number,
+  problem: string | undefined,
+): Listening {
+  const name = pair === undefined ? config.host : verifiableHost(pair, config.host)
+  const host = name.includes(':') ? `[${name}]` : name
+  const url = `${pair === undefined ? 'http' : 'https'}://${host}:${port}`
+  const ca = config.tls && pair && isSelfSigned(pair) ? resolve(config.tls.cert) : undefined
+  return { problem, origin, url, vkey: keys.vkey, ca, tokens: resolve(tokenFilePath(config)) }
 }
