@@ -11,6 +11,8 @@ export type Config = {
   readonly allowUnsafeDatabase: boolean
   readonly host: string
   readonly port: number
+  /** Files of certificates and key; undefined: plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
   readonly origin: string | undefined
   readonly signerState: string | undefined
   readonly checkpointIntervalMs: number
@@ -95,6 +97,8 @@ const settings = {
   ),
   host: setting('HOST', '127.0.0.1', 'address', 'where to listen'),
   port: setting('PORT', '8080', 'port', 'where to listen; 0 picks a free one'),
+  tlsCert: setting('DENDROLOG_TLS_CERT', '', 'file', 'PEM certificates, the own one first; empty: plain HTTP'),
+  tlsKey: setting('DENDROLOG_TLS_KEY', '', 'file', 'PEM private key of the certificate, readable by its owner only'),
   origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
   signerState: setting('DENDROLOG_SIGNER_STATE', '', 'file', 'what the signer remembers; empty: in the data folder'),
   checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
@@ -146,6 +150,7 @@ export function readConfig(environment: Environment = process.env): Config {
     allowUnsafeDatabase: readBoolean(settings.allowUnsafeDatabase, text(settings.allowUnsafeDatabase)),
     host: text(settings.host),
     port: readInteger(settings.port, text(settings.port), 0, 65_535),
+    tls: readTlsFiles(text),
     origin: optional(settings.origin) && readName(settings.origin, text(settings.origin), /^[^+\s\p{Cc}]{1,255}$/u),
     signerState: optional(settings.signerState),
     checkpointIntervalMs: readInteger(settings.checkpointIntervalMs, text(settings.checkpointIntervalMs), 10, 60_000),
@@ -249,6 +254,15 @@ function readRoleUrls(text: (s: Setting) => string): RoleUrls {
   }
 }
 
+function readTlsFiles(text: (s: Setting) => string): Config['tls'] {
+  const { tlsCert, tlsKey } = settings
+  const [cert, key] = [text(tlsCert), text(tlsKey)]
+  if (cert === '' && key === '') return undefined
+  if (cert === '') throw new ConfigError(tlsCert.name, `is missing: ${tlsKey.name} is set, and a key needs it`)
+  if (key === '') throw new ConfigError(tlsKey.name, `is missing: ${tlsCert.name} is set, and a certificate needs it`)
+  return { cert, key }
+}
+
 /** libpq takes lists like `host=h user=u` too; the driver would take such a text for the name of a database. */
 function readUrl(s: Setting, text: string): string {
   if (/^postgres(ql)?:\/\//.test(text)) return text
@@ -295,13 +309,14 @@ function readName(s: Setting, text: string, pattern: RegExp): string {
   return text
 }
 
-function checkListenAddress({ host, trustProxy }: Config): void {
+function checkListenAddress({ host, tls, trustProxy }: Config): void {
   const isLoopback = host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-  if (isLoopback || trustProxy) return
+  if (isLoopback || trustProxy || tls !== undefined) return
   throw new ConfigError(
     'HOST',
-    `${host} is not a loopback address, and this server speaks plain HTTP: tokens would travel readable. ` +
-      'Put a proxy that terminates TLS before it and set DENDROLOG_BEHIND_TLS_PROXY=true',
+    `${host} is not a loopback address, and without a certificate this server speaks plain HTTP: tokens would travel ` +
+      'readable. Set DENDROLOG_TLS_CERT and DENDROLOG_TLS_KEY, or put a proxy that terminates TLS before it and set ' +
+      'DENDROLOG_BEHIND_TLS_PROXY=true',
   )
 }
 

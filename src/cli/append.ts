@@ -19,6 +19,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
+import { openFetch, readServerUrl } from './server-fetch.ts'
 
 export const appendCommand: Command = {
   summary: 'append the records of an NDJSON file or of standard input',
@@ -31,6 +32,7 @@ an \`id\` get new ones, and where they are entries already they become entries a
 Standard input cannot be read again: what was interrupted there cannot be resumed.
 
   --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE   a file with the token of a writer, or a tokens.json (default: that of the data folder)
   --state FILE        in place of FILE.dendrolog-state
   --batch N           records of a request, at most (default 1000)
@@ -44,6 +46,7 @@ Exit status: 0 all records are entries, 1 some were refused, 2 it did not come t
 
 const options = {
   url: { type: 'string' },
+  ca: { type: 'string' },
   'token-file': { type: 'string' },
   state: { type: 'string' },
   batch: { type: 'string', default: '1000' },
@@ -96,19 +99,10 @@ async function appendInput(input: Input, values: Values, signal: AbortSignal): P
 }
 
 async function openTarget(values: Values, onWait: Target['onWait']): Promise<Target> {
-  const url = readUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
+  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
   const retryMs = 1_000 * readCount('--retry-for', values['retry-for'], 604_800)
   const token = await readToken(values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json'))
-  return { url, token, isGzipped: values.gzip, retryMs, onWait }
-}
-
-function readUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    throw new UsageError('--url: want http://host:port or https://host')
-  }
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
-  return url
+  return { url, fetch: await openFetch(values.ca), token, isGzipped: values.gzip, retryMs, onWait }
 }
 
 function readCount(name: string, text: string, max: number): number {

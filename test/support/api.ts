@@ -5,10 +5,12 @@ import type { AddressInfo } from 'node:net'
 import type { Hono } from 'hono'
 import { createApp } from '../../api/app.ts'
 import { ByteBudget } from '../../api/byte-budget.ts'
+import type { GracefulClose } from '../../api/graceful-close.ts'
 import { createHttpServer } from '../../api/listener.ts'
 import { RateLimiter } from '../../api/rate-limit.ts'
 import type { ApiLimits, Env, Server } from '../../api/server.ts'
 import type { ReaderTimes } from '../../api/slow-readers.ts'
+import type { TlsPair } from '../../api/tls.ts'
 import { createTokenSecret } from '../../src/auth/token.ts'
 import { openTokens, type TokensOptions } from '../../src/auth/tokens.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
@@ -40,11 +42,14 @@ export type TestApi = {
   readonly post: (body: unknown, headers?: Record<string, string>, query?: string) => Promise<Answer>
   /** Anything else, with the token of this role. */
   readonly get: (path: string, role?: TokenRole) => Promise<Answer>
-  /** Listens on a free port until `close`. */
-  readonly listen: (times?: ReaderTimes) => Promise<{ readonly http: HttpServer; readonly port: number }>
+  /** Listens on a free port until `close`; HTTPS with a pair. */
+  readonly listen: (times?: ListenTimes, pair?: TlsPair) => Promise<TestListener>
   /** Checks the whole log and removes it. */
   readonly close: () => Promise<void>
 }
+
+export type ListenTimes = ReaderTimes & { readonly handshakeMs?: number }
+export type TestListener = { readonly http: HttpServer; readonly port: number; readonly close: GracefulClose }
 
 /** An answer, read; `json` is empty where it is none. */
 export type Answer = {
@@ -93,12 +98,12 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
       ),
     get: (path, role) =>
       read(app.request(path, role === undefined ? {} : { headers: { authorization: `Bearer ${tokens[role]}` } })),
-    listen: async (times) => {
-      const { http } = createHttpServer(app, times)
+    listen: async (times, pair) => {
+      const { http, close } = createHttpServer(app, times, pair)
       servers.push(http)
       http.listen(0, '127.0.0.1')
       await once(http, 'listening')
-      return { http, port: (http.address() as AddressInfo).port }
+      return { http, port: (http.address() as AddressInfo).port, close }
     },
     close: async () => {
       for (const http of servers) {
