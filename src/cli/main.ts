@@ -9,12 +9,14 @@ import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
 import { migrateCommand } from './migrate.ts'
 import { serveCommand } from './serve.ts'
+import { tokensCommand } from './tokens.ts'
 
 const commands: Readonly<Record<string, Command>> = {
   serve: serveCommand,
   init: initCommand,
   append: appendCommand,
   check: checkCommand,
+  tokens: tokensCommand,
   migrate: migrateCommand,
   config: configCommand,
 }

@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder))
 
-const commands = ['serve', 'init', 'append', 'check', 'migrate', 'config']
+const commands = ['serve', 'init', 'append', 'check', 'tokens', 'migrate', 'config']
 
 test('--help lists the commands, and each explains itself', async () => {
   const all = await run(['--help'])
