@@ -7,6 +7,7 @@ import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson,
 import { configCommand } from './config.ts'
 import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
+import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { serveCommand } from './serve.ts'
 
@@ -15,6 +16,7 @@ const commands: Readonly<Record<string, Command>> = {
   init: initCommand,
   append: appendCommand,
   check: checkCommand,
+  keys: keysCommand,
   migrate: migrateCommand,
   config: configCommand,
 }
