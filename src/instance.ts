@@ -177,8 +177,8 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
   }
 }
 
-export function keysFolderOf(config: Config): string {
-  return join(config.dataDir, 'keys')
+export function keysFolderOf({ dataDir }: Pick<Config, 'dataDir'>): string {
+  return join(dataDir, 'keys')
 }
 
 /** Where the signer remembers what it signed last. */

@@ -7,6 +7,7 @@ import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson,
 import { configCommand } from './config.ts'
 import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
+import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { serveCommand } from './serve.ts'
 import { tokensCommand } from './tokens.ts'
@@ -17,6 +18,7 @@ const commands: Readonly<Record<string, Command>> = {
   append: appendCommand,
   check: checkCommand,
   tokens: tokensCommand,
+  keys: keysCommand,
   migrate: migrateCommand,
   config: configCommand,
 }

@@ -118,8 +118,8 @@ export class ActRecorder {
     try {
       return [{ act, submission: submissionOfAct(act, this.#options.verifier, this.#options.hash) }]
     } catch (error) {
-      if (!(error instanceof TlogError)) throw error
-      this.#drop(act, error.message)
+      // Whatever is wrong with it: it will not get better, and those behind it must not wait for it.
+      this.#drop(act, error instanceof TlogError ? error.message : 'it cannot be read')
       return []
     }
   }

@@ -24,6 +24,13 @@ const noteKeyFile = 'note-key'
 const sthKeyFile = 'sth-key.pem'
 const sealKeyFile = 'seal-key'
 
+/** The files of a log's keys, all of them secret, and what each is for. */
+export const keyFiles: readonly { readonly name: string; readonly use: string }[] = [
+  { name: noteKeyFile, use: 'signs checkpoints and acts (Ed25519)' },
+  { name: sthKeyFile, use: 'signs STHs (ECDSA P-256)' },
+  { name: sealKeyFile, use: 'seals heads and hashes tokens (HMAC-SHA-256)' },
+]
+
 /** Makes the keys that are missing in `folder`, each a file of mode 0600, durably. Existing ones stay. */
 export async function createKeys(folder: string, origin: string): Promise<void> {
   const seed = generateEd25519Seed()

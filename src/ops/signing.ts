@@ -62,6 +62,11 @@ export function p256Signer(privateKeyPem: string): {
   }
 }
 
+/** SubjectPublicKeyInfo (RFC 8410), 44 bytes of DER, of a public key of 32 bytes. */
+export function ed25519Spki(publicKey32: Uint8Array): Uint8Array {
+  return new Uint8Array(Buffer.concat([spkiPrefix, publicKey32]))
+}
+
 /** 32 random bytes. */
 export function generateEd25519Seed(): Uint8Array {
   return new Uint8Array(randomBytes(seedBytes))
@@ -77,7 +82,7 @@ function ed25519PublicKey(raw: Uint8Array): KeyObject {
   if (raw.length !== ed25519PublicKeyBytes) {
     throw new TypeError(`Ed25519 public key: got ${raw.length} bytes, want ${ed25519PublicKeyBytes}`)
   }
-  return createPublicKey({ key: Buffer.concat([spkiPrefix, raw]), format: 'der', type: 'spki' })
+  return createPublicKey({ key: Buffer.from(ed25519Spki(raw)), format: 'der', type: 'spki' })
 }
 
 function p256PublicKey(spki: Uint8Array): KeyObject {

@@ -67,10 +67,13 @@ export function actOf(schema: Schema, act: SignedAct, first: number): ActPart {
   return { text, values: valuesOf(act) }
 }
 
+/** Times that entries can have; `infinity`, which nobody of us wrote, has no number of microseconds. */
+const timeInRange = `least(greatest(occurred_at, timestamptz '1970-01-01 00:00:00+00'), timestamptz '2254-12-31 00:00:00+00')`
+
 /** The oldest acts in the outbox, at most `limit`, in the order in which they were put there. */
 export async function readOldestActs(query: Query, schema: Schema, limit: number): Promise<readonly SignedAct[]> {
   const rows = await query(
-    `select id, action, actor, resource, (extract(epoch from occurred_at) * 1000000)::bigint as occurred_at_us,
+    `select id, action, actor, resource, (extract(epoch from ${timeInRange}) * 1000000)::bigint as occurred_at_us,
             detail::text as detail, signature
      from ${schema.state}.acts
      order by created_at, id

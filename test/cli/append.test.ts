@@ -23,7 +23,8 @@ let proxy: Server | undefined
 
 beforeAll(async () => {
   folder = await makeFolder()
-  server = await startServer(join(folder, 'data'))
+  // Entries are counted here, and the log's own would count too.
+  server = await startServer(join(folder, 'data'), { DENDROLOG_ACT_SUM_INTERVAL_MS: '0' })
   tokens = JSON.parse(await readFile(join(folder, 'data', 'tokens.json'), 'utf8')) as Tokens
   environment = { DENDROLOG_DATA_DIR: join(folder, 'data') }
 })

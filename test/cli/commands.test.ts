@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder))
 
-const commands = ['serve', 'init', 'append', 'check', 'tokens', 'migrate', 'config']
+const commands = ['serve', 'init', 'append', 'check', 'tokens', 'keys', 'migrate', 'config']
 
 test('--help lists the commands, and each explains itself', async () => {
   const all = await run(['--help'])
@@ -42,6 +42,9 @@ test.each([
   [['config', '--json=yes'], "config: Option '--json' does not take an argument"],
   [['check'], 'check: want the file of a receipt'],
   [['check', 'x'], 'check: want one of --vkey and --vkey-file'],
+  [['keys'], 'keys: want show or export'],
+  [['keys', 'show', '--format', 'pem'], 'keys: --format is for export'],
+  [['keys', 'export', '--format', 'der'], 'keys: --format: want one of vkey, pem, jwk, spki'],
   [['append', '-', '--url', 'ftp://x'], 'append: --url: want http'],
   [['append', '-', '--batch', '0'], 'append: --batch: want a number'],
 ])('bad use is refused with a line, the usage and status 2: %j', async (args, reason) => {

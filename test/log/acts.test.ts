@@ -162,11 +162,17 @@ test('what nobody signed, or somebody altered, does not become an entry and keep
     `insert into security_state.acts (id, action, actor, resource, occurred_at, detail, signature)
      values (gen_random_uuid(), 'dendrolog.token.made', 'token:admin', 'token:x', now(), '{}', 'signature') returning id`,
   )
-  for (const act of [forged, good]) await insertAct(state.query, schema, act)
+  const [deep, late] = [acts.sign(tokenMade), acts.sign(tokenMade)]
+  for (const act of [forged, deep, late, good]) await insertAct(state.query, schema, act)
+  await admin.query(
+    `update security_state.acts set detail = ('{"a":' || repeat('[', 4000) || repeat(']', 4000) || '}')::jsonb where id = $1`,
+    [deep.id],
+  )
+  await admin.query(`update security_state.acts set occurred_at = 'infinity' where id = $1`, [late.id])
   await acts.stop()
   await openRunning(log).stop()
   expect(await recordedActs(log)).toEqual([tokenMade])
-  expect(dropped).toEqual([unsigned?.id, forged.id])
+  expect(dropped).toEqual([unsigned?.id, forged.id, deep.id, late.id])
   expect(await readOldestActs(state.query, schema, 1)).toEqual([])
 })
 
