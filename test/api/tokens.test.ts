@@ -226,6 +226,24 @@ test('the last administrator who lasts cannot be revoked or let expire, and of t
   expect(left).toHaveLength(1)
 })
 
+test('what cannot be told is not done: with a full outbox a token is neither made nor revoked', async () => {
+  const { id, secret } = await make({ name: 'untold', role: 'auditor' })
+  await api.sql(
+    `insert into security_state.acts (id, action, resource, actor, occurred_at, detail, signature)
+     select gen_random_uuid(), 'dendrolog.test', 'filler', 't', now(), '{}', 's' from generate_series(1, 10000)`,
+  )
+  try {
+    const made = await call('POST', '/v1/tokens', { name: 'not-made', role: 'auditor' })
+    expect([made.status, made.json.code, made.headers.has('retry-after')]).toEqual([503, 'unavailable', true])
+    expect((await call('POST', `/v1/tokens/${id}/revoke`)).status).toBe(503)
+    expect(await api.sql(`select from security_state.tokens where name = 'not-made'`)).toEqual([])
+    expect((await call('GET', '/v1/entries/1', undefined, secret)).status).toBe(200)
+  } finally {
+    await api.sql(`delete from security_state.acts where resource = 'filler'`)
+  }
+  expect((api.unexpected as unknown[]).splice(0)).toHaveLength(2)
+})
+
 test('more than 10,000 tokens that hold are refused', async () => {
   await api.sql(
     `insert into security_state.tokens (token_hash, name, role)
