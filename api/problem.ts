@@ -22,6 +22,7 @@ export type ProblemCode =
   | 'forbidden'
   | 'not-found'
   | 'method-not-allowed'
+  | 'not-acceptable'
   | 'body-too-large'
   | 'body-timeout'
   | 'body-incomplete'
@@ -48,6 +49,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   'not-found': 404,
   'not-published': 404,
   'method-not-allowed': 405,
+  'not-acceptable': 406,
   'request-timeout': 408,
   'idempotency-conflict': 409,
   'body-too-large': 413,
@@ -68,6 +70,7 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  406: 'Not Acceptable',
   408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
