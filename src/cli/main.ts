@@ -8,12 +8,14 @@ import { configCommand } from './config.ts'
 import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
 import { migrateCommand } from './migrate.ts'
+import { proveCommand } from './prove.ts'
 import { serveCommand } from './serve.ts'
 
 const commands: Readonly<Record<string, Command>> = {
   serve: serveCommand,
   init: initCommand,
   append: appendCommand,
+  prove: proveCommand,
   check: checkCommand,
   migrate: migrateCommand,
   config: configCommand,
