@@ -24,6 +24,7 @@ export type ProblemCode =
   | 'forbidden'
   | 'not-found'
   | 'method-not-allowed'
+  | 'not-acceptable'
   | 'body-too-large'
   | 'body-timeout'
   | 'body-incomplete'
@@ -53,6 +54,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   'not-published': 404,
   'no-such-token': 404,
   'method-not-allowed': 405,
+  'not-acceptable': 406,
   'request-timeout': 408,
   'idempotency-conflict': 409,
   'name-taken': 409,
@@ -78,6 +80,7 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  406: 'Not Acceptable',
   408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
