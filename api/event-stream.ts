@@ -10,7 +10,7 @@ export type ServerEvent = { readonly id: number; readonly event: string; readonl
 const streamsMax = 256
 const heartbeatMs = 15_000
 /** Between looks at whether a quiet stream may go on. */
-const lookMs = 1_000
+const lookMs = 500
 const retryMs = 2_000
 let streams = 0
 
@@ -18,7 +18,7 @@ let streams = 0
  * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
  * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way. A comment every 15 s
  * keeps proxies from closing the connection. It ends too where `mayGoOn` is false or rejects, which is asked before each
- * event and every second.
+ * event and twice a second.
  */
 export function answerEvents(
   { onUnexpected }: Server,

@@ -11,7 +11,7 @@ export function createTokenSecret(): string {
 }
 
 const secretBytesMax = 256
-/** A revoked token stops within 5 s, what looks again every second included. */
+/** A revoked token stops within 5 s, what looks again twice a second included. */
 const keptMs = 4_000
 const keptMax = 10_000
 /** Unknown tokens that are looked up at the same time: some 10 ms of a database's time. */
