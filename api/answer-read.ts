@@ -3,7 +3,7 @@ import { routePath } from 'hono/route'
 import type { PublishedLog } from '../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import { closeWhenSent } from './answer-share.ts'
-import { requireRole } from './authenticate.ts'
+import { type Need, requireRole } from './authenticate.ts'
 import { BudgetShare } from './byte-budget.ts'
 import type { Deadline } from './deadline.ts'
 import type { Env, Server } from './server.ts'
@@ -14,9 +14,14 @@ export const readFactor = 3
 const notReadInTime = 'the log could not be read in time'
 
 /** Entries are for auditors, whose reading is recorded, or for everybody where that is set. */
-export async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
+export async function requireReader(
+  server: Server,
+  c: Context<Env>,
+  deadline: Deadline,
+  need: Need = 'entries:read',
+): Promise<void> {
   if (server.publicEntries) return
-  const { identity } = await requireRole(server, c, 'auditor', deadline)
+  const { identity } = await requireRole(server, c, need, deadline)
   server.onEntriesRead(identity, routePath(c))
 }
 

@@ -10,6 +10,7 @@ import { routeSearch } from './routes/search.ts'
 import { routeStreams } from './routes/streams.ts'
 import { routeSubmit } from './routes/submit.ts'
 import { routeTiles } from './routes/tiles.ts'
+import { routeTokens } from './routes/tokens.ts'
 import type { Env, Server } from './server.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
@@ -27,6 +28,7 @@ export function createApp(server: Server): Hono<Env> {
   routeTiles(app, server)
   routeCt(app, server)
   routeAdd(app, server)
+  routeTokens(app, server)
   app.notFound((c) => problemResponse(c, notRouted(app, c), server))
   app.onError((error, c) => problemResponse(c, error, server))
   return app

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import type { Principal } from '../src/auth/principal.ts'
+import { roleOf, type Scope } from '../src/auth/scope.ts'
 import type { Deadline } from './deadline.ts'
 import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
@@ -7,17 +8,15 @@ import type { Env, Server } from './server.ts'
 
 const challenge = 'Bearer realm="dendrolog"'
 
+/** A part of a role; or a whole role, which tokens that are narrowed to parts of it have not. */
+export type Need = Principal['role'] | Scope
+
 /**
- * The principal of a request, who must have the role. 401 without a token that holds, 403 with another role. Rejects
- * with something else where tokens cannot be looked up before the deadline. A token in the URL counts for nothing: URLs
- * are logged.
+ * The principal of a request, who must have the scope or the role. 401 without a token that holds, 403 with another role
+ * or without the scope, 429 beyond its rate of requests. Rejects with something else where tokens cannot be looked up
+ * before the deadline. A token in the URL counts for nothing: URLs are logged.
  */
-export async function requireRole(
-  server: Server,
-  c: Context<Env>,
-  role: Principal['role'],
-  deadline: Deadline,
-): Promise<Principal> {
+export async function requireRole(server: Server, c: Context<Env>, need: Need, deadline: Deadline): Promise<Principal> {
   const secret = readBearer(headerOf(c, 'authorization'))
   const found = secret === undefined ? undefined : server.authenticate(secret)
   // What is known already is not waited for: neither promise nor timer for most requests.
@@ -25,9 +24,35 @@ export async function requireRole(
   if (principal === undefined) {
     throw unauthenticated('the bearer token is not valid', `${challenge}, error="invalid_token"`)
   }
-  if (principal.role === role) return principal
-  const headers = { 'www-authenticate': `${challenge}, error="insufficient_scope"` }
-  throw new Problem('forbidden', `this takes a token of the role ${role}`, { headers })
+  server.rateLimiter.countRequest(principal)
+  checkNeed(principal, need)
+  return principal
+}
+
+function checkNeed({ role, scopes }: Principal, need: Need): void {
+  const needsScope = isScope(need)
+  const wanted = needsScope ? roleOf(need) : need
+  if (role !== wanted) throw forbidden(`this takes a token of the role ${wanted}`)
+  if (scopes === undefined || (needsScope && scopes.includes(need))) return
+  throw forbidden(
+    needsScope ? `the token lacks the scope ${need}` : `this takes a token with all of the role ${wanted}`,
+  )
+}
+
+function isScope(need: Need): need is Scope {
+  return need.includes(':')
+}
+
+/** Whether the token of a request still holds: asked again and again while a stream is open. */
+export async function holdsStill(server: Server, c: Context<Env>): Promise<boolean> {
+  const secret = readBearer(headerOf(c, 'authorization'))
+  return secret !== undefined && (await server.authenticate(secret)) !== undefined
+}
+
+function forbidden(detail: string): Problem {
+  return new Problem('forbidden', detail, {
+    headers: { 'www-authenticate': `${challenge}, error="insufficient_scope"` },
+  })
 }
 
 const notLookedUp = 'the token could not be looked up in time'

@@ -9,18 +9,22 @@ export type ServerEvent = { readonly id: number; readonly event: string; readonl
 
 const streamsMax = 256
 const heartbeatMs = 15_000
+/** Between looks at whether a quiet stream may go on. */
+const lookMs = 500
 const retryMs = 2_000
 let streams = 0
 
 /**
  * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
  * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way. A comment every 15 s
- * keeps proxies from closing the connection.
+ * keeps proxies from closing the connection. It ends too where `mayGoOn` is false or rejects, which is asked before each
+ * event and twice a second.
  */
 export function answerEvents(
   { onUnexpected }: Server,
   c: Context<Env>,
   events: (signal: AbortSignal) => AsyncGenerator<ServerEvent, void>,
+  mayGoOn: () => Promise<boolean> = async () => true,
 ): Response {
   // Of an answer to HEAD nobody reads the body, nor ends it.
   if (c.req.method === 'HEAD') return c.body(null, 200, streamHeaders)
@@ -30,19 +34,21 @@ export function answerEvents(
   streams++
   const left = new AbortController()
   const source = events(left.signal)
-  let next: Promise<IteratorResult<ServerEvent, void>> | undefined
+  let next: Promise<Next> | undefined
   const end = once(() => {
     streams--
     left.abort()
+    // It gives back what it holds for the reader who left.
+    source.return().catch(() => {})
   })
   const body = new ReadableStream<Uint8Array>(
     {
       start: (controller) => controller.enqueue(Buffer.from(`retry: ${retryMs}\n\n`)),
       pull: async (controller) => {
         next ??= source.next()
-        const result = await orHeartbeat(next).catch((error: unknown) => {
+        const result = await orHeartbeat(next, mayGoOn).catch((error: unknown) => {
           if (!(error instanceof Unavailable)) onUnexpected(error, randomUUID())
-          return { done: true, value: undefined } as const
+          return ended
         })
         if (result === undefined) return controller.enqueue(heartbeat)
         next = undefined
@@ -61,13 +67,26 @@ export function answerEvents(
 const streamHeaders = { 'content-type': 'text/event-stream', 'cache-control': 'no-store' }
 const heartbeat = Buffer.from(':\n\n')
 
-async function orHeartbeat<T>(work: Promise<T>): Promise<T | undefined> {
+type Next = IteratorResult<ServerEvent, void>
+const ended: Next = { done: true, value: undefined }
+
+/** The next event, the end where the stream may not go on, undefined where it is quiet. */
+async function orHeartbeat(work: Promise<Next>, mayGoOn: () => Promise<boolean>): Promise<Next | undefined> {
+  for (let quietMs = 0; quietMs < heartbeatMs; quietMs += lookMs) {
+    const result = await within(lookMs, work)
+    if (!(await mayGoOn())) return ended
+    if (result !== undefined) return result
+  }
+  return undefined
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
-  const quiet = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, heartbeatMs, undefined)
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined)
   })
   try {
-    return await Promise.race([work, quiet])
+    return await Promise.race([work, late])
   } finally {
     clearTimeout(timer)
   }

@@ -25,7 +25,7 @@ export function prepareClose(http: Server, connections: Connections): GracefulCl
     const closed = once(http, 'close')
     http.close()
     await Promise.allSettled([answered])
-    const timer = setTimeout(() => http.closeAllConnections(), lingerMs)
+    const timer = setTimeout(() => connections.cut(), lingerMs)
     await closed
     clearTimeout(timer)
   }

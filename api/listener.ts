@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
@@ -7,6 +8,7 @@ import { type GracefulClose, prepareClose } from './graceful-close.ts'
 import { formatProblem, Problem, type ProblemAnswer } from './problem.ts'
 import type { Env } from './server.ts'
 import { cutSlowReaders, type ReaderTimes, readerTimes } from './slow-readers.ts'
+import { type TlsPair, tlsOptions } from './tls.ts'
 
 /**
  * Bounds of a connection. Headers must arrive in 10 s; the whole request in 40 s, after the 25 s that a body gets.
@@ -31,16 +33,25 @@ const acceptMaxMs = 60
 /** A server for the app, not yet listening, and how it is closed. */
 export type HttpServer = { readonly http: Server; readonly close: GracefulClose }
 
-/** What never becomes a request is answered by a problem too. */
-export function createHttpServer(app: Hono<Env>, times: ReaderTimes = readerTimes): HttpServer {
+/** With a pair it speaks HTTPS. What never becomes a request is answered by a problem too. */
+export function createHttpServer(
+  app: Hono<Env>,
+  times: ReaderTimes & { readonly handshakeMs?: number } = readerTimes,
+  pair?: TlsPair,
+): HttpServer {
   const listener = getRequestListener(app.fetch, { errorHandler: () => responseOf(malformedRequest) })
-  const http = createServer(bounds)
+  const http =
+    pair === undefined ? createServer(bounds) : createTlsServer({ ...bounds, ...tlsOptions(pair, times.handshakeMs) })
   http.maxConnections = connectionsMax
   const connections = new Connections(http, pipelinedMax)
   http.on('request', afterThisTurn(listener, acceptsIn(http)))
   http.on('checkExpectation', (_, response: ServerResponse) => answerProblem(response, unmetExpectation))
   http.on('connect', (_, socket) => endWith(socket, noTunnel))
-  http.on('clientError', (error, socket) => answerClientError(error, socket, connections.answersOn(socket)))
+  http.on('clientError', (error, socket) => {
+    // No handshake, or plain HTTP where TLS is spoken: there is no way to say anything.
+    if (!connections.has(socket)) socket.destroy()
+    else answerClientError(error, socket, connections.answersOn(socket))
+  })
   cutSlowReaders(http, connections, times)
   return { http, close: prepareClose(http, connections) }
 }

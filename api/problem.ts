@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
+import { TokenRefusal, type TokenRefusalCode } from '../src/auth/token-office.ts'
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { Unavailable } from '../src/log/incident.ts'
@@ -18,10 +19,12 @@ const inputCodes: ReadonlySet<TlogErrorCode> = new Set<InputCode>([
 
 export type ProblemCode =
   | InputCode
+  | TokenRefusalCode
   | 'unauthenticated'
   | 'forbidden'
   | 'not-found'
   | 'method-not-allowed'
+  | 'not-acceptable'
   | 'body-too-large'
   | 'body-timeout'
   | 'body-incomplete'
@@ -30,6 +33,7 @@ export type ProblemCode =
   | 'unsupported-encoding'
   | 'malformed-encoding'
   | 'malformed-parameter'
+  | 'malformed-body'
   | 'malformed-request'
   | 'headers-too-large'
   | 'expectation-failed'
@@ -37,6 +41,7 @@ export type ProblemCode =
   | 'idempotency-conflict'
   | 'not-published'
   | 'no-witnesses'
+  | 'rate-limited'
   | 'unavailable'
   | 'check-failed'
   | 'internal'
@@ -47,14 +52,21 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   forbidden: 403,
   'not-found': 404,
   'not-published': 404,
+  'no-such-token': 404,
   'method-not-allowed': 405,
+  'not-acceptable': 406,
   'request-timeout': 408,
   'idempotency-conflict': 409,
+  'name-taken': 409,
+  'too-many-tokens': 409,
+  'last-admin': 409,
+  'token-ended': 409,
   'body-too-large': 413,
   'too-many-records': 413,
   'unsupported-media-type': 415,
   'unsupported-encoding': 415,
   'expectation-failed': 417,
+  'rate-limited': 429,
   'headers-too-large': 431,
   'body-timeout': 503,
   unavailable: 503,
@@ -68,11 +80,13 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  406: 'Not Acceptable',
   408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   417: 'Expectation Failed',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   503: 'Service Unavailable',
 }
@@ -160,6 +174,7 @@ export function refusalOf(error: unknown): Reason | undefined {
 
 function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof TokenRefusal) return new Problem(error.code, error.message)
   if (error instanceof TooManyRecords) return new Problem('too-many-records', error.message)
   if (error instanceof Unavailable) {
     return new Problem('unavailable', error.message, { retryAfterSeconds: error.retryAfterSeconds })

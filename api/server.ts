@@ -1,5 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
+import type { TokenOffice } from '../src/auth/token-office.ts'
 import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
 import type { Metrics } from '../src/ops/metrics.ts'
@@ -9,6 +10,7 @@ import type { EntryReads } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
 import type { OnUnexpected } from './problem.ts'
+import type { RateLimiter } from './rate-limit.ts'
 
 /** What a log tells the world of itself. */
 export type LogIdentity = {
@@ -43,6 +45,8 @@ export type Server = {
   readonly publicEntries: boolean
   /** At once where the answer is known. */
   readonly authenticate: (secret: string) => Principal | undefined | Promise<Principal | undefined>
+  readonly tokens: TokenOffice
+  readonly rateLimiter: RateLimiter
   /** Of the ledger. */
   readonly entries: EntryReads
   /** Up to `limit` checkpoints with numbers above `after`, in order. */

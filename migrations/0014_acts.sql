@@ -54,7 +54,7 @@ create table {{schema}}_state.told_migrations (
 
 insert into {{schema}}_state.told_migrations (version)
   select version
-  from generate_series(1, 11) as version
+  from generate_series(1, 13) as version
   where exists (select from {{schema}}.tree_heads);
 
 -- Since when an act tells of it; null where none does yet.

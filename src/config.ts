@@ -11,6 +11,8 @@ export type Config = {
   readonly allowUnsafeDatabase: boolean
   readonly host: string
   readonly port: number
+  /** Files of certificates and key; undefined: plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
   readonly origin: string | undefined
   readonly signerState: string | undefined
   readonly checkpointIntervalMs: number
@@ -23,6 +25,8 @@ export type Config = {
   readonly recordsMax: number
   readonly publicEntries: boolean
   readonly publicMetrics: boolean
+  readonly requestsPerSecond: number
+  readonly entriesPerSecond: number
   readonly actSumIntervalMs: number
   readonly recordStarts: boolean
   readonly trustProxy: boolean
@@ -93,6 +97,8 @@ const settings = {
   ),
   host: setting('HOST', '127.0.0.1', 'address', 'where to listen'),
   port: setting('PORT', '8080', 'port', 'where to listen; 0 picks a free one'),
+  tlsCert: setting('DENDROLOG_TLS_CERT', '', 'file', 'PEM certificates, the own one first; empty: plain HTTP'),
+  tlsKey: setting('DENDROLOG_TLS_KEY', '', 'file', 'PEM private key of the certificate, readable by its owner only'),
   origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
   signerState: setting('DENDROLOG_SIGNER_STATE', '', 'file', 'what the signer remembers; empty: in the data folder'),
   checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
@@ -103,6 +109,13 @@ const settings = {
   batchBytesMax: setting('DENDROLOG_BATCH_BYTES_MAX', '16777216', 'bytes', 'of one commit'),
   bodyBytesMax: setting('DENDROLOG_BODY_BYTES_MAX', '16777216', 'bytes', 'of a request, uncompressed; more is 413'),
   recordsMax: setting('DENDROLOG_RECORDS_MAX', '65536', 'records', 'of a request; more is 413'),
+  requestsPerSecond: setting(
+    'DENDROLOG_RATE_LIMIT_REQUESTS',
+    '0',
+    'requests/s',
+    'of a token that has no limit of its own; more is 429; 0: no limit',
+  ),
+  entriesPerSecond: setting('DENDROLOG_RATE_LIMIT_ENTRIES', '0', 'entries/s', 'the same, of entries it submits'),
   publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
   actSumIntervalMs: setting(
@@ -137,6 +150,7 @@ export function readConfig(environment: Environment = process.env): Config {
     allowUnsafeDatabase: readBoolean(settings.allowUnsafeDatabase, text(settings.allowUnsafeDatabase)),
     host: text(settings.host),
     port: readInteger(settings.port, text(settings.port), 0, 65_535),
+    tls: readTlsFiles(text),
     origin: optional(settings.origin) && readName(settings.origin, text(settings.origin), /^[^+\s\p{Cc}]{1,255}$/u),
     signerState: optional(settings.signerState),
     checkpointIntervalMs: readInteger(settings.checkpointIntervalMs, text(settings.checkpointIntervalMs), 10, 60_000),
@@ -147,6 +161,8 @@ export function readConfig(environment: Environment = process.env): Config {
     batchBytesMax: readInteger(settings.batchBytesMax, text(settings.batchBytesMax), 65_536, 268_435_456),
     bodyBytesMax: readInteger(settings.bodyBytesMax, text(settings.bodyBytesMax), 1_024, 268_435_456),
     recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
+    requestsPerSecond: readInteger(settings.requestsPerSecond, text(settings.requestsPerSecond), 0, 1_000_000),
+    entriesPerSecond: readInteger(settings.entriesPerSecond, text(settings.entriesPerSecond), 0, 10_000_000),
     publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),
@@ -238,6 +254,15 @@ function readRoleUrls(text: (s: Setting) => string): RoleUrls {
   }
 }
 
+function readTlsFiles(text: (s: Setting) => string): Config['tls'] {
+  const { tlsCert, tlsKey } = settings
+  const [cert, key] = [text(tlsCert), text(tlsKey)]
+  if (cert === '' && key === '') return undefined
+  if (cert === '') throw new ConfigError(tlsCert.name, `is missing: ${tlsKey.name} is set, and a key needs it`)
+  if (key === '') throw new ConfigError(tlsKey.name, `is missing: ${tlsCert.name} is set, and a certificate needs it`)
+  return { cert, key }
+}
+
 /** libpq takes lists like `host=h user=u` too; the driver would take such a text for the name of a database. */
 function readUrl(s: Setting, text: string): string {
   if (/^postgres(ql)?:\/\//.test(text)) return text
@@ -284,13 +309,14 @@ function readName(s: Setting, text: string, pattern: RegExp): string {
   return text
 }
 
-function checkListenAddress({ host, trustProxy }: Config): void {
+function checkListenAddress({ host, tls, trustProxy }: Config): void {
   const isLoopback = host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-  if (isLoopback || trustProxy) return
+  if (isLoopback || trustProxy || tls !== undefined) return
   throw new ConfigError(
     'HOST',
-    `${host} is not a loopback address, and this server speaks plain HTTP: tokens would travel readable. ` +
-      'Put a proxy that terminates TLS before it and set DENDROLOG_BEHIND_TLS_PROXY=true',
+    `${host} is not a loopback address, and without a certificate this server speaks plain HTTP: tokens would travel ` +
+      'readable. Set DENDROLOG_TLS_CERT and DENDROLOG_TLS_KEY, or put a proxy that terminates TLS before it and set ' +
+      'DENDROLOG_BEHIND_TLS_PROXY=true',
   )
 }
 

@@ -28,7 +28,7 @@ import {
 } from './store/roles.ts'
 import { readSecretFile, removeUnfinished, writeSecretFile } from './store/secret-file.ts'
 import { openPool, type Pool, type Query } from './store/session.ts'
-import { insertToken, type TokenRole } from './store/tokens.ts'
+import { insertFirstToken, type TokenRole } from './store/tokens.ts'
 
 const migrationsFolder = join(import.meta.dirname, '..', '..', 'migrations')
 
@@ -225,7 +225,7 @@ async function createTokens(config: Config, database: Database, sealKey: Uint8Ar
   const state = openPool(database.connections.state, 1, 30_000)
   try {
     for (const role of tokenRoles) {
-      await insertToken(state.query, database.schema, hashSecret(sealKey, secrets[role]), { name: role, role })
+      await insertFirstToken(state.query, database.schema, hashSecret(sealKey, secrets[role]), { name: role, role })
     }
   } finally {
     await state.close()

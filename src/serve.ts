@@ -1,14 +1,15 @@
 import { once } from 'node:events'
-import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from '../api/app.ts'
 import { ByteBudget } from '../api/byte-budget.ts'
 import { createHttpServer } from '../api/listener.ts'
+import { RateLimiter } from '../api/rate-limit.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
-import { TokenAuthenticator } from './auth/token.ts'
+import { renewPair } from '../api/tls.ts'
+import { openTokens, type Tokens } from './auth/tokens.ts'
 import { type Config, reportConfig } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
 import {
@@ -26,13 +27,19 @@ import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
-import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
-import { hashSecret } from './log/seal.ts'
+import {
+  reportFollowers,
+  reportIncidents,
+  reportRequests,
+  reportUnrecorded,
+  reportUnwrittenUses,
+} from './log/report.ts'
 import { openSigningThread } from './log/signing-thread.ts'
+import { endHardLater } from './ops/end-hard.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
-import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
+import { limitConnections } from './ops/open-files.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { openCommitThread } from './store/committer.ts'
@@ -40,6 +47,8 @@ import { entryReads, findSequenceNumber } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
 import { openPool, type Pool } from './store/session.ts'
+import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
+import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
 const signerTimeoutMs = 30_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
@@ -57,10 +66,6 @@ const answerMaxMs = 25_000
 const bodiesMax = 3
 /** Entries that are being read take as much together; the largest alone may take more. */
 const readBytesMax = 67_108_864
-/** Longer than what any request waits for; then whoever started the server wants it gone. */
-const stopMaxMs = 60_000
-/** npm passes an interrupt on that the terminal has sent to the server as well: so close together they are one. */
-const sameSignalMs = 1_000
 
 /**
  * Clients that connect at once. With Node's 511 the kernel dropped 1,600 to 2,900 connections of 2,048 clients that came
@@ -75,6 +80,8 @@ export type Listening = {
   readonly origin: string
   readonly url: string
   readonly vkey: string
+  /** File of the certificate where that is its own CA: what clients must be given. */
+  readonly ca: string | undefined
   /** Path of the file with the tokens of a first start. */
   readonly tokens: string
 }
@@ -90,34 +97,23 @@ export async function serve(
 ): Promise<void> {
   const logger = createLogger(config.logLevel)
   signal.addEventListener('abort', () => endHardLater(logger), { once: true })
+  // First: nothing is started for a certificate that cannot be used.
+  const pair = config.tls === undefined ? undefined : await readKeyPair(config.tls)
   const notify = (message: string): void => logger.debug({ database: message }, 'database')
   const database = await openDatabase(config, notify, signal)
   for (const { version, name } of database.applied) logger.info({ version, name }, 'migration applied')
   try {
-    await serveDatabase(config, database, logger, signal, onListening)
+    await serveDatabase(config, database, pair, logger, signal, onListening)
   } finally {
     await database.close()
   }
   logger.info('stopped')
 }
 
-function endHardLater(logger: Logger): void {
-  const startedAt = performance.now()
-  const end = (reason: string): void => {
-    logger.error({ reason }, 'ended before everything was answered')
-    process.exit(2)
-  }
-  setTimeout(end, stopMaxMs, `stopping took ${stopMaxMs} ms`).unref()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      if (performance.now() - startedAt > sameSignalMs) end(`another ${name}`)
-    })
-  }
-}
-
 async function serveDatabase(
   config: Config,
   database: Database,
+  pair: KeyPair | undefined,
   logger: Logger,
   signal: AbortSignal,
   onListening: (listening: Listening) => void,
@@ -125,7 +121,7 @@ async function serveDatabase(
   const instance = await openInstance(config, database, Date.now())
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
-  const metrics: Metrics = createMetrics(() => readingsOf(server))
+  const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
   const log = await openLog(config, database, instance, logger, record, metrics)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
@@ -136,23 +132,30 @@ async function serveDatabase(
     ...{ query: stateful.state.query, schema: database.schema, makeId, dataDir: config.dataDir },
     ...{ settings: reportConfig(), recordsStarts: config.recordStarts, sumIntervalMs: config.actSumIntervalMs },
   })
-  const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics, acts)
+  const tokens = openTokens({
+    ...{ query: stateful.state.query, schema: database.schema, makeId, signAct: acts.sign, rates: config },
+    ...{ sealKey: instance.keys.sealKey, onFailed: reportUnwrittenUses(logger) },
+  })
+  const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens }
+  const server: Server = createServer(parts)
+  const { http, close } = createHttpServer(createApp(server), undefined, pair)
+  const certificate = config.tls && pair && watchPair(config.tls, pair, logger, (renewed) => renewPair(http, renewed))
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
   const following = search.run(stopFollowing.signal)
   const stopRecord = new AbortController()
-  const recording = record.run(stopRecord.signal)
+  const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
   const stopActs = new AbortController()
   const telling = acts.run(stopActs.signal)
+  const watching = certificate && runPairWatch(certificate, stopRecord.signal)
   try {
-    const { http, close } = createHttpServer(createApp(server))
     await limitConnections(http, logger)
     http.listen({ port: config.port, host: config.host, backlog: connectBacklog })
     await once(http, 'listening')
     await untilOpen(log, signal)
     const problem = await readProblem(server)
-    onListening(listeningOf(config, instance, (http.address() as AddressInfo).port, problem))
+    onListening(listeningOf(config, instance, pair, (http.address() as AddressInfo).port, problem))
     if (!signal.aborted) await once(signal, 'abort')
     logger.info('stopping: answering what was accepted')
     // No new connections; requests that are under way are answered, for which the log must still run.
@@ -167,7 +170,7 @@ async function serveDatabase(
     await Promise.all([running, telling])
     stopRecord.abort()
     stopFollowing.abort()
-    await Promise.all([recording, following, acts.close()])
+    await Promise.all([recording, following, watching, acts.close()])
     const { state, follow, quarantine } = stateful
     await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
   }
@@ -243,19 +246,24 @@ function watchLogins(config: Config, { reader }: Log, { state, quarantine }: Sta
   )
 }
 
-function createServer(
-  config: Config,
-  { schema }: Database,
-  { origin, keys }: Instance,
-  log: Log,
-  search: SearchTables,
-  { state, quarantine }: Stateful,
-  watch: LoginWatch,
-  logger: Logger,
-  metrics: Metrics,
-  acts: Acts,
-): Server {
-  const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
+type Parts = {
+  readonly config: Config
+  readonly database: Database
+  readonly instance: Instance
+  readonly log: Log
+  readonly search: SearchTables
+  readonly stateful: Stateful
+  readonly watch: LoginWatch
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly acts: Acts
+  readonly tokens: Tokens
+}
+
+function createServer({ config, log, search, watch, logger, metrics, acts, tokens, ...parts }: Parts): Server {
+  const { schema } = parts.database
+  const { origin, keys } = parts.instance
+  const { quarantine } = parts.stateful
   return {
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
@@ -275,7 +283,9 @@ function createServer(
       hash: nativeSha256,
     },
     publicEntries: config.publicEntries,
-    authenticate: (secret) => tokens.authenticate(secret),
+    authenticate: (secret) => tokens.authenticator.authenticate(secret),
+    tokens: tokens.office,
+    rateLimiter: new RateLimiter(),
     entries: entryReads(log.reader.query, schema),
     search,
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
@@ -297,16 +307,6 @@ function readingsOf({ log, search, bodyBudget }: Server): Readings {
   }
 }
 
-/** A process without a free file can neither accept nor remember what it signed. */
-async function limitConnections(http: HttpServer, logger: Logger): Promise<void> {
-  const openFiles = await readOpenFilesMax()
-  const connections = boundConnections(http.maxConnections, openFiles)
-  if (connections === http.maxConnections) return
-  const bounds = { connections, insteadOf: http.maxConnections, openFiles }
-  logger.warn(bounds, 'fewer connections than otherwise: raise the limit of open files (ulimit -n)')
-  http.maxConnections = connections
-}
-
 /** What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs. */
 async function untilOpen(log: Log, signal: AbortSignal): Promise<void> {
   const until = performance.now() + openWaitMs
@@ -322,9 +322,21 @@ async function readProblem({ log, failingLogins }: Server): Promise<string | und
   return failing.length === 0 ? undefined : describeFailing(failing)
 }
 
+function expiryOf(pair: KeyPair | undefined): Pick<Readings, 'certificateExpiresAtMs'> {
+  return { certificateExpiresAtMs: pair?.expiresAtMs }
+}
+
 /** What a client needs first. */
-function listeningOf(config: Config, { origin, keys }: Instance, port: number, problem: string | undefined): Listening {
-  const host = config.host.includes(':') ? `[${config.host}]` : config.host
-  const url = `http://${host}:${port}`
-  return { problem, origin, url, vkey: keys.vkey, tokens: resolve(tokenFilePath(config)) }
+function listeningOf(
+  config: Config,
+  { origin, keys }: Instance,
+  pair: KeyPair | undefined,
+  port: number,
+  problem: string | undefined,
+): Listening {
+  const name = pair === undefined ? config.host : verifiableHost(pair, config.host)
+  const host = name.includes(':') ? `[${name}]` : name
+  const url = `${pair === undefined ? 'http' : 'https'}://${host}:${port}`
+  const ca = config.tls && pair && isSelfSigned(pair) ? resolve(config.tls.cert) : undefined
+  return { problem, origin, url, vkey: keys.vkey, ca, tokens: resolve(tokenFilePath(config)) }
 }

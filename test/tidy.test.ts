@@ -22,6 +22,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/search': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
   'src/ingest': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/auth'],
   'src/witness': ['tlog', 'src/ops'],
+  'src/tls': ['src/ops', 'src/store', 'src/config.ts'],
   'src/config.ts': [],
   api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth'],
 }
@@ -36,6 +37,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'pg-copy-streams': ['src/store', 'bench'],
   hono: ['api'],
   '@hono/node-server': ['api', 'src/serve.ts'],
+  negotiator: ['api'],
+  undici: ['src/cli'],
   uuidv7: ['src/ingest'],
   pino: ['src/ops'],
   'prom-client': ['src/ops'],

@@ -16,6 +16,7 @@ export type TlogErrorCode =
   | 'malformed-checkpoint'
   | 'malformed-sth'
   | 'malformed-proof'
+  | 'malformed-proof-file'
   | 'malformed-range'
   | 'malformed-tile'
   | 'malformed-bundle'

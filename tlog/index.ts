@@ -88,6 +88,23 @@ export {
 } from './note-key.ts'
 export { checkOwnAct, formatOwnAct, type OwnAct, type OwnActEntry, ownActionPrefix, signOwnAct } from './own-act.ts'
 export { buildConsistencyProof, buildInclusionProof } from './proof.ts'
+export {
+  checkProofFile,
+  formatProofFile,
+  leafHashOfExtra,
+  type ProofFile,
+  parseProofFile,
+  proofFileHeader,
+} from './proof-file.ts'
+export {
+  type ConsistencyJson,
+  checkProofJson,
+  type ExtensionJson,
+  type InclusionJson,
+  isProofJson,
+  type ProvedConsistency,
+  type ProvedLeaf,
+} from './proof-json.ts'
 export { type CheckedReceipt, checkReceipt, entryMembers, parseReceipt, receiptDepthMax } from './receipt.ts'
 export {
   checkSth,

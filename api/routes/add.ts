@@ -26,10 +26,12 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
   }
   app.post('/add', async (c) => {
     const deadline = deadlineIn(server.times.answerMs)
-    const principal = await requireRole(server, c, 'writer', deadline)
+    const principal = await requireRole(server, c, 'bytes:add', deadline)
+    server.rateLimiter.countRecords(principal, 0)
     checkQuery(c, [])
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body, charge) => {
+      server.rateLimiter.countRecords(principal, 1)
       const record = recordOf(body, principal)
       const submission = reader.read(record, 0, record.length, new Arena(record.length, charge), context)
       const { firstSequenceNumber } = await deadline.within(server.door.submit([submission]), notYetWritten)

@@ -6,11 +6,15 @@ import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
+import type { Hash } from '../../tlog/hash.ts'
+import { formatProofFile, type ProofFile } from '../../tlog/proof-file.ts'
+import type { InclusionJson } from '../../tlog/proof-json.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { answerRead, readFactor, requireReader } from '../answer-read.ts'
 import type { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
+import { chooseMediaType } from '../media-type.ts'
 import { checkQuery, malformed, readDecimal } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import type { Env, Server } from '../server.ts'
@@ -28,9 +32,11 @@ export function routeEntries(app: Hono<Env>, server: Server): void {
   })
   app.get('/v1/entries/:place/proof', async (c) => {
     checkQuery(c, [])
+    const type = chooseMediaType(c, ['application/json', 'text/plain'])
     const proving = readProof(server, readPlace(c.req.param('place')))
     const proof = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-    return c.json(proof, 200, { 'cache-control': 'no-store' })
+    const headers = { 'cache-control': 'no-store', vary: 'Accept' }
+    return type === 'text/plain' ? c.text(formatProofFile(proof), 200, headers) : c.json(proofJson(proof), 200, headers)
   })
 }
 
@@ -67,16 +73,11 @@ async function readEntryJson(server: Server, place: Place, share: BudgetShare): 
   return entryJson(entry)
 }
 
-type EntryProof = {
-  readonly leafIndex: number
-  /** Base64, like all hashes of proofs; that of an entry is hex. */
-  readonly leafHash: string
-  readonly inclusionProof: {
-    readonly leafIndex: number
-    readonly treeSize: number
-    readonly hashes: readonly string[]
-  }
-  readonly checkpoint: string
+type EntryProof = ProofFile & { readonly leafHash: Hash; readonly treeSize: number }
+
+function proofJson({ index, leafHash, treeSize, hashes, checkpoint }: EntryProof): InclusionJson {
+  const inclusionProof = { leafIndex: index, treeSize, hashes: hashes.map(formatBase64) }
+  return { leafIndex: index, leafHash: formatBase64(leafHash), inclusionProof, checkpoint }
 }
 
 /**
@@ -97,8 +98,8 @@ async function readProof(server: Server, place: Place): Promise<EntryProof> {
       throw new TlogError('leaf-mismatch', `entry ${sequenceNumber}: its leaf hash is not the one in the tree`)
     }
   }
-  const inclusionProof = { leafIndex, treeSize: checkpoint.treeSize, hashes: hashes.map(formatBase64) }
-  return { leafIndex, leafHash: formatBase64(leafHash), inclusionProof, checkpoint: checkpoint.note }
+  const { treeSize, note } = checkpoint
+  return { index: leafIndex, leafHash, treeSize, hashes, extra: leafHash, checkpoint: note }
 }
 
 type Published = { readonly sequenceNumber: number; readonly checkpoint: StoredCheckpoint }

@@ -6,7 +6,7 @@ import type { Env, Server } from '../server.ts'
 /** `GET /metrics`, for Prometheus: numbers only, for administrators or, where that is set, for everybody. */
 export function routeMetrics(app: Hono<Env>, server: Server): void {
   app.get('/metrics', async (c) => {
-    if (!server.publicMetrics) await requireRole(server, c, 'admin', deadlineIn(server.times.answerMs))
+    if (!server.publicMetrics) await requireRole(server, c, 'metrics:read', deadlineIn(server.times.answerMs))
     const headers = { 'content-type': server.metrics.contentType, 'cache-control': 'no-store' }
     return c.body(await server.metrics.format(), 200, headers)
   })

@@ -42,7 +42,7 @@ export function routeSearch(app: Hono<Env>, server: Server): void {
   if (server.publicEntries) openToBrowsers(app, '/v1/entries')
   app.get('/v1/entries', async (c) => {
     const deadline = deadlineIn(server.times.answerMs)
-    await requireReader(server, c, deadline)
+    await requireReader(server, c, deadline, 'entries:search')
     checkQuery(c, parameters)
     const page = readPage(c)
     const searchedSize = Math.min(server.search.position(), server.log.published.treeSize)

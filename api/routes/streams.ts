@@ -4,6 +4,7 @@ import { countThatFits, readPublishedEntries } from '../../src/log/published-ent
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { publishedLog, readFactor, requireReader } from '../answer-read.ts'
+import { holdsStill } from '../authenticate.ts'
 import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
@@ -37,12 +38,13 @@ export function routeStreams(app: Hono<Env>, server: Server): void {
   })
   if (server.publicEntries) openToBrowsers(app, '/v1/entries/stream')
   app.get('/v1/entries/stream', async (c) => {
-    await requireReader(server, c, deadlineIn(server.times.answerMs))
+    await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
     checkQuery(c, ['after'])
     const { treeSize } = server.log.published
     const after = readAfter(c) ?? treeSize
     if (after > treeSize) throw malformed('after', `${after} is above the published size ${treeSize}`)
-    return answerEvents(server, c, (signal) => entryEvents(server, after, signal))
+    const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
+    return answerEvents(server, c, (signal) => entryEvents(server, after, signal), mayGoOn)
   })
 }
 

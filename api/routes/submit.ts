@@ -35,7 +35,8 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const startedAt = performance.now()
     let kind: 'single' | 'batch' = 'single'
     const deadline = deadlineIn(server.times.answerMs)
-    const principal = await requireRole(server, c, 'writer', deadline)
+    const principal = await requireRole(server, c, 'entries:submit', deadline)
+    server.rateLimiter.countRecords(principal, 0)
     const isNdjson = mediaType(c) === 'application/x-ndjson'
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
@@ -45,8 +46,10 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
           kind = 'batch'
           const limits = { recordsMax: server.limits.recordsMax, charge }
           const records = await (isNdjson ? readNdjson : readArray)(reader, body, limits, context)
+          server.rateLimiter.countRecords(principal, records.count)
           return await submitMany(server, { body, records, writer: principal.identity, wait, deadline })
         }
+        server.rateLimiter.countRecords(principal, 1)
         const submission = reader.read(body, 0, body.length, new Arena(body.length, charge), context)
         return await submitOne(server, submission, wait ?? 'published', deadline)
       } catch (error) {

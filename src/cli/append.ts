@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readSetting } from '../config.ts'
 import { hashTail, type Input, openInput } from './append/input.ts'
@@ -19,6 +18,8 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
+import { openFetch, readServerUrl } from './server-fetch.ts'
+import { readTokenFile } from './token-file.ts'
 
 export const appendCommand: Command = {
   summary: 'append the records of an NDJSON file or of standard input',
@@ -31,6 +32,7 @@ an \`id\` get new ones, and where they are entries already they become entries a
 Standard input cannot be read again: what was interrupted there cannot be resumed.
 
   --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE   a file with the token of a writer, or a tokens.json (default: that of the data folder)
   --state FILE        in place of FILE.dendrolog-state
   --batch N           records of a request, at most (default 1000)
@@ -44,6 +46,7 @@ Exit status: 0 all records are entries, 1 some were refused, 2 it did not come t
 
 const options = {
   url: { type: 'string' },
+  ca: { type: 'string' },
   'token-file': { type: 'string' },
   state: { type: 'string' },
   batch: { type: 'string', default: '1000' },
@@ -96,19 +99,11 @@ async function appendInput(input: Input, values: Values, signal: AbortSignal): P
 }
 
 async function openTarget(values: Values, onWait: Target['onWait']): Promise<Target> {
-  const url = readUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
+  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
   const retryMs = 1_000 * readCount('--retry-for', values['retry-for'], 604_800)
-  const token = await readToken(values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json'))
-  return { url, token, isGzipped: values.gzip, retryMs, onWait }
-}
-
-function readUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    throw new UsageError('--url: want http://host:port or https://host')
-  }
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
-  return url
+  const tokenFile = values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json')
+  const token = await readTokenFile(tokenFile, 'writer')
+  return { url, fetch: await openFetch(values.ca), token, isGzipped: values.gzip, retryMs, onWait }
 }
 
 function readCount(name: string, text: string, max: number): number {
@@ -117,26 +112,6 @@ function readCount(name: string, text: string, max: number): number {
     throw new UsageError(`${name}: want a number of 1 to ${max}`)
   }
   return n
-}
-
-/** The token of a file that holds nothing else, or the writer's of a tokens.json. Never part of a message. */
-async function readToken(path: string): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new Error(`token file ${path}: cannot be read (${cause.code}); name it with --token-file`, { cause })
-  })
-  const token = text.trimStart().startsWith('{') ? writerOf(path, text) : text.trim()
-  if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token)) throw new Error(`token file ${path}: holds no token`)
-  return token
-}
-
-function writerOf(path: string, text: string): string {
-  try {
-    const { writer } = JSON.parse(text) as { writer?: unknown }
-    if (typeof writer === 'string') return writer
-  } catch {
-    // The reason would quote the file.
-  }
-  throw new Error(`token file ${path}: has no member "writer"`)
 }
 
 /** The state of earlier runs on this input, or that of a first one, which is durable when this resolves. */

@@ -1,40 +1,33 @@
 import { createReadStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { formatBase64 } from '../../tlog/bytes.ts'
-import { TlogError, type TlogErrorCode } from '../../tlog/errors.ts'
-import { textVerifier } from '../../tlog/note.ts'
-import { formatKeyId, parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
-import { type CheckedReceipt, checkReceipt, entryMembers, parseReceipt } from '../../tlog/receipt.ts'
-import { formatMicroseconds } from '../../tlog/time.ts'
-import { nativeSha256 } from '../ops/native-sha256.ts'
-import { nodeSignatureCheck } from '../ops/signing.ts'
-import {
-  type Command,
-  type ExitStatus,
-  exitCouldNotCheck,
-  exitHolds,
-  exitViolation,
-  parseArguments,
-  printJson,
-  printLine,
-  quoteText,
-  UsageError,
-  visibleText,
-} from './command.ts'
+import { parseBase64, parseHex } from '../../tlog/bytes.ts'
+import { TlogError } from '../../tlog/errors.ts'
+import { asHash, type Hash } from '../../tlog/hash.ts'
+import { describeResult, resultJson } from './check/describe.ts'
+import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
+import { type Command, type ExitStatus, parseArguments, printJson, printLine, UsageError } from './command.ts'
 import { describeError } from './describe-error.ts'
+import { readVkey, requireVkey, type VkeyValues, vkeyOptions } from './verifier-key.ts'
 
 export const checkCommand: Command = {
-  summary: 'check a receipt offline',
-  synopsis: 'FILE|- (--vkey VKEY | --vkey-file FILE) [--json]',
-  help: `Checks a receipt with nothing but the log's verifier key: that the entry is what its leaf says, that the leaf is
-in the tree, and that the log signed the tree. Asks nobody.
+  summary: 'check a receipt or proof offline',
+  synopsis: 'FILE|- (--vkey VKEY | --vkey-file FILE) [--leaf-hash HASH] [--json]',
+  help: `Checks, with nothing but the log's verifier key, what a server answered or \`prove\` wrote. Asks nobody.
+
+  a receipt             that the entry is what its leaf says, that the leaf is in the tree, and that the log signed the
+                        tree
+  an inclusion proof    (JSON, or a C2SP tlog-proof) that a leaf of this hash is in a tree that the log signed, or that
+                        is the beginning of one
+  a consistency proof   (JSON) that a tree that the log signed begins with that of so many entries and this root
 
   --vkey VKEY       the log's verifier key, as \`init\` and GET /v1/log show it; take it from where you trust
   --vkey-file FILE  a file with it
-  --json            {"holds", "code", "detail", "origin", "treeSize", "root", "leafIndex", "entry"}: holds is true, or
-                    false (a check failed) or null (could not check) with code and detail; what is not known is null
+  --leaf-hash HASH  the hash that the leaf must have, in hex or base64. A proof of our servers carries the hash of its
+                    leaf; one of others may not
+  --json            {"holds", "code", "detail", "origin", "treeSize", "root", "leafIndex", "leafHash", "entry",
+                    "consistency"}: holds is true, or false (a check failed) or null (could not check) with code and
+                    detail; what is not known is null
 
-Exit status: 0 the receipt holds, 1 it does not, 2 it could not be checked (no receipt, no key, the key of another log,
+Exit status: 0 it holds, 1 it does not, 2 it could not be checked (no receipt or proof, no key, the key of another log,
 an unknown format).`,
   run: check,
 }
@@ -42,48 +35,23 @@ an unknown format).`,
 /** A receipt with the largest payload, its texts escaped, is below 8 MiB. */
 const receiptBytesMax = 16 * 1_048_576
 
-/**
- * Errors that say nothing about the log of the key: what was given is no receipt, of a format that this program cannot
- * check, or signed by others.
- */
-const couldNotCheckCodes: readonly TlogErrorCode[] = [
-  'malformed-json',
-  'json-not-strict',
-  'malformed-receipt',
-  'unknown-leaf-format',
-  'malformed-key',
-  'unverified-note',
-]
-
 async function check(args: readonly string[]): Promise<ExitStatus> {
-  const options = { vkey: { type: 'string' }, 'vkey-file': { type: 'string' }, json: { type: 'boolean' } } as const
+  const options = { ...vkeyOptions, 'leaf-hash': { type: 'string' }, json: { type: 'boolean' } } as const
   const { values, positionals } = parseArguments(args, options, 1)
   const [file] = positionals
   if (file === undefined) throw new UsageError('want the file of a receipt, or - for standard input')
-  if ((values.vkey === undefined) === (values['vkey-file'] === undefined)) {
-    throw new UsageError('want one of --vkey and --vkey-file')
-  }
-  const print = values.json === true ? printJsonResult : printResult
-  const result = await checkFile(file, values.vkey, values['vkey-file'])
-  print(result)
+  requireVkey(values)
+  const leaf = values['leaf-hash'] === undefined ? undefined : readLeafHash(values['leaf-hash'])
+  const result = await checkFile(file, values, leaf)
+  if (values.json === true) printJson(resultJson(result))
+  else printLine(describeResult(result))
   return exitStatuses[result.kind]
 }
 
-/** What came of a check. `code` is a TlogError's, or says why nothing could be checked. */
-type Result =
-  | { readonly kind: 'holds'; readonly receipt: CheckedReceipt }
-  | { readonly kind: 'violated' | 'unknown'; readonly code: string; readonly detail: string }
-
-const exitStatuses: Readonly<Record<Result['kind'], ExitStatus>> = {
-  holds: exitHolds,
-  violated: exitViolation,
-  unknown: exitCouldNotCheck,
-}
-
-async function checkFile(file: string, vkey: string | undefined, vkeyFile: string | undefined): Promise<Result> {
+async function checkFile(file: string, vkey: VkeyValues, leaf: Hash | undefined): Promise<Result> {
   try {
-    const key = parseVkey((vkey ?? (await readFile(vkeyFile ?? '', 'utf8'))).trim())
-    return checkBytes(await readReceipt(file), key)
+    const key = await readVkey(vkey)
+    return judgeBytes(await readReceipt(file), key, leaf)
   } catch (error) {
     if (error instanceof TlogError) return { kind: 'unknown', code: error.code, detail: error.message }
     // Nothing but files was touched.
@@ -92,28 +60,13 @@ async function checkFile(file: string, vkey: string | undefined, vkeyFile: strin
   }
 }
 
-function checkBytes(bytes: Uint8Array, key: VerifierKey): Result {
+function readLeafHash(text: string): Hash {
   try {
-    const receipt = parseReceipt(bytes)
-    const refusal = describeProblem(receipt)
-    if (refusal !== undefined) return { kind: 'unknown', code: 'not-a-receipt', detail: refusal }
-    return { kind: 'holds', receipt: checkReceipt(receipt, textVerifier(key, nodeSignatureCheck), nativeSha256) }
+    return asHash(/^[0-9a-f]{64}$/.test(text) ? parseHex(text) : parseBase64(text))
   } catch (error) {
     if (!(error instanceof TlogError)) throw error
-    const { code, message } = error
-    const kind = couldNotCheckCodes.includes(code) ? 'unknown' : 'violated'
-    if (code !== 'unverified-note') return { kind, code, detail: message }
-    const want = `${key.name}+${formatKeyId(key.keyId)}`
-    return { kind, code, detail: `the receipt is of another log or key: ${message}; the key given is ${want}` }
+    throw new UsageError(`--leaf-hash: want 32 bytes in hex or base64: ${error.message}`)
   }
-}
-
-/** What a server said instead of a receipt: an RFC 9457 problem, which a client without care saves as its answer. */
-function describeProblem(value: unknown): string | undefined {
-  const { status, code, title, detail, entry } = (value ?? {}) as Readonly<Record<string, unknown>>
-  if (typeof status !== 'number' || typeof title !== 'string' || entry !== undefined) return undefined
-  const said = [code, detail ?? title].filter((part) => typeof part === 'string').join(': ')
-  return `this is no receipt but a refusal: the server answered ${status} ${said}`
 }
 
 async function readReceipt(file: string): Promise<Uint8Array> {
@@ -127,32 +80,4 @@ async function readReceipt(file: string): Promise<Uint8Array> {
     }
   }
   return Buffer.concat(chunks)
-}
-
-const nothingKnown = { origin: null, treeSize: null, root: null, leafIndex: null, entry: null }
-
-function printJsonResult(result: Result): void {
-  if (result.kind !== 'holds') {
-    const { kind, code, detail } = result
-    printJson({ holds: kind === 'unknown' ? null : false, code, detail, ...nothingKnown })
-    return
-  }
-  const { fields, checkpoint } = result.receipt
-  const { origin, size, root } = checkpoint
-  const place = { origin, treeSize: size, root: formatBase64(root), leafIndex: fields.sequenceNumber - 1 }
-  printJson({ holds: true, code: null, detail: null, ...place, entry: entryMembers(fields) })
-}
-
-function printResult(result: Result): void {
-  if (result.kind !== 'holds') {
-    const { kind, code, detail } = result
-    printLine(`${kind === 'unknown' ? 'could not check' : 'does NOT hold'}: ${code}: ${visibleText(detail)}`)
-    return
-  }
-  const { fields, checkpoint } = result.receipt
-  const { sequenceNumber, action, actorId, resource, timestamp, occurredAt, writer } = fields
-  const claimed = occurredAt === null ? '' : `, said to have occurred ${formatMicroseconds(occurredAt)}`
-  printLine(`holds: entry ${sequenceNumber} ${quoteText(action)} on ${quoteText(resource)} by ${quoteText(actorId)}
-  logged ${formatMicroseconds(timestamp)} for ${quoteText(writer)}${claimed}
-  stands at index ${sequenceNumber - 1} of the tree of size ${checkpoint.size} that ${quoteText(checkpoint.origin)} signed`)
 }

@@ -9,13 +9,17 @@ import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
+import { proveCommand } from './prove.ts'
 import { serveCommand } from './serve.ts'
+import { tokensCommand } from './tokens.ts'
 
 const commands: Readonly<Record<string, Command>> = {
   serve: serveCommand,
   init: initCommand,
   append: appendCommand,
+  prove: proveCommand,
   check: checkCommand,
+  tokens: tokensCommand,
   keys: keysCommand,
   migrate: migrateCommand,
   config: configCommand,

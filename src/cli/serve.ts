@@ -19,7 +19,8 @@ export const serveCommand: Command = {
   help: `Serves until SIGINT or SIGTERM, and then answers what was accepted. The first start on an empty data folder makes
 database, keys, tokens and the log. Settings are environment variables: see \`dendrolog config\`.
 
-  --json   once it listens: ready (true or false), problem (text or null), origin, url, vkey and tokens (the file)`,
+  --json   once it listens: ready (true or false), problem (text or null), origin, url, vkey, ca (the file
+           that clients must trust, where the certificate is self-signed, or null) and tokens (the file)`,
   run: explainStart(runServe),
 }
 
@@ -45,12 +46,12 @@ async function runServe(args: readonly string[], signal: AbortSignal): Promise<E
   return exitHolds
 }
 
-function announceJson({ problem, ...listening }: Listening): void {
-  printJson({ ready: problem === undefined, problem: problem ?? null, ...listening })
+function announceJson({ problem, ca, ...listening }: Listening): void {
+  printJson({ ready: problem === undefined, problem: problem ?? null, ...listening, ca: ca ?? null })
 }
 
 /** What a newcomer pastes next. Tokens are not shown: the command reads its own from the file. */
-function announce({ problem, origin, url, vkey, tokens }: Listening): void {
+function announce({ problem, origin, url, vkey, ca, tokens }: Listening): void {
   if (problem !== undefined) {
     printLine(`\ndendrolog ${origin} is listening on ${url}, NOT ready: ${visibleText(problem)}`)
     printLine(`It looks again by itself; GET ${url}/readyz says when it is.\n`)
@@ -58,13 +59,14 @@ function announce({ problem, origin, url, vkey, tokens }: Listening): void {
   }
   const readToken = `JSON.parse(require('fs').readFileSync(process.argv[1])).writer`
   const token = `$(node -p "${readToken}" ${quoteForShell(tokens)})`
+  const trust = ca === undefined ? '' : `--cacert ${quoteForShell(ca)} `
   const program = `node ${quoteForShell(fileURLToPath(new URL('./main.js', import.meta.url)))}`
   process.stdout.write(`
 dendrolog ${origin} is ready on ${url}
 
 Append an event and keep its receipt:
 
-  curl -sS --fail-with-body ${url}/v1/entries -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json' \\
+  curl -sS --fail-with-body ${trust}${url}/v1/entries -H "Authorization: Bearer ${token}" -H 'Content-Type: application/json' \\
     -d '{"actorId":"alice","action":"document.read","resource":"doc/1","payload":{"reason":"review"}}' > receipt.json
 
 Check it, offline:

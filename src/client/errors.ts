@@ -85,7 +85,7 @@ export class Violation extends Error {
 /** Errors that say nothing about the log of the key: no such format, a format to come, or signed by others. */
 const couldNotCheckCodes: readonly TlogErrorCode[] = [
   ...(['malformed-json', 'json-not-strict', 'malformed-receipt', 'malformed-note', 'malformed-checkpoint'] as const),
-  ...(['unknown-leaf-format', 'malformed-key', 'unverified-note'] as const),
+  ...(['malformed-proof-file', 'unknown-leaf-format', 'malformed-key', 'unverified-note'] as const),
 ]
 
 /** What an error of a check means for whoever asked for it; errors of other kinds stay as they are. */

@@ -70,6 +70,15 @@ export function reportActs(logger: Logger): Pick<ActRecorderOptions, 'onFailed' 
   }
 }
 
+/** Tells that last uses of tokens could not be written down, once a minute. */
+export function reportUnwrittenUses(logger: Logger): (error: unknown) => void {
+  const mayTell = onceAMinute()
+  return (error) => {
+    const heldBack = mayTell('uses')
+    if (heldBack !== undefined) logger.warn({ err: error, heldBack }, 'uses of tokens could not be written down yet')
+  }
+}
+
 /** How many of the same were held back before this one; undefined where it is held back itself. */
 function onceAMinute(): (what: string) => number | undefined {
   let last = { what: '', atMs: Number.NEGATIVE_INFINITY }

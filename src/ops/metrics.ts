@@ -12,6 +12,8 @@ export type Readings = {
   readonly searchedSize: number
   readonly isReady: boolean
   readonly bodyBytes: number
+  /** Of the TLS certificate; absent without one. */
+  readonly certificateExpiresAtMs?: number | undefined
 }
 
 /** All that is measured. The names are what dashboards and alerts know. */
@@ -43,7 +45,9 @@ export function createMetrics(read: () => Readings): Metrics {
       help,
       registers,
       collect() {
-        this.set(valueFrom(read()))
+        const value = valueFrom(read())
+        if (value === undefined) this.remove()
+        else this.set(value)
       },
     })
   }
@@ -78,7 +82,10 @@ export function createMetrics(read: () => Readings): Metrics {
   }
 }
 
-const gauges: readonly (readonly [name: string, help: string, valueFrom: (readings: Readings) => number])[] = [
+/** Undefined: there is no such thing here. */
+type ValueFrom = (readings: Readings) => number | undefined
+
+const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFrom])[] = [
   ['pending_entries', 'Received and not yet in a batch', ({ pendingEntries }) => pendingEntries],
   ['integrated_size', 'Entries that are durable in the tree', ({ integratedSize }) => integratedSize],
   ['published_size', 'Entries under the newest checkpoint', ({ publishedSize }) => publishedSize],
@@ -86,4 +93,9 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: (readin
   ['searched_size', 'Entries in the search tables', ({ searchedSize }) => searchedSize],
   ['ready', '1 where the log takes entries', ({ isReady }) => (isReady ? 1 : 0)],
   ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
+  [
+    'tls_certificate_expires_timestamp_seconds',
+    'When the first certificate of the TLS chain expires',
+    ({ certificateExpiresAtMs }) => certificateExpiresAtMs && certificateExpiresAtMs / 1_000,
+  ],
 ]

@@ -79,11 +79,13 @@ test('the scheme is read in any case', async () => {
   expect((await request('POST', { authorization: `bearer ${api.tokens.writer}` })).status).toBe(201)
 })
 
+let lateTokens = 0
+
 async function addToken(column: string, value: string): Promise<string> {
   const secret = createTokenSecret()
   await api.sql(
-    `insert into security_state.tokens (token_hash, name, role, ${column}) values ($1, 'late', 'writer', ${value})`,
-    [hashSecret(api.test.keys.sealKey, secret)],
+    `insert into security_state.tokens (token_hash, name, role, ${column}) values ($1, $2, 'writer', ${value})`,
+    [hashSecret(api.test.keys.sealKey, secret), `late-${lateTokens++}`],
   )
   return secret
 }

@@ -158,6 +158,39 @@ test('HEAD, whose body nobody reads, opens no stream', async () => {
   leave()
 })
 
+/** Reads on until the stream ends. */
+async function untilEnd(stream: Stream): Promise<void> {
+  await expect(stream.read(Number.MAX_SAFE_INTEGER)).rejects.toThrow('the stream ended')
+}
+
+test.each([
+  ['is revoked', 'revoked_at = clock_timestamp()'],
+  ['expires', `expires_at = clock_timestamp() + interval '1 second'`],
+])('a stream of entries ends when its token %s, without another entry, and others go on', async (name, assignment) => {
+  const wanted = { scopes: null, expiresAt: null, requestsPerSecond: null, entriesPerSecond: null }
+  const maker = api.server.tokens
+  const made = await maker.make({ name: name.replace(' ', '-'), role: 'auditor', ...wanted }, 'token:t')
+  const authorization = `Bearer ${made.secret}`
+  const [ending, staying] = [await open('/v1/entries/stream', { authorization }), await open('/v1/entries/stream')]
+  await api.sql(`update security_state.tokens set ${assignment} where id = $1`, [made.token.id])
+  await untilEnd(ending)
+  await post(1)
+  expect(await staying.read(1)).toHaveLength(1)
+  expect((await fetch(`${url}/v1/entries/stream`, { headers: { authorization } })).status).toBe(401)
+  staying.leave()
+})
+
+test('who leaves in the middle of a page of entries gives back the room that it took', async () => {
+  await post(20)
+  for (let i = 0; i < 5; i++) {
+    const headers = { authorization: `Bearer ${api.tokens.auditor}` }
+    const reader = (await api.app.request('/v1/entries/stream?after=0', { headers })).body?.getReader()
+    for (const _ of ['retry', 'the first entry']) await reader?.read()
+    await reader?.cancel()
+  }
+  await expect.poll(() => api.server.readBudget.bytesTaken).toBe(0)
+})
+
 test('a Last-Event-ID that is none is refused: to begin anywhere else would leave a gap', async () => {
   const response = await fetch(`${url}/v1/checkpoints/stream`, { headers: { 'last-event-id': 'x' } })
   expect(await response.json()).toMatchObject({ status: 400, parameter: 'Last-Event-ID' })

@@ -70,7 +70,7 @@ export async function startServer(dataDir: string, environment: Environment = {}
   const child = spawnProgram(['serve'], { DENDROLOG_DATA_DIR: dataDir, PORT: '0', ...environment })
   const ended = once(child, 'close') as Promise<[number | null]>
   const stdout = await readUntilReady(child)
-  const url = /ready on (http:\S+)/.exec(stdout)?.[1] ?? ''
+  const url = /ready on (https?:\S+)/.exec(stdout)?.[1] ?? ''
   const stop = async (): Promise<number | null> => {
     child.kill('SIGTERM')
     return (await ended)[0]

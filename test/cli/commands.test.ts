@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder))
 
-const commands = ['serve', 'init', 'append', 'check', 'keys', 'migrate', 'config']
+const commands = ['serve', 'init', 'append', 'prove', 'check', 'tokens', 'keys', 'migrate', 'config']
 
 test('--help lists the commands, and each explains itself', async () => {
   const all = await run(['--help'])
@@ -132,7 +132,10 @@ const shape = {
   checkpoint: 'x\n',
 }
 
-const unknown = { holds: null, origin: null, treeSize: null, root: null, leafIndex: null, entry: null }
+const unknown = {
+  ...{ holds: null, origin: null, treeSize: null, root: null, leafIndex: null },
+  ...{ leafHash: null, entry: null, consistency: null },
+}
 
 test.each([
   ['no JSON', 'receipt', 'malformed-json'],

@@ -5,12 +5,17 @@ import type { AddressInfo } from 'node:net'
 import type { Hono } from 'hono'
 import { createApp } from '../../api/app.ts'
 import { ByteBudget } from '../../api/byte-budget.ts'
+import type { GracefulClose } from '../../api/graceful-close.ts'
 import { createHttpServer } from '../../api/listener.ts'
+import { RateLimiter } from '../../api/rate-limit.ts'
 import type { ApiLimits, Env, Server } from '../../api/server.ts'
 import type { ReaderTimes } from '../../api/slow-readers.ts'
-import { createTokenSecret, TokenAuthenticator } from '../../src/auth/token.ts'
+import type { TlsPair } from '../../api/tls.ts'
+import { createTokenSecret } from '../../src/auth/token.ts'
+import { openTokens, type TokensOptions } from '../../src/auth/tokens.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
+import { createSignAct } from '../../src/log/own-act-entry.ts'
 import { hashSecret } from '../../src/log/seal.ts'
 import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
@@ -20,7 +25,7 @@ import { type EntryReads, entryReads, findSequenceNumber } from '../../src/store
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
-import { insertToken, type TokenRole } from '../../src/store/tokens.ts'
+import { insertFirstToken, type TokenRole } from '../../src/store/tokens.ts'
 import { createTestLog, origin, schema, type TestLog, type TestLogOptions } from './log.ts'
 
 export type TestApi = {
@@ -37,11 +42,14 @@ export type TestApi = {
   readonly post: (body: unknown, headers?: Record<string, string>, query?: string) => Promise<Answer>
   /** Anything else, with the token of this role. */
   readonly get: (path: string, role?: TokenRole) => Promise<Answer>
-  /** Listens on a free port until `close`. */
-  readonly listen: (times?: ReaderTimes) => Promise<{ readonly http: HttpServer; readonly port: number }>
+  /** Listens on a free port until `close`; HTTPS with a pair. */
+  readonly listen: (times?: ListenTimes, pair?: TlsPair) => Promise<TestListener>
   /** Checks the whole log and removes it. */
   readonly close: () => Promise<void>
 }
+
+export type ListenTimes = ReaderTimes & { readonly handshakeMs?: number }
+export type TestListener = { readonly http: HttpServer; readonly port: number; readonly close: GracefulClose }
 
 /** An answer, read; `json` is empty where it is none. */
 export type Answer = {
@@ -55,6 +63,7 @@ export type TestApiOptions = {
   readonly log?: TestLogOptions
   readonly limits?: Partial<ApiLimits>
   readonly answerMs?: number
+  readonly tokens?: Pick<TokensOptions, 'rates'>
   readonly server?: Partial<Server>
   readonly entries?: Partial<EntryReads>
 }
@@ -89,12 +98,12 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
       ),
     get: (path, role) =>
       read(app.request(path, role === undefined ? {} : { headers: { authorization: `Bearer ${tokens[role]}` } })),
-    listen: async (times) => {
-      const { http } = createHttpServer(app, times)
+    listen: async (times, pair) => {
+      const { http, close } = createHttpServer(app, times, pair)
       servers.push(http)
       http.listen(0, '127.0.0.1')
       await once(http, 'listening')
-      return { http, port: (http.address() as AddressInfo).port }
+      return { http, port: (http.address() as AddressInfo).port, close }
     },
     close: async () => {
       for (const http of servers) {
@@ -142,7 +151,7 @@ async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRol
   const entries: [TokenRole, string][] = []
   for (const role of ['writer', 'auditor', 'admin'] as const) {
     const secret = createTokenSecret()
-    await insertToken(state.query, schema, hashSecret(test.keys.sealKey, secret), { name: role, role })
+    await insertFirstToken(state.query, schema, hashSecret(test.keys.sealKey, secret), { name: role, role })
     entries.push([role, secret])
   }
   return Object.fromEntries(entries) as Record<TokenRole, string>
@@ -165,7 +174,12 @@ function serverOf(
 ): Server {
   const { keys } = test
   const bodyBytesMax = options.limits?.bodyBytesMax ?? 16_777_216
-  const tokens = new TokenAuthenticator(state.query, schema, (secret) => hashSecret(keys.sealKey, secret))
+  const tokens = openTokens({
+    ...{ query: state.query, schema, rates: { requestsPerSecond: 0, entriesPerSecond: 0 }, ...options.tokens },
+    ...{ sealKey: keys.sealKey, makeId },
+    signAct: createSignAct({ signer: keys.signing.note, makeId, nowMs: Date.now, hash: nativeSha256 }),
+    onFailed: (error) => unexpected.push(error),
+  })
   return {
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
@@ -183,7 +197,9 @@ function serverOf(
     publicEntries: false,
     metrics: createMetrics(() => readings),
     publicMetrics: false,
-    authenticate: (secret) => tokens.authenticate(secret),
+    authenticate: (secret) => tokens.authenticator.authenticate(secret),
+    tokens: tokens.office,
+    rateLimiter: new RateLimiter(),
     entries: { ...entryReads(log.reader.query, schema), ...options.entries },
     search,
     readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),

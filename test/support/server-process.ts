@@ -96,7 +96,7 @@ export function spawnServer(
   const url = new Promise<string>((resolve) => {
     const collect = (chunk: string): void => {
       output += chunk
-      const match = /is (?:ready|listening) on (http:[^\s,]+)/.exec(output)
+      const match = /is (?:ready|listening) on (https?:[^\s,]+)/.exec(output)
       if (match?.[1] !== undefined) resolve(match[1])
     }
     child.stdout.setEncoding('utf8').on('data', collect)

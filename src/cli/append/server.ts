@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
+import { isDistrust, type ServerFetch } from '../server-fetch.ts'
 
 /** The server that records are sent to. */
 export type Target = {
   /** Ends in a slash. */
   readonly url: URL
+  readonly fetch: ServerFetch
   readonly token: string
   readonly isGzipped: boolean
   /** So long a request is tried again before the run gives up, milliseconds. */
@@ -80,7 +82,7 @@ type Answer = { readonly status: number; readonly text: string }
 async function request(target: Target, path: string, init: RequestInit, signal: AbortSignal): Promise<Answer> {
   const giveUpAt = performance.now() + target.retryMs
   for (let tries = 0; ; tries++) {
-    const answer = await attempt(new URL(path, target.url), init, signal)
+    const answer = await attempt(target, path, init, signal)
     if (!('reason' in answer)) return answer
     const pauseMs = answer.retryAfterMs ?? backOffMs(tries)
     if (performance.now() + pauseMs > giveUpAt) {
@@ -93,17 +95,23 @@ async function request(target: Target, path: string, init: RequestInit, signal: 
 
 type Failure = { readonly reason: string; readonly retryAfterMs: number | undefined }
 
-async function attempt(url: URL, init: RequestInit, signal: AbortSignal): Promise<Answer | Failure> {
+async function attempt(
+  { url, fetch }: Target,
+  path: string,
+  init: RequestInit,
+  signal: AbortSignal,
+): Promise<Answer | Failure> {
   try {
     // A redirect would take the token along to who knows where.
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(requestMs)])
-    const response = await fetch(url, { ...init, redirect: 'manual', signal: deadline })
+    const response = await fetch(new URL(path, url), { ...init, redirect: 'manual', signal: deadline })
     const text = await response.text()
     if (!transientStatuses.includes(response.status)) return { status: response.status, text }
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'))
     return { reason: `${response.status} ${problemDetail(text)}`.trim(), retryAfterMs }
   } catch (error) {
     signal.throwIfAborted()
+    if (isDistrust(error)) throw new Error(`${url.origin}: ${networkReason(error)}; see --ca`, { cause: error })
     return { reason: networkReason(error), retryAfterMs: undefined }
   }
 }

@@ -1,0 +1,64 @@
+import { formatBase64 } from '../../../tlog/bytes.ts'
+import { entryMembers } from '../../../tlog/receipt.ts'
+import { formatMicroseconds } from '../../../tlog/time.ts'
+import { quoteText, visibleText } from '../command.ts'
+import { leafHashOf, type Proved, type Result } from './judge.ts'
+
+// What a check found, for people and for programs.
+
+const nothingKnown = {
+  ...{ origin: null, treeSize: null, root: null, leafIndex: null },
+  ...{ leafHash: null, entry: null, consistency: null },
+}
+
+/** Always the same members; what is not known is null. */
+export function resultJson(result: Result): Readonly<Record<string, unknown>> {
+  if (result.kind !== 'holds') {
+    const { kind, code, detail } = result
+    return { holds: kind === 'unknown' ? null : false, code, detail, ...nothingKnown }
+  }
+  const { proved } = result
+  const { origin, size, root } = proved.checkpoint
+  const leaf = leafHashOf(proved)
+  const place = {
+    ...{ origin, treeSize: size, root: formatBase64(root) },
+    leafIndex: leafIndexOf(proved),
+    leafHash: leaf === undefined ? null : formatBase64(leaf),
+  }
+  const entry = proved.kind === 'entry' ? entryMembers(proved.fields) : null
+  return { holds: true, code: null, detail: null, ...place, entry, consistency: consistencyOf(proved) }
+}
+
+/** A result as lines. */
+export function describeResult(result: Result): string {
+  if (result.kind !== 'holds') {
+    const { kind, code, detail } = result
+    return `${kind === 'unknown' ? 'could not check' : 'does NOT hold'}: ${code}: ${visibleText(detail)}`
+  }
+  const { proved } = result
+  const { size, origin } = proved.checkpoint
+  const signed = `the tree of size ${size} that ${quoteText(origin)} signed`
+  if (proved.kind === 'consistency') {
+    return `holds: the first ${proved.to} entries of ${signed} begin with the ${proved.from} that have the root ${formatBase64(proved.fromRoot)}`
+  }
+  if (proved.kind === 'leaf') {
+    const within = proved.treeSize === size ? '' : `the first ${proved.treeSize} entries of `
+    return `holds: a leaf with the hash ${formatBase64(proved.leafHash)} stands at index ${proved.leafIndex} of ${within}${signed}`
+  }
+  const { sequenceNumber, action, actorId, resource, timestamp, occurredAt, writer } = proved.fields
+  const claimed = occurredAt === null ? '' : `, said to have occurred ${formatMicroseconds(occurredAt)}`
+  return `holds: entry ${sequenceNumber} ${quoteText(action)} on ${quoteText(resource)} by ${quoteText(actorId)}
+  logged ${formatMicroseconds(timestamp)} for ${quoteText(writer)}${claimed}
+  stands at index ${sequenceNumber - 1} of ${signed}`
+}
+
+function leafIndexOf(proved: Proved): number | null {
+  if (proved.kind === 'consistency') return null
+  return proved.kind === 'leaf' ? proved.leafIndex : proved.fields.sequenceNumber - 1
+}
+
+function consistencyOf(proved: Proved): Readonly<Record<string, unknown>> | null {
+  if (proved.kind !== 'consistency') return null
+  const { from, fromRoot, to, toRoot } = proved
+  return { from, fromRoot: formatBase64(fromRoot), to, toRoot: formatBase64(toRoot) }
+}

@@ -1,0 +1,104 @@
+import { equalBytes, formatHex } from '../../../tlog/bytes.ts'
+import { encodeLeaf } from '../../../tlog/entry.ts'
+import { TlogError, type TlogErrorCode } from '../../../tlog/errors.ts'
+import { type Hash, leafHash } from '../../../tlog/hash.ts'
+import { type NoteVerifier, textVerifier } from '../../../tlog/note.ts'
+import { formatKeyId, type VerifierKey } from '../../../tlog/note-key.ts'
+import { checkProofFile, leafHashOfExtra, parseProofFile, proofFileHeader } from '../../../tlog/proof-file.ts'
+import { checkProofJson, isProofJson, type ProvedConsistency, type ProvedLeaf } from '../../../tlog/proof-json.ts'
+import { type CheckedReceipt, checkReceipt, parseReceipt } from '../../../tlog/receipt.ts'
+import { nativeSha256 } from '../../ops/native-sha256.ts'
+import { nodeSignatureCheck } from '../../ops/signing.ts'
+import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation } from '../command.ts'
+
+/** What a file shows: an entry with all it says, a leaf of which only the hash is known, or that a tree extends another. */
+export type Proved = ({ readonly kind: 'entry' } & CheckedReceipt) | ProvedLeaf | ProvedConsistency
+
+/** What came of a check. `code` is a TlogError's, or says why nothing could be checked. */
+export type Result =
+  | { readonly kind: 'holds'; readonly proved: Proved }
+  | { readonly kind: 'violated' | 'unknown'; readonly code: string; readonly detail: string }
+
+export const exitStatuses: Readonly<Record<Result['kind'], ExitStatus>> = {
+  holds: exitHolds,
+  violated: exitViolation,
+  unknown: exitCouldNotCheck,
+}
+
+/**
+ * Errors that say nothing about the log of the key: what was given is no receipt or proof, of a format that this
+ * program cannot check, or signed by others.
+ */
+const couldNotCheckCodes: readonly TlogErrorCode[] = [
+  'malformed-json',
+  'json-not-strict',
+  'malformed-receipt',
+  'malformed-proof-file',
+  'unknown-leaf-format',
+  'malformed-key',
+  'unverified-note',
+]
+
+/** Checks the bytes of a receipt or proof. `leaf`: the hash that its leaf must have, where the caller knows it. */
+export function judgeBytes(bytes: Uint8Array, key: VerifierKey, leaf: Hash | undefined): Result {
+  try {
+    const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf)
+    return leaf === undefined ? result : requireLeaf(result, leaf)
+  } catch (error) {
+    if (!(error instanceof TlogError)) throw error
+    const { code, message } = error
+    const kind = couldNotCheckCodes.includes(code) ? 'unknown' : 'violated'
+    if (code !== 'unverified-note') return { kind, code, detail: message }
+    const want = `${key.name}+${formatKeyId(key.keyId)}`
+    return { kind, code, detail: `the receipt is of another log or key: ${message}; the key given is ${want}` }
+  }
+}
+
+function checkBytes(bytes: Uint8Array, verifier: NoteVerifier, leaf: Hash | undefined): Result {
+  if (isProofFile(bytes)) return checkText(bytes, verifier, leaf)
+  const value = parseReceipt(bytes)
+  const refusal = describeProblem(value)
+  if (refusal !== undefined) return { kind: 'unknown', code: 'not-a-receipt', detail: refusal }
+  if (isProofJson(value)) return { kind: 'holds', proved: checkProofJson(value, verifier, nativeSha256) }
+  return { kind: 'holds', proved: { kind: 'entry', ...checkReceipt(value, verifier, nativeSha256) } }
+}
+
+function isProofFile(bytes: Uint8Array): boolean {
+  const name = proofFileHeader.slice(0, proofFileHeader.indexOf('@'))
+  return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, name.length)).toString('latin1') === name
+}
+
+function checkText(bytes: Uint8Array, verifier: NoteVerifier, leaf: Hash | undefined): Result {
+  const file = parseProofFile(bytes)
+  const hash = leaf ?? leafHashOfExtra(file)
+  if (hash === undefined) {
+    const detail = 'the file does not say of which leaf it is the proof; want --leaf-hash'
+    return { kind: 'unknown', code: 'no-leaf-hash', detail }
+  }
+  const checkpoint = checkProofFile(file, hash, verifier, nativeSha256)
+  const place = { leafIndex: file.index, treeSize: checkpoint.size }
+  return { kind: 'holds', proved: { kind: 'leaf', ...place, leafHash: hash, checkpoint } }
+}
+
+function requireLeaf(result: Result, want: Hash): Result {
+  if (result.kind !== 'holds') return result
+  const got = leafHashOf(result.proved)
+  if (got === undefined) return { kind: 'unknown', code: 'no-leaf', detail: 'a consistency proof is about no leaf' }
+  if (equalBytes(got, want)) return result
+  const detail = `the proof is of a leaf with hash ${formatHex(got)}, want ${formatHex(want)}`
+  return { kind: 'violated', code: 'leaf-mismatch', detail }
+}
+
+/** Undefined where a proof is about trees. */
+export function leafHashOf(proved: Proved): Hash | undefined {
+  if (proved.kind === 'consistency') return undefined
+  return proved.kind === 'leaf' ? proved.leafHash : leafHash(encodeLeaf(proved.fields), nativeSha256)
+}
+
+/** What a server said instead of a receipt: an RFC 9457 problem, which a client without care saves as its answer. */
+function describeProblem(value: unknown): string | undefined {
+  const { status, code, title, detail, entry } = (value ?? {}) as Readonly<Record<string, unknown>>
+  if (typeof status !== 'number' || typeof title !== 'string' || entry !== undefined) return undefined
+  const said = [code, detail ?? title].filter((part) => typeof part === 'string').join(': ')
+  return `this is no receipt but a refusal: the server answered ${status} ${said}`
+}

@@ -1,0 +1,22 @@
+import { readFile } from 'node:fs/promises'
+import type { TokenRole } from '../store/tokens.ts'
+
+/** The token of a file that holds nothing else, or a role's of a tokens.json. Never part of a message. */
+export async function readTokenFile(path: string, role: TokenRole): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new Error(`token file ${path}: cannot be read (${cause.code}); name it with --token-file`, { cause })
+  })
+  const token = text.trimStart().startsWith('{') ? memberOf(path, text, role) : text.trim()
+  if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token)) throw new Error(`token file ${path}: holds no token`)
+  return token
+}
+
+function memberOf(path: string, text: string, role: string): string {
+  try {
+    const token = (JSON.parse(text) as Readonly<Record<string, unknown>>)[role]
+    if (typeof token === 'string') return token
+  } catch {
+    // The reason would quote the file.
+  }
+  throw new Error(`token file ${path}: has no member "${role}"`)
+}

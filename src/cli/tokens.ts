@@ -1,0 +1,214 @@
+import { type FileHandle, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readSetting } from '../config.ts'
+import {
+  type Command,
+  type ExitStatus,
+  exitHolds,
+  exitViolation,
+  type Parsed,
+  parseArguments,
+  printJson,
+  printLine,
+  UsageError,
+  visibleText,
+} from './command.ts'
+import { openFetch, readServerUrl } from './server-fetch.ts'
+import { readTokenFile } from './token-file.ts'
+import {
+  expireToken,
+  listTokens,
+  makeToken,
+  revokeToken,
+  ServerRefusal,
+  type ShownToken,
+  type TokenServer,
+} from './tokens/server.ts'
+
+export const tokensCommand: Command = {
+  summary: 'make, list, revoke tokens, and let them expire',
+  synopsis: 'make NAME --role ROLE | list | revoke ID|NAME | expire ID|NAME --at TIME  [OPTIONS]',
+  help: `Asks a running server, as an administrator.
+
+  make NAME           makes a token and prints its secret, which nobody can see again; NAME is what entries and acts
+                      say of its holder, token:NAME, and a writer's is never given to another token
+    --role ROLE       writer, auditor or admin
+    --scope SCOPE     only this part of the role; may be given more than once (writer: entries:submit, bytes:add;
+                      auditor: entries:read, entries:search, entries:stream; admin: tokens:read, tokens:manage,
+                      metrics:read)
+    --expires TIME    RFC 3339, like 2027-01-31T00:00:00Z (default: never)
+    --requests N      requests a second that one server takes of it, 0 for no limit (default: the server's setting)
+    --entries N       entries a second, likewise
+    --out FILE        writes the secret to a new file of mode 0600 instead
+  list                those that hold; --all shows expired and revoked ones too
+  revoke ID|NAME      for ever; servers refuse it within 5 s
+  expire ID|NAME --at TIME
+
+  --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
+  --token-file FILE   a file with the token of an administrator, or a tokens.json (default: that of the data folder)
+  --json              make: {"token", "secret"}, without the secret where it went to a file; list: {"tokens"};
+                      others: {"token"}; refused: {"error", "code"}
+
+Exit status: 0 done, 1 the server refused it for good (no such token, name taken, the last administrator), 2 it could
+not be asked or did not let us.`,
+  run: runTokens,
+}
+
+const options = {
+  role: { type: 'string' },
+  scope: { type: 'string', multiple: true },
+  expires: { type: 'string' },
+  requests: { type: 'string' },
+  entries: { type: 'string' },
+  out: { type: 'string' },
+  all: { type: 'boolean' },
+  at: { type: 'string' },
+  url: { type: 'string' },
+  ca: { type: 'string' },
+  'token-file': { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const
+
+type Values = Parsed<typeof options>['values']
+type Verb = {
+  readonly takesPlace: boolean
+  /** Options that it takes beside those of every verb. */
+  readonly options: readonly (keyof Values)[]
+  readonly run: (server: TokenServer, place: string, values: Values, signal: AbortSignal) => Promise<void>
+}
+
+const verbs: Readonly<Record<string, Verb>> = {
+  make: { takesPlace: true, options: ['role', 'scope', 'expires', 'requests', 'entries', 'out'], run: make },
+  list: { takesPlace: false, options: ['all'], run: list },
+  revoke: { takesPlace: true, options: [], run: revoke },
+  expire: { takesPlace: true, options: ['at'], run: expire },
+}
+const everyVerbs: readonly (keyof Values)[] = ['url', 'ca', 'token-file', 'json']
+
+async function runTokens(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
+  const { values, positionals } = parseArguments(args, options, 2)
+  const [name = '', place] = positionals
+  const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+  if (verb === undefined) throw new UsageError('want make, list, revoke or expire')
+  if (verb.takesPlace !== (place !== undefined))
+    throw new UsageError(`${name}: want ${verb.takesPlace ? 'a name' : 'no name'}`)
+  const known = [...everyVerbs, ...verb.options]
+  const stray = Object.keys(values).find((option) => !known.includes(option as keyof Values))
+  if (stray !== undefined) throw new UsageError(`${name} takes no --${stray}`)
+  try {
+    await verb.run(await openServer(values), place ?? '', values, signal)
+    return exitHolds
+  } catch (error) {
+    if (!(error instanceof ServerRefusal)) throw error
+    process.stderr.write(`dendrolog tokens: ${visibleText(error.message)}\n`)
+    if (values.json) printJson({ error: error.message, code: error.code })
+    return exitViolation
+  }
+}
+
+async function openServer(values: Values): Promise<TokenServer> {
+  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
+  const file = values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json')
+  return { url, fetch: await openFetch(values.ca), token: await readTokenFile(file, 'admin') }
+}
+
+async function make(server: TokenServer, name: string, values: Values, signal: AbortSignal): Promise<void> {
+  const { role, scope, expires, requests, entries, out } = values
+  if (role === undefined) throw new UsageError('make: want --role writer, auditor or admin')
+  const wanted = {
+    ...{ name, role },
+    ...(scope === undefined ? {} : { scopes: scope }),
+    ...(expires === undefined ? {} : { expiresAt: expires }),
+    ...(requests === undefined ? {} : { requestsPerSecond: readCount('--requests', requests) }),
+    ...(entries === undefined ? {} : { entriesPerSecond: readCount('--entries', entries) }),
+  }
+  if (out === undefined) {
+    const { token, secret } = await makeToken(server, wanted, signal)
+    if (values.json) return printJson({ token, secret })
+    process.stderr.write(`${describe(token)}\nThis is its secret; it is not shown again:\n`)
+    return printLine(secret)
+  }
+  const token = await makeInto(out, async () => makeToken(server, wanted, signal))
+  if (values.json) return printJson({ token })
+  printLine(`${describe(token)}; its secret is in ${visibleText(out)}`)
+}
+
+/** The file is there before the token: a secret that cannot be kept is not asked for. */
+async function makeInto(file: string, making: () => ReturnType<typeof makeToken>): Promise<ShownToken> {
+  const handle = await openNew(file)
+  try {
+    const { token, secret } = await making().catch(async (error: unknown) => {
+      await rm(file, { force: true })
+      throw error
+    })
+    await writeSecret(handle, secret).catch((cause: Error) => {
+      throw new Error(`${describe(token)} was made, but not its file: ${cause.message}; revoke it`, { cause })
+    })
+    return token
+  } finally {
+    await handle.close()
+  }
+}
+
+async function writeSecret(handle: FileHandle, secret: string): Promise<void> {
+  await handle.writeFile(`${secret}\n`)
+  await handle.sync()
+}
+
+/** Exclusive creation follows no link either (open(2)). */
+async function openNew(file: string): Promise<FileHandle> {
+  try {
+    const handle = await open(file, 'wx', 0o600)
+    // A strict umask may have taken the owner's own rights.
+    await handle.chmod(0o600)
+    return handle
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    throw new Error(`--out ${file}: ${code === 'EEXIST' ? 'is there already' : `cannot be made (${code})`}`, { cause })
+  }
+}
+
+async function list(server: TokenServer, _: string, { all, json }: Values, signal: AbortSignal): Promise<void> {
+  const tokens: ShownToken[] = []
+  for await (const token of listTokens(server, signal)) {
+    if (all === true || token.state === 'live') tokens.push(token)
+  }
+  if (json) return printJson({ tokens })
+  const header = ['NAME', 'ROLE', 'SCOPES', 'STATE', 'LAST USED', 'EXPIRES', 'ID']
+  const rows = [header, ...tokens.map(cellsOf)]
+  const widths = header.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+  for (const row of rows) {
+    const cells = row.map((cell, i) => cell.padEnd(widths[i] ?? 0))
+    printLine(cells.join('  ').trimEnd())
+  }
+}
+
+function cellsOf({ name, role, scopes, state, lastUsedAt, expiresAt, id }: ShownToken): string[] {
+  const [used, expires] = [lastUsedAt, expiresAt].map((time) => time?.replace(/\.\d+/, ''))
+  const texts = [name, role, scopes?.join(',') ?? 'all', state, used ?? 'never', expires ?? 'never', id]
+  return texts.map(visibleText)
+}
+
+async function revoke(server: TokenServer, place: string, { json }: Values, signal: AbortSignal): Promise<void> {
+  const token = await revokeToken(server, place, signal)
+  if (json) printJson({ token })
+  else printLine(`${describe(token)} was revoked at ${token.revokedAt}; other servers refuse it within 5 s`)
+}
+
+async function expire(server: TokenServer, place: string, { at, json }: Values, signal: AbortSignal): Promise<void> {
+  if (at === undefined) throw new UsageError('expire: want --at TIME; to end a token now, revoke it')
+  const token = await expireToken(server, place, at, signal)
+  if (json) printJson({ token })
+  else printLine(`${describe(token)} expires at ${token.expiresAt}`)
+}
+
+function describe({ name, role, id }: ShownToken): string {
+  return visibleText(`token ${name} (${role}, ${id})`)
+}
+
+function readCount(name: string, text: string): number {
+  const n = Number(text)
+  if (Number.isSafeInteger(n) && String(n) === text && n >= 0) return n
+  throw new UsageError(`${name}: want a number, 0 or more`)
+}

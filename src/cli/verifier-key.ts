@@ -1,0 +1,17 @@
+import { readFile } from 'node:fs/promises'
+import { parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
+import { UsageError } from './command.ts'
+
+export const vkeyOptions = { vkey: { type: 'string' }, 'vkey-file': { type: 'string' } } as const
+
+export type VkeyValues = { readonly vkey?: string | undefined; readonly 'vkey-file'?: string | undefined }
+
+/** UsageError unless exactly one of the two is given. */
+export function requireVkey({ vkey, 'vkey-file': file }: VkeyValues): void {
+  if ((vkey === undefined) === (file === undefined)) throw new UsageError('want one of --vkey and --vkey-file')
+}
+
+/** The log's key; TlogError `malformed-key`, or what reading the file says. */
+export async function readVkey({ vkey, 'vkey-file': file }: VkeyValues): Promise<VerifierKey> {
+  return parseVkey((vkey ?? (await readFile(file ?? '', 'utf8'))).trim())
+}
