@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import type { Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,13 +24,15 @@ import {
 import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
-import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
+import { readPublishedColumns } from './log/published-entries.ts'
+import { reportFollowers, reportIncidents, reportRequests, reportSearch, reportUnrecorded } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
-import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
+import { limitConnections } from './ops/open-files.ts'
+import type { SearchProofOptions } from './search/search-proof.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { openCommitThread } from './store/committer.ts'
@@ -134,10 +135,7 @@ async function serveDatabase(
   const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
   const log = await openLog(config, database, instance, logger, record, metrics)
   const watch = watchLogins(config, log, stateful, logger)
-  const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
-    publishedSize: () => log.published.treeSize,
-    onFailed: reportFollowers(logger, metrics.followerFailures),
-  })
+  const search = openSearch(log, database, stateful, logger, record, metrics)
   const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics)
   const { http, close } = createHttpServer(createApp(server), undefined, pair)
   const certificate = config.tls && pair && watchPair(config.tls, pair, logger, (renewed) => renewPair(http, renewed))
@@ -229,6 +227,25 @@ function openStateful({ connections }: Database): Stateful {
   }
 }
 
+function openSearch(
+  log: Log,
+  { schema }: Database,
+  { state, follow }: Stateful,
+  logger: Logger,
+  record: IncidentRecord,
+  { followerFailures, searchMismatches }: Metrics,
+): SearchTables {
+  const reads = entryReads(log.reader.query, schema)
+  const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
+    readPublishedColumns({ reads, tiles: log.tiles, checkpoint: log.published, hash: nativeSha256 }, from, to)
+  const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
+  return openSearchTables({ read: state.query, follow: follow.query }, schema, {
+    publishedSize: () => log.published.treeSize,
+    onFailed: reportFollowers(logger, followerFailures),
+    proof: { readEntries, onDefects },
+  })
+}
+
 /** The signer's login is looked at by signing. */
 function watchLogins(config: Config, { reader }: Log, { state, quarantine }: Stateful, logger: Logger): LoginWatch {
   const queries = { writer: quarantine.query, reader: reader.query, state: state.query }
@@ -289,18 +306,9 @@ function readingsOf({ log, search, bodyBudget }: Server): Readings {
   const [publishedAtMs, searchedSize] = [log.published.timestampMs, search.position()]
   return {
     ...{ pendingEntries, integratedSize, publishedSize, isReady, publishedAtMs, searchedSize },
+    searchCheckedSize: search.provenSize(),
     bodyBytes: bodyBudget.bytesTaken,
   }
-}
-
-/** A process without a free file can neither accept nor remember what it signed. */
-async function limitConnections(http: HttpServer, logger: Logger): Promise<void> {
-  const openFiles = await readOpenFilesMax()
-  const connections = boundConnections(http.maxConnections, openFiles)
-  if (connections === http.maxConnections) return
-  const bounds = { connections, insteadOf: http.maxConnections, openFiles }
-  logger.warn(bounds, 'fewer connections than otherwise: raise the limit of open files (ulimit -n)')
-  http.maxConnections = connections
 }
 
 /** What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs. */

@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import type { Logger } from './logger.ts'
 
 /** Files that this process may have open, sockets among them; undefined where the system has no /proc, or no bound. */
 export async function readOpenFilesMax(file = '/proc/self/limits'): Promise<number | undefined> {
@@ -23,4 +25,14 @@ export function boundConnections(wanted: number, openFilesMax: number | undefine
   throw new Error(
     `this process may have ${openFilesMax} files open, want at least ${want}: raise the limit (ulimit -n)`,
   )
+}
+
+/** A process without a free file can neither accept nor remember what it signed. */
+export async function limitConnections(http: Server, logger: Logger): Promise<void> {
+  const openFiles = await readOpenFilesMax()
+  const connections = boundConnections(http.maxConnections, openFiles)
+  if (connections === http.maxConnections) return
+  const bounds = { connections, insteadOf: http.maxConnections, openFiles }
+  logger.warn(bounds, 'fewer connections than otherwise: raise the limit of open files (ulimit -n)')
+  http.maxConnections = connections
 }
