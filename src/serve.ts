@@ -27,10 +27,12 @@ import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
+import { readPublishedColumns } from './log/published-entries.ts'
 import {
   reportFollowers,
   reportIncidents,
   reportRequests,
+  reportSearch,
   reportUnrecorded,
   reportUnwrittenUses,
 } from './log/report.ts'
@@ -40,6 +42,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { limitConnections } from './ops/open-files.ts'
+import type { SearchProofOptions } from './search/search-proof.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { openCommitThread } from './store/committer.ts'
@@ -124,10 +127,7 @@ async function serveDatabase(
   const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
   const log = await openLog(config, database, instance, logger, record, metrics)
   const watch = watchLogins(config, log, stateful, logger)
-  const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
-    publishedSize: () => log.published.treeSize,
-    onFailed: reportFollowers(logger, metrics.followerFailures),
-  })
+  const search = openSearch(log, database, stateful, logger, record, metrics)
   const acts = await openLogActs(log, instance.keys, logger, {
     ...{ query: stateful.state.query, schema: database.schema, makeId, dataDir: config.dataDir },
     ...{ settings: reportConfig(), recordsStarts: config.recordStarts, sumIntervalMs: config.actSumIntervalMs },
@@ -233,6 +233,25 @@ function openStateful({ connections }: Database): Stateful {
   }
 }
 
+function openSearch(
+  log: Log,
+  { schema }: Database,
+  { state, follow }: Stateful,
+  logger: Logger,
+  record: IncidentRecord,
+  { followerFailures, searchMismatches }: Metrics,
+): SearchTables {
+  const reads = entryReads(log.reader.query, schema)
+  const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
+    readPublishedColumns({ reads, tiles: log.tiles, checkpoint: log.published, hash: nativeSha256 }, from, to)
+  const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
+  return openSearchTables({ read: state.query, follow: follow.query }, schema, {
+    publishedSize: () => log.published.treeSize,
+    onFailed: reportFollowers(logger, followerFailures),
+    proof: { readEntries, onDefects },
+  })
+}
+
 /** The signer's login is looked at by signing. */
 function watchLogins(config: Config, { reader }: Log, { state, quarantine }: Stateful, logger: Logger): LoginWatch {
   const queries = { writer: quarantine.query, reader: reader.query, state: state.query }
@@ -303,6 +322,7 @@ function readingsOf({ log, search, bodyBudget }: Server): Readings {
   const [publishedAtMs, searchedSize] = [log.published.timestampMs, search.position()]
   return {
     ...{ pendingEntries, integratedSize, publishedSize, isReady, publishedAtMs, searchedSize },
+    searchCheckedSize: search.provenSize(),
     bodyBytes: bodyBudget.bytesTaken,
   }
 }

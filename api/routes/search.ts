@@ -36,7 +36,8 @@ type Page = { readonly search: Search; readonly id: string | undefined; readonly
 
 /**
  * `GET /v1/entries`: entries by what they say, in pages. What is found is compared with ledger and tree before it is
- * given; up to which entry was searched stands in `searchedSize`.
+ * given; up to which entry was searched stands in `searchedSize`, up to which entry the search tables were themselves
+ * compared with the tree in `provenSize`.
  */
 export function routeSearch(app: Hono<Env>, server: Server): void {
   if (server.publicEntries) openToBrowsers(app, '/v1/entries')
@@ -76,7 +77,7 @@ async function readEntriesOf(
   return pageJson(
     read.map(({ entry }) => entryJson(entry)),
     rest === undefined ? null : formatCursor(search.order, rest),
-    searchedSize,
+    { searchedSize, provenSize: Math.min(server.search.provenSize(), searchedSize) },
   )
 }
 
@@ -96,10 +97,10 @@ async function findPage(
 function pageJson(
   entries: readonly Uint8Array[],
   nextCursor: string | null,
-  searchedSize: number,
+  sizes: { readonly searchedSize: number; readonly provenSize: number },
 ): Uint8Array<ArrayBuffer> {
   const parts = entries.flatMap((json, i) => (i === 0 ? [json] : [comma, json]))
-  const end = Buffer.from(`],"nextCursor":${JSON.stringify(nextCursor)},"searchedSize":${searchedSize}}`)
+  const end = Buffer.from(`],"nextCursor":${JSON.stringify(nextCursor)},${JSON.stringify(sizes).slice(1)}`)
   return Buffer.concat([Buffer.from('{"entries":['), ...parts, end])
 }
 

@@ -8,6 +8,8 @@ export type IncidentCode =
   | 'CLOCK_SKEW'
   | 'OUTCOME_UNKNOWN'
   | 'LOCKED'
+  | 'LEAF_MISMATCH'
+  | 'SEARCH_MISMATCH'
 
 /**
  * The log cannot go on with the database as it is. Never retried blindly: whoever catches it stops sequencing, and

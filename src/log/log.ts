@@ -8,7 +8,7 @@ import { checkClocks, DatabaseTime } from './clock.ts'
 import { LogIncident, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
 import { LeafProofs } from './leaf-proofs.ts'
-import { defaultTiming, type LogHealth, type LogOptions, type LogTiming } from './log-options.ts'
+import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
 import { type PublicProblem, publicProblem } from './problem-kind.ts'
@@ -96,6 +96,12 @@ export class Log {
 
   get tiles(): TileCache {
     return this.#tiles
+  }
+
+  /** Where it stands, for who records an incident. */
+  get place(): LogPlace {
+    const { treeSize: publishedSize, root: publishedRoot } = this.published
+    return { publishedSize, publishedRoot, integratedSize: this.#integratedSize }
   }
 
   get health(): LogHealth {
@@ -295,8 +301,7 @@ export class Log {
 
   #stopFor(error: unknown): void {
     this.#refuse(error)
-    const { treeSize: publishedSize, root: publishedRoot } = this.published
-    this.#options.onIncident(error, { publishedSize, publishedRoot, integratedSize: this.#integratedSize })
+    this.#options.onIncident(error, this.place)
   }
 
   #refuse(error: unknown): void {

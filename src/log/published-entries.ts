@@ -30,13 +30,23 @@ export type PublishedLog = {
  */
 export async function readEntryBundle(log: PublishedLog, index: number, width: number): Promise<Uint8Array> {
   const first = index * tileWidth + 1
-  const rows = await log.reads.readColumns(first, first + width - 1)
-  checkCount(rows, first, width)
-  await checkInTree(log, rows)
-  rows.forEach((row, slot) => {
-    checkStoredColumns(row, first + slot, log.hash)
-  })
+  const rows = await readPublishedColumns(log, first, first + width - 1)
   return encodeEntryBundle(rows.map(({ fields }) => encodeLeaf(fields)))
+}
+
+/** All columns of a range but the payload, each covered by its leaf and that by the tree. Throws likewise. */
+export async function readPublishedColumns(
+  log: PublishedLog,
+  from: number,
+  to: number,
+): Promise<readonly StoredColumns[]> {
+  const rows = await log.reads.readColumns(from, to)
+  checkCount(rows, from, to - from + 1)
+  await checkInTree(log, rows)
+  rows.forEach((row, i) => {
+    checkStoredColumns(row, from + i, log.hash)
+  })
+  return rows
 }
 
 /** The entries of a range, with their payloads. Throws `leaf-mismatch` or `chain-mismatch` likewise. */

@@ -3,6 +3,7 @@ import type { Logger } from '../ops/logger.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import { isOutage } from '../store/outage.ts'
 import type { ActRecorderOptions } from './act-recorder.ts'
+import { LogIncident } from './incident.ts'
 
 const sameMs = 60_000
 
@@ -46,6 +47,40 @@ export function reportFollowers(
     if (heldBack !== undefined)
       logger.warn({ follower: name, err: error, heldBack }, 'a follower failed and tries again')
   }
+}
+
+/** Tells what was wrong with rows of the search tables, or with entries that they were compared with. */
+export function reportSearch(
+  logger: Logger,
+  mismatches: Metrics['searchMismatches'],
+  record: (incident: LogIncident) => void,
+): (defects: readonly Defect[]) => void {
+  return (defects) => {
+    const unproved = defects.filter(({ kind }) => kind === 'unproved')
+    const wrong = defects.filter(({ kind }) => kind !== 'unproved')
+    if (unproved.length > 0) {
+      const detail = `entries that are not those of the tree, among 256 each from: ${listOf(unproved)}`
+      logger.error({ defects: unproved.slice(0, listedMax), count: unproved.length }, detail)
+      record(new LogIncident('LEAF_MISMATCH', detail))
+    }
+    if (wrong.length > 0) {
+      mismatches.inc(wrong.length)
+      const detail = `the search tables did not hold what the tree holds: ${listOf(wrong)}`
+      logger.error({ defects: wrong.slice(0, listedMax), count: wrong.length }, detail)
+      record(new LogIncident('SEARCH_MISMATCH', detail))
+    }
+  }
+}
+
+type Defect = { readonly sequenceNumber: number; readonly kind: string; readonly columns: readonly string[] }
+
+const listedMax = 20
+
+function listOf(defects: readonly Defect[]): string {
+  const listed = defects.slice(0, listedMax).map(({ sequenceNumber, kind, columns }) => {
+    return `${sequenceNumber} ${kind}${columns.length === 0 ? '' : ` (${columns.join(', ')})`}`
+  })
+  return `${listed.join(', ')}${defects.length > listedMax ? ` and ${defects.length - listedMax} more` : ''}`
 }
 
 /** Tells that incidents could not be written down, once a minute. */

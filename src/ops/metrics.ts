@@ -10,6 +10,7 @@ export type Readings = {
   readonly publishedSize: number
   readonly publishedAtMs: number
   readonly searchedSize: number
+  readonly searchCheckedSize: number
   readonly isReady: boolean
   readonly bodyBytes: number
   /** Of the TLS certificate; absent without one. */
@@ -30,6 +31,8 @@ export type Metrics = {
   readonly problems: Counter<'code'>
   /** By `follower`. */
   readonly followerFailures: Counter<'follower'>
+  /** Rows of the search tables that were not what the tree holds. */
+  readonly searchMismatches: Counter
   /** Prometheus text format 0.0.4. */
   readonly format: () => Promise<string>
   readonly contentType: string
@@ -73,6 +76,9 @@ export function createMetrics(read: () => Readings): Metrics {
       ...{ name: 'dendrolog_problems_total', help: 'Answers that were refusals, by code', registers },
       labelNames: ['code'] as const,
     }),
+    searchMismatches: new Counter({
+      ...{ name: 'dendrolog_search_mismatches_total', help: 'Rows of the search tables that were wrong', registers },
+    }),
     followerFailures: new Counter({
       ...{ name: 'dendrolog_follower_failures_total', help: 'Steps of a follower that failed', registers },
       labelNames: ['follower'] as const,
@@ -91,6 +97,7 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
   ['published_size', 'Entries under the newest checkpoint', ({ publishedSize }) => publishedSize],
   ['checkpoint_timestamp_seconds', 'Time of the newest checkpoint', ({ publishedAtMs }) => publishedAtMs / 1_000],
   ['searched_size', 'Entries in the search tables', ({ searchedSize }) => searchedSize],
+  ['search_checked_size', 'Of them, compared with the tree', ({ searchCheckedSize }) => searchCheckedSize],
   ['ready', '1 where the log takes entries', ({ isReady }) => (isReady ? 1 : 0)],
   ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
   [

@@ -38,6 +38,9 @@ test('tell how the log stands', async () => {
   ]
   expect(await Promise.all(names.map((name) => valueFrom(`dendrolog_${name}`)))).toEqual([1, 2, 3, 4, 5])
   expect(await valueFrom('dendrolog_ready')).toBe(1)
+  expect(await valueFrom('dendrolog_search_checked_size')).toBe(4)
+  expect(await valueFrom('dendrolog_search_mismatches_total')).toBe(0)
+  expect(await valueFrom('dendrolog_tls_certificate_expires_timestamp_seconds')).toBeUndefined()
 })
 
 test('count submissions by kind, and refusals by code', async () => {

@@ -107,7 +107,7 @@ describe('a search', () => {
   test('gives whole entries, and says up to which one it searched', async () => {
     const { json } = await search({ resource: 'bucket/0/object 3' })
     const byNumber = await api.get('/v1/entries/4', 'auditor')
-    expect(json).toEqual({ entries: [byNumber.json], nextCursor: null, searchedSize: entries })
+    expect(json).toEqual({ entries: [byNumber.json], nextCursor: null, searchedSize: entries, provenSize: 0 })
   })
 
   test('goes on from its cursor as if nothing had been added since', async () => {
@@ -148,6 +148,28 @@ describe('a search', () => {
       await own.sql("update security_state.search set actor_id = 'mallory' where sequence_number = 3")
       const answer = await own.get('/v1/entries?actorId=mallory', 'auditor')
       expect(answer).toMatchObject({ status: 503, json: { code: 'check-failed' } })
+    } finally {
+      await own.close()
+    }
+  })
+
+  test('says up to which entry the search tables were proved; what is left out of them comes back by itself', async () => {
+    const own = await openTestApi({ proofTiming: { restMinMs: 5, restFactor: 0, roundMinMs: 0 } })
+    const untilProved = (size: number): Promise<void> =>
+      until(
+        async () => (await own.get('/v1/entries', 'auditor')).json.provenSize === size,
+        () => `proved up to ${own.server.search.provenSize()}`,
+      )
+    try {
+      await own.post(sent.slice(0, 10), {}, '?wait=published')
+      await untilProved(10)
+      await own.sql('delete from security_state.search where sequence_number = 3')
+      await until(
+        async () => numbersOf(await own.get('/v1/entries', 'auditor')).length === 10,
+        () => 'entry 3',
+      )
+      expect(own.searchDefects).toEqual([{ sequenceNumber: 3, kind: 'missing', columns: [] }])
+      await untilProved(10)
     } finally {
       await own.close()
     }

@@ -1,8 +1,9 @@
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { LogIncident } from '../../src/log/incident.ts'
-import { reportIncidents, reportRequests } from '../../src/log/report.ts'
+import { reportIncidents, reportRequests, reportSearch } from '../../src/log/report.ts'
 import { createLogger, type Logger } from '../../src/ops/logger.ts'
+import { createMetrics } from '../../src/ops/metrics.ts'
 import { DatabaseOutage } from '../../src/store/outage.ts'
 
 function recorder(): { readonly logger: Logger; readonly lines: Record<string, unknown>[] } {
@@ -43,4 +44,24 @@ test('an incident is told once, another one at once', () => {
   for (let i = 0; i < 10; i++) report(new LogIncident('ROLLBACK', 'less'))
   report(new LogIncident('FORKED', 'other'))
   expect(lines.map(({ err }) => (err as { code: string }).code)).toEqual(['ROLLBACK', 'FORKED'])
+})
+
+test('what is wrong with the search tables is told with its places, counted, and an incident', async () => {
+  const { logger, lines } = recorder()
+  const { searchMismatches } = createMetrics(() => {
+    throw new Error('nobody asks')
+  })
+  const incidents: LogIncident[] = []
+  const report = reportSearch(logger, searchMismatches, (incident) => incidents.push(incident))
+  report([
+    { sequenceNumber: 17, kind: 'altered', columns: ['actor_id'] },
+    { sequenceNumber: 18, kind: 'missing', columns: [] },
+    { sequenceNumber: 257, kind: 'unproved', columns: [] },
+  ])
+  report(Array.from({ length: 30 }, (_, n) => ({ sequenceNumber: n + 1, kind: 'missing', columns: [] })))
+  expect(incidents.map(({ code }) => code)).toEqual(['LEAF_MISMATCH', 'SEARCH_MISMATCH', 'SEARCH_MISMATCH'])
+  expect(incidents[1]?.message).toContain('17 altered (actor_id), 18 missing')
+  expect(incidents[2]?.message).toMatch(/20 missing and 10 more$/)
+  expect(lines.map(({ count }) => count)).toEqual([1, 2, 30])
+  expect((await searchMismatches.get()).values[0]?.value).toBe(32)
 })

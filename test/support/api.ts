@@ -16,9 +16,12 @@ import { openTokens, type TokensOptions } from '../../src/auth/tokens.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { createSignAct } from '../../src/log/own-act-entry.ts'
+import { readPublishedColumns } from '../../src/log/published-entries.ts'
 import { hashSecret } from '../../src/log/seal.ts'
 import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import type { SearchDefect } from '../../src/search/search-defect.ts'
+import type { ProofTiming } from '../../src/search/search-proof.ts'
 import { openSearchTables, type SearchTables } from '../../src/search/search-tables.ts'
 import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
 import { type EntryReads, entryReads, findSequenceNumber } from '../../src/store/entries.ts'
@@ -36,6 +39,8 @@ export type TestApi = {
   readonly tokens: Readonly<Record<TokenRole, string>>
   /** What handlers did not expect so far. */
   readonly unexpected: readonly unknown[]
+  /** What was wrong with the search tables so far. */
+  readonly searchDefects: readonly SearchDefect[]
   /** Runs a statement as superuser. */
   readonly sql: (text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
   /** `POST /v1/entries` by the writer. A body that is neither text nor bytes is sent as its JSON. */
@@ -65,6 +70,7 @@ export type TestApiOptions = {
   readonly answerMs?: number
   readonly tokens?: Pick<TokensOptions, 'rates'>
   readonly server?: Partial<Server>
+  readonly proofTiming?: Partial<ProofTiming>
   readonly entries?: Partial<EntryReads>
 }
 
@@ -76,10 +82,27 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
   const state = openPool(test.database.as('app_state_role'), 2, 10_000)
   const tokens = await createTokens(test, state)
   const unexpected: unknown[] = []
+  const searchDefects: SearchDefect[] = []
   const search = openSearchTables({ read: state.query, follow: state.query }, schema, {
     publishedSize: () => log.published.treeSize,
     onFailed: (_, error) => unexpected.push(error),
     timing: { idleMs: 5 },
+    proof: {
+      readEntries: (from, to) =>
+        readPublishedColumns(
+          {
+            reads: entryReads(log.reader.query, schema),
+            tiles: log.tiles,
+            checkpoint: log.published,
+            hash: nativeSha256,
+          },
+          from,
+          to,
+        ),
+      onDefects: (defects) => searchDefects.push(...defects),
+      // What tests do to the tables stays unless they ask for more.
+      timing: { restMinMs: 1e6, ...options.proofTiming },
+    },
   })
   const stop = new AbortController()
   const following = search.run(stop.signal)
@@ -87,7 +110,7 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
   const app = createApp(server)
   const servers: HttpServer[] = []
   return {
-    ...{ app, log, test, server, tokens, unexpected, sql: admin.query },
+    ...{ app, log, test, server, tokens, unexpected, searchDefects, sql: admin.query },
     post: (body, headers = {}, query = '') =>
       read(
         app.request(`/v1/entries${query}`, {
@@ -159,7 +182,14 @@ async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRol
 
 /** What `serve` reads of its log. */
 const readings = {
-  ...{ pendingEntries: 1, integratedSize: 2, publishedSize: 3, publishedAtMs: 4_000, searchedSize: 5 },
+  ...{
+    pendingEntries: 1,
+    integratedSize: 2,
+    publishedSize: 3,
+    publishedAtMs: 4_000,
+    searchedSize: 5,
+    searchCheckedSize: 4,
+  },
   ...{ isReady: true, bodyBytes: 6 },
 }
 
