@@ -13,10 +13,16 @@ export const readFactor = 3
 
 const notReadInTime = 'the log could not be read in time'
 
-/** Entries are for auditors, whose reading is recorded, or for everybody where that is set. */
+/** Entries are for auditors, or for everybody where that is set. */
+export function readersOf({ publicEntries }: Server): 'everybody' | 'auditor' {
+  return publicEntries ? 'everybody' : 'auditor'
+}
+
+/** Lets in those who may read entries; the reading of auditors is recorded. */
 export async function requireReader(server: Server, c: Context<Env>, deadline: Deadline): Promise<void> {
-  if (server.publicEntries) return
-  const { identity } = await requireRole(server, c, 'auditor', deadline)
+  const who = readersOf(server)
+  if (who === 'everybody') return
+  const { identity } = await requireRole(server, c, who, deadline)
   server.onEntriesRead(identity, routePath(c))
 }
 

@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono'
 import { Problem, problemResponse } from './problem.ts'
 import { routeAdd } from './routes/add.ts'
 import { routeCt } from './routes/ct.ts'
+import { routeDocs } from './routes/docs.ts'
 import { routeEntries } from './routes/entries.ts'
 import { routeLog } from './routes/log.ts'
 import { routeMetrics } from './routes/metrics.ts'
@@ -27,6 +28,7 @@ export function createApp(server: Server): Hono<Env> {
   routeTiles(app, server)
   routeCt(app, server)
   routeAdd(app, server)
+  routeDocs(app, server)
   app.notFound((c) => problemResponse(c, notRouted(app, c), server))
   app.onError((error, c) => problemResponse(c, error, server))
   return app

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { Unavailable } from '../src/log/incident.ts'
 import { Problem } from './problem.ts'
+import { requestIdOf } from './request-id.ts'
 import type { Env, Server } from './server.ts'
 
 /** One server-sent event (HTML 9.2.6). `id` is where a client that lost its connection goes on. */
@@ -41,7 +41,7 @@ export function answerEvents(
       pull: async (controller) => {
         next ??= source.next()
         const result = await orHeartbeat(next).catch((error: unknown) => {
-          if (!(error instanceof Unavailable)) onUnexpected(error, randomUUID())
+          if (!(error instanceof Unavailable)) onUnexpected(error, requestIdOf(c))
           return { done: true, value: undefined } as const
         })
         if (result === undefined) return controller.enqueue(heartbeat)

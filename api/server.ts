@@ -8,7 +8,7 @@ import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import type { EntryReads } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
-import type { OnUnexpected } from './problem.ts'
+import type { OnUnexpected, ProblemTellers } from './tellers.ts'
 
 /** What a log tells the world of itself. */
 export type LogIdentity = {
@@ -58,6 +58,8 @@ export type Server = {
   readonly publicMetrics: boolean
   /** Told of what a handler did not expect. */
   readonly onUnexpected: OnUnexpected
+  /** Told of every problem that is answered. */
+  readonly onRefused: ProblemTellers['onRefused']
 }
 
 /** Hono's environment: Node's request is there when a socket is. */

@@ -26,7 +26,7 @@ import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
-import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
+import { reportFollowers, reportIncidents, reportRefusals, reportRequests, reportUnrecorded } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
 import { openSigningThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
@@ -285,6 +285,7 @@ function createServer(
     metrics,
     publicMetrics: config.publicMetrics,
     onUnexpected: reportRequests(logger),
+    onRefused: reportRefusals(logger),
   }
 }
 

@@ -14,9 +14,12 @@ import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import { headerOf } from '../header.ts'
-import { checkQuery, malformed, readQuery } from '../parameters.ts'
+import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import { type Kind, malformed, optional, readQuery } from '../parameters.ts'
 import { Problem, refusalOf } from '../problem.ts'
 import { recordContext } from '../record-context.ts'
+import { anyOf, described, listOf, oneOf, text } from '../schema.ts'
+import { single, singleOrBatch, submission } from '../schema-entry.ts'
 import type { Env, Server } from '../server.ts'
 
 type Wait = 'integrated' | 'published'
@@ -31,11 +34,11 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     arrivalMs: server.times.answerMs,
     budget: server.bodyBudget,
   }
-  app.post('/v1/entries', async (c) => {
+  const submit = async (c: Context<Env>): Promise<Response> => {
     const startedAt = performance.now()
     let kind: 'single' | 'batch' = 'single'
     const deadline = deadlineIn(server.times.answerMs)
-    const principal = await requireRole(server, c, 'writer', deadline)
+    const principal = await requireRole(server, c, who, deadline)
     const isNdjson = mediaType(c) === 'application/x-ndjson'
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
@@ -56,7 +59,57 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
         server.metrics.submitSeconds.observe({ kind }, (performance.now() - startedAt) / 1_000)
       }
     })
-  })
+  }
+  app.post('/v1/entries', describe(operation, submit))
+}
+
+const who = 'writer'
+
+const wait: Kind<Wait> = {
+  schema: oneOf('integrated', 'published'),
+  parse: (text, parameter) => {
+    if (text === 'integrated' || text === 'published') return text
+    if (text === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter })
+    throw malformed(parameter, 'want integrated or published')
+  },
+}
+const query = {
+  wait: optional(
+    wait,
+    'What the answer waits for; `published` for one event, `integrated` for many, unless it is given',
+  ),
+}
+
+const operation: Operation = {
+  id: 'submitEntries',
+  summary: 'Log one event, or many',
+  doc: 'Send an `id` to make retries harmless. Of many, records that are refused do not keep the others out.',
+  who,
+  query,
+  body: {
+    'application/json': anyOf(submission, listOf(submission)),
+    'application/x-ndjson': described('A submission a line', text),
+  },
+  answers: {
+    200: {
+      doc: 'One event that was logged before; or what became of many',
+      content: jsonOrCbor(singleOrBatch),
+    },
+    201: {
+      doc: 'One event, logged: its receipt, or its entry where the answer waited for no checkpoint',
+      content: jsonOrCbor(single),
+    },
+  },
+  problems: [
+    ...([
+      'malformed-json',
+      'json-not-strict',
+      'malformed-submission',
+      'no-witnesses',
+      'unsupported-media-type',
+    ] as const),
+    ...(['idempotency-conflict', 'too-many-records'] as const),
+  ],
 }
 
 /**
@@ -171,9 +224,5 @@ function readWait(c: Context<Env>): Wait | undefined {
   const { url } = c.req
   if (!url.includes('?')) return undefined
   if (url.endsWith('/v1/entries?wait=integrated')) return 'integrated'
-  checkQuery(c, ['wait'])
-  const wait = readQuery(c, 'wait')
-  if (wait === undefined || wait === 'integrated' || wait === 'published') return wait
-  if (wait === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter: 'wait' })
-  throw malformed('wait', 'want integrated or published')
+  return readQuery(c, query).wait
 }

@@ -191,6 +191,7 @@ function serverOf(
     failingLogins: async () => [],
     onEntriesRead: () => {},
     onUnexpected: (error) => unexpected.push(error),
+    onRefused: () => {},
     ...options.server,
   }
 }

@@ -1,0 +1,95 @@
+import type { Context } from 'hono'
+import type { Principal } from '../src/auth/principal.ts'
+import { chooseType } from './accept.ts'
+import { answerInCbor, cborType } from './cbor.ts'
+import { headerOf } from './header.ts'
+import type { Parameters } from './parameters.ts'
+import { Problem, type ProblemCode } from './problem.ts'
+import { sentRequestId } from './request-id.ts'
+import type { JsonSchema } from './schema.ts'
+import type { Env } from './server.ts'
+
+// What a route says of itself stands beside its handler: the document at /openapi.json is made of nothing else.
+
+/** Bodies by their media types, the dearest first: what a client gets that does not say what it takes. */
+export type Content = Readonly<Record<string, JsonSchema>>
+
+export type Answer = { readonly doc: string; readonly content: Content }
+
+/** Who may call: everybody, or whoever has a token of the role. */
+export type Caller = 'everybody' | Principal['role']
+
+export type Operation = {
+  /** Unique; generated clients call their function so. */
+  readonly id: string
+  readonly summary: string
+  readonly doc?: string
+  readonly who: Caller
+  /** Where the route's own path has a wildcard. */
+  readonly path?: string
+  readonly pathParameters?: Parameters
+  readonly query?: Parameters
+  readonly headers?: Parameters
+  readonly body?: Content
+  /** By status. */
+  readonly answers: Readonly<Record<number, Answer>>
+  /** Beside those that follow from the caller, the parameters and the body. */
+  readonly problems?: readonly ProblemCode[]
+}
+
+export type Handler = (c: Context<Env>) => Response | Promise<Response>
+
+/** JSON, and the same in CBOR. */
+export function jsonOrCbor(schema: JsonSchema): Content {
+  return { [jsonType]: schema, [cborType]: schema }
+}
+
+export const jsonType = 'application/json'
+
+const operations = new WeakMap<object, Operation>()
+
+/** The description of a handler that came from `describe`. */
+export function operationOf(handler: object): Operation | undefined {
+  return operations.get(handler)
+}
+
+/**
+ * A handler that answers with what is described: 406 where the client takes none of it, before anything is done. The
+ * handler itself answers in JSON where CBOR is offered too. A request id that the client sent comes back; where it sent
+ * none there is one in problems only, since making and sending it costs a submission 1 % of its time.
+ */
+export function describe(operation: Operation, handler: Handler): Handler {
+  const offered = [...new Set(Object.values(operation.answers).flatMap(({ content }) => Object.keys(content)))]
+  const described: Handler = (c) => {
+    const accept = headerOf(c, 'accept')
+    const isPlain = accept === undefined || accept === '*/*' || accept === offered[0]
+    const requestId = sentRequestId(c)
+    if (isPlain && requestId === undefined) return handler(c)
+    return answerAs(isPlain ? offered[0] : negotiate(accept, offered), requestId, handler, c)
+  }
+  operations.set(described, operation)
+  return described
+}
+
+async function answerAs(
+  type: string | undefined,
+  requestId: string | undefined,
+  handler: Handler,
+  c: Context<Env>,
+): Promise<Response> {
+  const answer = await handler(c)
+  const chosen = type === cborType ? await answerInCbor(answer) : answer
+  if (requestId !== undefined) chosen.headers.set('x-request-id', requestId)
+  return chosen
+}
+
+function negotiate(accept: string, offered: readonly string[]): string | undefined {
+  if (accept.trim() === '') return offered[0]
+  const type = chooseType(accept, offered)
+  if (type !== undefined) return type
+  throw new Problem('not-acceptable', `Accept: this path answers with ${offered.map(bare).join(' or ')}`)
+}
+
+function bare(type: string): string {
+  return type.split(';', 1)[0] ?? type
+}
