@@ -1,5 +1,6 @@
 import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
+import { isCborArray, readCborArray, readCborRecord, readCborSequence } from '../../src/ingest/cbor-records.ts'
 import { quarantineBody } from '../../src/ingest/quarantine.ts'
 import { RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
@@ -18,7 +19,7 @@ import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { type Kind, malformed, optional, readQuery } from '../parameters.ts'
 import { Problem, refusalOf } from '../problem.ts'
 import { recordContext } from '../record-context.ts'
-import { anyOf, described, listOf, oneOf, text } from '../schema.ts'
+import { anyOf, bytes, described, listOf, oneOf, text } from '../schema.ts'
 import { single, singleOrBatch, submission } from '../schema-entry.ts'
 import type { Env, Server } from '../server.ts'
 
@@ -26,7 +27,7 @@ type Wait = 'integrated' | 'published'
 
 const openBracket = 0x5b
 
-/** `POST /v1/entries`: one JSON object, an array of them, or NDJSON. */
+/** `POST /v1/entries`: one JSON object, an array of them, or NDJSON; the same in CBOR. */
 export function routeSubmit(app: Hono<Env>, server: Server): void {
   const reader = new RecordReader()
   const bodyLimits: BodyLimits = {
@@ -39,18 +40,21 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     let kind: 'single' | 'batch' = 'single'
     const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, who, deadline)
-    const isNdjson = mediaType(c) === 'application/x-ndjson'
+    const format = readFormat(c)
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body, charge) => {
       try {
-        if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
+        const readMany = manyReader(format, body)
+        if (readMany !== undefined) {
           kind = 'batch'
-          const limits = { recordsMax: server.limits.recordsMax, charge }
-          const records = await (isNdjson ? readNdjson : readArray)(reader, body, limits, context)
+          const records = await readMany(reader, body, { recordsMax: server.limits.recordsMax, charge }, context)
           return await submitMany(server, { body, records, writer: principal.identity, wait, deadline })
         }
-        const submission = reader.read(body, 0, body.length, new Arena(body.length, charge), context)
+        const submission =
+          format === 'cbor'
+            ? readCborRecord(reader, body, charge, context)
+            : reader.read(body, 0, body.length, new Arena(body.length, charge), context)
         return await submitOne(server, submission, wait ?? 'published', deadline)
       } catch (error) {
         await keepRefused(server, body, error, principal, deadline)
@@ -89,6 +93,8 @@ const operation: Operation = {
   body: {
     'application/json': anyOf(submission, listOf(submission)),
     'application/x-ndjson': described('A submission a line', text),
+    'application/cbor': anyOf(submission, listOf(submission)),
+    'application/cbor-seq': described('Submissions in CBOR, one behind the other (RFC 8742)', bytes),
   },
   answers: {
     200: {
@@ -198,25 +204,37 @@ function answer(status: 200 | 201, json: string | Uint8Array<ArrayBuffer>): Resp
   return new Response(json, { status, headers: answerHeaders })
 }
 
-function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson' {
-  const [type = '', ...parameters] = (headerOf(c, 'content-type') ?? 'application/json').toLowerCase().split(';')
+type Format = 'json' | 'ndjson' | 'cbor' | 'cbor-seq'
+
+/** By media type. */
+const formats: ReadonlyMap<string, Format> = new Map([
+  ['application/json', 'json'],
+  ['application/x-ndjson', 'ndjson'],
+  ['application/ndjson', 'ndjson'],
+  ['application/jsonl', 'ndjson'],
+  ['application/cbor', 'cbor'],
+  ['application/cbor-seq', 'cbor-seq'],
+])
+
+/** What reads the records of a body; undefined where it is one record. */
+function manyReader(format: Format, body: Uint8Array): typeof readNdjson | undefined {
+  if (format === 'json') return body[skipSpace(body, 0, body.length)] === openBracket ? readArray : undefined
+  if (format === 'cbor') return isCborArray(body) ? readCborArray : undefined
+  return format === 'ndjson' ? readNdjson : readCborSequence
+}
+
+function readFormat(c: Context<Env>): Format {
+  const sent = headerOf(c, 'content-type') ?? 'application/json'
+  const [type = '', ...parameters] = sent.toLowerCase().split(';')
+  const format = formats.get(type.trim())
   const charset = parameters.map((text) => text.trim()).find((text) => text.startsWith('charset='))
   if (charset !== undefined && !/^charset="?(utf-8|utf8|us-ascii)"?$/.test(charset)) {
     throw new Problem('unsupported-media-type', 'JSON is UTF-8 (RFC 8259 8.1)')
   }
-  switch (type.trim()) {
-    case 'application/json':
-      return 'application/json'
-    case 'application/x-ndjson':
-    case 'application/ndjson':
-    case 'application/jsonl':
-      return 'application/x-ndjson'
-    default:
-      throw new Problem(
-        'unsupported-media-type',
-        `Content-Type: got ${JSON.stringify(type.trim().slice(0, 80))}, want application/json or application/x-ndjson`,
-      )
-  }
+  if (format !== undefined) return format
+  const want = 'application/json, application/x-ndjson, application/cbor or application/cbor-seq'
+  const got = JSON.stringify(type.trim().slice(0, 80))
+  throw new Problem('unsupported-media-type', `Content-Type: got ${got}, want ${want}`)
 }
 
 function readWait(c: Context<Env>): Wait | undefined {
