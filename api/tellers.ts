@@ -9,7 +9,7 @@ export type Refusal = {
   readonly code: string
   readonly status: number
   readonly method: string
-  /** The path's pattern: paths of clients may have anything in them. */
+  /** The path's pattern, empty where no route has it: paths of clients may have anything in them. */
   readonly route: string
 }
 

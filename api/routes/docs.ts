@@ -8,10 +8,9 @@ import type { Env, Server } from '../server.ts'
 
 /** `GET /openapi.json`, and the same for people at `/docs`: made when they are first asked for, of all routes of the app. */
 export function routeDocs(app: Hono<Env>, server: Server): void {
-  let made: { readonly json: string; readonly page: Page } | undefined
-  const make = (): { readonly json: string; readonly page: Page } => {
-    const document: OpenApiDocument = openApiOf(app, server.identity.origin)
-    made ??= { json: JSON.stringify(document), page: formatDocsPage(document) }
+  let made: Made | undefined
+  const make = (): Made => {
+    made ??= formatAll(openApiOf(app, server.identity.origin))
     return made
   }
   openToBrowsers(app, '/openapi.json')
@@ -23,6 +22,12 @@ export function routeDocs(app: Hono<Env>, server: Server): void {
     '/docs',
     describe(docs, (c) => answerPage(c, make().page)),
   )
+}
+
+type Made = { readonly json: string; readonly page: Page }
+
+function formatAll(document: OpenApiDocument): Made {
+  return { json: JSON.stringify(document), page: formatDocsPage(document) }
 }
 
 const cached = { 'cache-control': 'no-cache' }
