@@ -170,7 +170,11 @@ export class CborToJson {
 
   #text(length: number): void {
     this.#write('"')
-    this.#chunks(textString, length, (start, end) => this.#textChunk(start, end))
+    if (length === indefinite) this.#chunks(textString, length, (start, end) => this.#textChunk(start, end))
+    else {
+      const start = this.#take(length)
+      this.#textChunk(start, start + length)
+    }
     this.#write('"')
   }
 
@@ -191,14 +195,26 @@ export class CborToJson {
     this.#at++
   }
 
+  /** Most texts are ASCII that stands in JSON as it is: it is checked and copied in one go. */
   #textChunk(start: number, end: number): void {
-    const piece = this.#bytes.subarray(start, end)
-    if (!isUtf8(piece)) {
-      this.#refuse('a text that is not UTF-8')
-      return
+    if (!this.#hasRoom(end - start)) return
+    const [bytes, out] = [this.#bytes, this.#out]
+    let to = this.#length
+    for (let at = start; at < end; at++) {
+      const byte = bytes[at] as number
+      if (byte < 0x20 || byte >= 0x80 || byte === 0x22 || byte === 0x5c) {
+        this.#anyTextChunk(start, end)
+        return
+      }
+      out[to++] = byte
     }
-    if (isPlain(piece)) this.#copy(piece)
-    else this.#copy(Buffer.from(JSON.stringify(decodeUtf8(piece)).slice(1, -1)))
+    this.#length = to
+  }
+
+  #anyTextChunk(start: number, end: number): void {
+    const chunk = this.#bytes.subarray(start, end)
+    if (!isUtf8(chunk)) this.#refuse('a text that is not UTF-8')
+    else this.#copy(Buffer.from(JSON.stringify(decodeUtf8(chunk)).slice(1, -1)))
   }
 
   #open(isMap: boolean, count: number): void {
@@ -227,7 +243,7 @@ export class CborToJson {
 
   #write(ascii: string): void {
     if (!this.#hasRoom(pieceBytesMax)) return
-    this.#length += this.#out.write(ascii, this.#length, 'latin1')
+    for (let i = 0; i < ascii.length; i++) this.#out[this.#length++] = ascii.charCodeAt(i)
   }
 
   #copy(bytes: Uint8Array): void {
@@ -287,10 +303,4 @@ function halfAt(view: DataView, at: number): number {
   if (exponent === 0) return sign * mantissa * 2 ** -24
   if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
   return sign * (mantissa + 1_024) * 2 ** (exponent - 25)
-}
-
-/** Whether a text stands in JSON as it is. */
-function isPlain(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte < 0x20 || byte === 0x22 || byte === 0x5c) return false
-  return true
 }

@@ -1,6 +1,7 @@
 import { decode, Encoder } from 'cbor-x'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Answer, newId, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { until } from '../support/log.ts'
 import { type Checker, openChecker } from '../support/openapi.ts'
 
 const encoder = new Encoder({ useRecords: false, tagUint8Array: false })
@@ -122,6 +123,10 @@ test.each([
   '/readyz',
   '/v1/entries/0',
 ])('GET %s is the same in CBOR and in JSON', async (path) => {
+  await until(
+    () => api.server.search.position() === api.log.health.integratedSize,
+    () => 'everything is published and can be searched',
+  )
   const headers = { authorization: `Bearer ${api.tokens.auditor}`, 'x-request-id': 'same' }
   const json = await checker.request(path, { headers })
   const cbor = await checker.request(path, { headers: { ...headers, accept: 'application/cbor' } })
