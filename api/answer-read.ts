@@ -1,27 +1,30 @@
 import type { Context } from 'hono'
 import { routePath } from 'hono/route'
+import type { Scope } from '../src/auth/scope.ts'
 import type { PublishedLog } from '../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import { closeWhenSent } from './answer-share.ts'
-import { type Need, requireRole } from './authenticate.ts'
+import { requireRole } from './authenticate.ts'
 import { BudgetShare } from './byte-budget.ts'
 import type { Deadline } from './deadline.ts'
-import type { Env, Server } from './server.ts'
+import type { Env } from './env.ts'
+import type { Server } from './server.ts'
 
 /** The driver has the text of a payload as bytes and as string, and we parse it. */
 export const readFactor = 3
 
 const notReadInTime = 'the log could not be read in time'
 
-/** Entries are for auditors, whose reading is recorded, or for everybody where that is set. */
-export async function requireReader(
-  server: Server,
-  c: Context<Env>,
-  deadline: Deadline,
-  need: Need = 'entries:read',
-): Promise<void> {
-  if (server.publicEntries) return
-  const { identity } = await requireRole(server, c, need, deadline)
+/** Entries are for auditors, or for everybody where that is set. */
+export function readersOf({ publicEntries }: Server, scope: Scope = 'entries:read'): 'everybody' | Scope {
+  return publicEntries ? 'everybody' : scope
+}
+
+/** Lets in those who may read entries; the reading of auditors is recorded. */
+export async function requireReader(server: Server, c: Context<Env>, deadline: Deadline, scope?: Scope): Promise<void> {
+  const who = readersOf(server, scope)
+  if (who === 'everybody') return
+  const { identity } = await requireRole(server, c, who, deadline)
   server.onEntriesRead(identity, routePath(c))
 }
 

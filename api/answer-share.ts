@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Context } from 'hono'
 import type { BudgetShare } from './byte-budget.ts'
-import type { Env } from './server.ts'
+import type { Env } from './env.ts'
 
 /** What answers take that are not sent yet, by connection. */
 const unsent = new WeakMap<Socket, Set<BudgetShare>>()

@@ -1,7 +1,9 @@
 import { type Context, Hono } from 'hono'
+import type { Env } from './env.ts'
 import { Problem, problemResponse } from './problem.ts'
 import { routeAdd } from './routes/add.ts'
 import { routeCt } from './routes/ct.ts'
+import { routeDocs } from './routes/docs.ts'
 import { routeEntries } from './routes/entries.ts'
 import { routeLog } from './routes/log.ts'
 import { routeMetrics } from './routes/metrics.ts'
@@ -11,7 +13,7 @@ import { routeStreams } from './routes/streams.ts'
 import { routeSubmit } from './routes/submit.ts'
 import { routeTiles } from './routes/tiles.ts'
 import { routeTokens } from './routes/tokens.ts'
-import type { Env, Server } from './server.ts'
+import type { Server } from './server.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
@@ -29,6 +31,7 @@ export function createApp(server: Server): Hono<Env> {
   routeCt(app, server)
   routeAdd(app, server)
   routeTokens(app, server)
+  routeDocs(app, server)
   app.notFound((c) => problemResponse(c, notRouted(app, c), server))
   app.onError((error, c) => problemResponse(c, error, server))
   return app

@@ -2,9 +2,10 @@ import type { Context } from 'hono'
 import type { Principal } from '../src/auth/principal.ts'
 import { roleOf, type Scope } from '../src/auth/scope.ts'
 import type { Deadline } from './deadline.ts'
+import type { Env } from './env.ts'
 import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
-import type { Env, Server } from './server.ts'
+import type { Server } from './server.ts'
 
 const challenge = 'Bearer realm="dendrolog"'
 
@@ -39,7 +40,7 @@ function checkNeed({ role, scopes }: Principal, need: Need): void {
   )
 }
 
-function isScope(need: Need): need is Scope {
+export function isScope(need: Need): need is Scope {
   return need.includes(':')
 }
 

@@ -4,9 +4,9 @@ import type { Context } from 'hono'
 import { SpareBuffers } from '../src/ops/spare-buffers.ts'
 import { BudgetShare, type ByteBudget } from './byte-budget.ts'
 import { decompress, readEncoding } from './decompress.ts'
+import type { Env } from './env.ts'
 import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
-import type { Env } from './server.ts'
 
 export type BodyLimits = {
   /** As it arrives, and decompressed. */

@@ -1,11 +1,11 @@
 import type { Hono } from 'hono'
-import type { Env } from './server.ts'
+import type { Env } from './env.ts'
 
-const open = { 'access-control-allow-origin': '*' }
+const open = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Retry-After, X-Request-Id' }
 const preflight = {
   ...open,
   'access-control-allow-methods': 'GET, HEAD',
-  'access-control-allow-headers': 'Accept, Authorization',
+  'access-control-allow-headers': 'Accept, Authorization, X-Request-Id',
   'access-control-max-age': '86400',
 }
 

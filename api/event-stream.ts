@@ -1,8 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { Unavailable } from '../src/log/incident.ts'
+import type { Env } from './env.ts'
 import { Problem } from './problem.ts'
-import type { Env, Server } from './server.ts'
+import { requestIdOf } from './request-id.ts'
+import type { Server } from './server.ts'
 
 /** One server-sent event (HTML 9.2.6). `id` is where a client that lost its connection goes on. */
 export type ServerEvent = { readonly id: number; readonly event: string; readonly data: string | Uint8Array }
@@ -47,7 +48,7 @@ export function answerEvents(
       pull: async (controller) => {
         next ??= source.next()
         const result = await orHeartbeat(next, mayGoOn).catch((error: unknown) => {
-          if (!(error instanceof Unavailable)) onUnexpected(error, randomUUID())
+          if (!(error instanceof Unavailable)) onUnexpected(error, requestIdOf(c))
           return ended
         })
         if (result === undefined) return controller.enqueue(heartbeat)

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { Env } from './server.ts'
+import type { Env } from './env.ts'
 
 /**
  * A request header; `name` in lower case. From Node's request where there is one: the web `Headers` that stand in for

@@ -2,9 +2,10 @@ import type { Context } from 'hono'
 import { parseStrict } from '../tlog/json-scan.ts'
 import { Tape } from '../tlog/json-tape.ts'
 import { withBody } from './body.ts'
+import type { Env } from './env.ts'
 import { headerOf } from './header.ts'
 import { Problem } from './problem.ts'
-import type { Env, Server } from './server.ts'
+import type { Server } from './server.ts'
 
 const bodyBytesMax = 16_384
 const depthMax = 4

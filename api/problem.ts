@@ -1,21 +1,32 @@
-import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
+import { routePath } from 'hono/route'
 import { TokenRefusal, type TokenRefusalCode } from '../src/auth/token-office.ts'
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { Unavailable } from '../src/log/incident.ts'
-import type { Metrics } from '../src/ops/metrics.ts'
 import { isOutage } from '../src/store/outage.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
+import { chooseType } from './accept.ts'
+import { cborOfJson, cborType } from './cbor.ts'
+import type { Env } from './env.ts'
+import { headerOf } from './header.ts'
+import { newRequestId, requestIdOf } from './request-id.ts'
+import type { OnUnexpected, ProblemTellers } from './tellers.ts'
 
 /** What is wrong with bytes from outside. Every other TlogError is about what we hold ourselves. */
-type InputCode = Extract<TlogErrorCode, 'malformed-json' | 'json-not-strict' | 'malformed-submission'>
+type InputCode = Extract<
+  TlogErrorCode,
+  'malformed-json' | 'malformed-cbor' | 'json-not-strict' | 'malformed-submission'
+>
 
 const inputCodes: ReadonlySet<TlogErrorCode> = new Set<InputCode>([
   'malformed-json',
+  'malformed-cbor',
   'json-not-strict',
   'malformed-submission',
 ])
+
+const problemType = 'application/problem+json'
 
 export type ProblemCode =
   | InputCode
@@ -114,12 +125,6 @@ export class Problem extends Error {
   }
 }
 
-/** Told of what a handler did not expect, with the id by which the client knows the request. */
-export type OnUnexpected = (error: unknown, requestId: string) => void
-
-/** Those who are told of problems. */
-export type ProblemTellers = { readonly onUnexpected: OnUnexpected; readonly metrics: Pick<Metrics, 'problems'> }
-
 /** An answer that is not bound to a framework: some are needed before there is a request. */
 export type ProblemAnswer = {
   readonly status: number
@@ -127,17 +132,30 @@ export type ProblemAnswer = {
   readonly body: string
 }
 
-/** The answer to an error, RFC 9457. A bug or the weather is 503, never 500: shippers drop what they get a 500 for. */
-export function problemResponse(c: Context, error: unknown, { onUnexpected, metrics }: ProblemTellers): Response {
-  const requestId = requestIdOf(c.req.header('x-request-id'))
-  const problem = problemOf(error, requestId, onUnexpected)
-  metrics.problems.inc({ code: problem.code })
-  const { status, headers, body } = formatProblem(problem, requestId)
-  return c.body(body, status as 400, { ...headers })
+/** What a problem is answered with. */
+export function statusOf(code: ProblemCode): number {
+  return statuses[code] ?? 400
 }
 
-export function formatProblem(problem: Problem, requestId: string = randomUUID()): ProblemAnswer {
-  const status = statuses[problem.code] ?? 400
+/** The answer to an error, RFC 9457. A bug or the weather is 503, never 500: shippers drop what they get a 500 for. */
+export function problemResponse(c: Context<Env>, error: unknown, tellers: ProblemTellers): Response {
+  const requestId = requestIdOf(c)
+  const problem = problemOf(error, requestId, tellers.onUnexpected)
+  tellers.metrics.problems.inc({ code: problem.code })
+  const { status, headers, body } = formatProblem(problem, requestId)
+  tellers.onRefused({ requestId, code: problem.code, status, method: c.req.method, route: routePath(c) })
+  if (!prefersCbor(c)) return c.body(body, status as 400, { ...headers })
+  return c.body(cborOfJson(body), status as 400, { ...headers, 'content-type': cborType })
+}
+
+/** Whoever takes neither gets JSON. */
+function prefersCbor(c: Context<Env>): boolean {
+  const accept = headerOf(c, 'accept')
+  return accept !== undefined && chooseType(accept, [problemType, 'application/json', cborType]) === cborType
+}
+
+export function formatProblem(problem: Problem, requestId: string = newRequestId()): ProblemAnswer {
+  const status = statusOf(problem.code)
   const { pointer, parameter, retryAfterSeconds } = problem.place
   const document = {
     type: 'about:blank',
@@ -147,20 +165,16 @@ export function formatProblem(problem: Problem, requestId: string = randomUUID()
     detail: problem.message,
     ...(pointer === undefined ? {} : { pointer }),
     ...(parameter === undefined ? {} : { parameter }),
+    requestId,
   }
   const headers = {
-    'content-type': 'application/problem+json',
+    'content-type': problemType,
     'cache-control': 'no-store',
     'x-request-id': requestId,
     ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(jittered(retryAfterSeconds)) }),
     ...problem.place.headers,
   }
   return { status, headers, body: JSON.stringify(document) }
-}
-
-/** The client's id where it is one that can stand in logs. */
-function requestIdOf(sent: string | undefined): string {
-  return sent !== undefined && /^[\w.:-]{1,128}$/.test(sent) ? sent : randomUUID()
 }
 
 /** What is wrong with a record that is refused for what it says; undefined where an error is about something else. */

@@ -3,7 +3,8 @@ import type { Principal } from '../src/auth/principal.ts'
 import type { RecordContext } from '../src/ingest/record.ts'
 import type { Utf8 } from '../src/log/submission.ts'
 import { encodeUtf8 } from '../tlog/bytes.ts'
-import type { Env, Server } from './server.ts'
+import type { Env } from './env.ts'
+import type { Server } from './server.ts'
 
 /** Who sends the records of a request, and from where. */
 export function recordContext(server: Server, c: Context<Env>, principal: Principal): RecordContext {

@@ -1,4 +1,3 @@
-import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../src/auth/principal.ts'
 import type { TokenOffice } from '../src/auth/token-office.ts'
 import type { Door } from '../src/ingest/door.ts'
@@ -9,8 +8,8 @@ import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import type { EntryReads } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
-import type { OnUnexpected } from './problem.ts'
 import type { RateLimiter } from './rate-limit.ts'
+import type { OnUnexpected, ProblemTellers } from './tellers.ts'
 
 /** What a log tells the world of itself. */
 export type LogIdentity = {
@@ -62,7 +61,6 @@ export type Server = {
   readonly publicMetrics: boolean
   /** Told of what a handler did not expect. */
   readonly onUnexpected: OnUnexpected
+  /** Told of every problem that is answered. */
+  readonly onRefused: ProblemTellers['onRefused']
 }
-
-/** Hono's environment: Node's request is there when a socket is. */
-export type Env = { Bindings: Partial<HttpBindings> }

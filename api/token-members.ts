@@ -8,8 +8,9 @@ import { type Members, malformedBody } from './json-body.ts'
 /** Members of a request for a token; `name` and `role` are required, `null` is none of their values. */
 export const wantedMembers = ['name', 'role', 'scopes', 'expiresAt', 'requestsPerSecond', 'entriesPerSecond'] as const
 
-const requestsMax = 1_000_000
-const entriesMax = 10_000_000
+export const requestsPerSecondMax = 1_000_000
+export const entriesPerSecondMax = 10_000_000
+export const namePattern: RegExp = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$/
 
 /** Throws `malformed-body` with the member's pointer. Times are later than `nowMs`. */
 export function readWantedToken(members: Members, nowMs: number): WantedToken {
@@ -19,8 +20,8 @@ export function readWantedToken(members: Members, nowMs: number): WantedToken {
     role,
     scopes: members.scopes === undefined ? null : readScopes(members.scopes, role),
     expiresAt: members.expiresAt === undefined ? null : readExpiresAt(members, nowMs),
-    requestsPerSecond: readRate(members, 'requestsPerSecond', requestsMax),
-    entriesPerSecond: readRate(members, 'entriesPerSecond', entriesMax),
+    requestsPerSecond: readRate(members, 'requestsPerSecond', requestsPerSecondMax),
+    entriesPerSecond: readRate(members, 'entriesPerSecond', entriesPerSecondMax),
   }
 }
 
@@ -43,7 +44,7 @@ function parseTime(value: unknown): number {
 }
 
 function readName(value: unknown): string {
-  if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$/.test(value)) return value
+  if (typeof value === 'string' && namePattern.test(value)) return value
   throw malformedBody('/name', 'want 1 to 100 of A-Z a-z 0-9 . _ @ -, a letter or digit first')
 }
 

@@ -31,6 +31,7 @@ import { readPublishedColumns } from './log/published-entries.ts'
 import {
   reportFollowers,
   reportIncidents,
+  reportRefusals,
   reportRequests,
   reportSearch,
   reportUnrecorded,
@@ -314,6 +315,7 @@ function createServer({ config, log, search, watch, logger, metrics, acts, token
     metrics,
     publicMetrics: config.publicMetrics,
     onUnexpected: reportRequests(logger),
+    onRefused: reportRefusals(logger),
   }
 }
 

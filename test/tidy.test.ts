@@ -37,7 +37,6 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'pg-copy-streams': ['src/store', 'bench'],
   hono: ['api'],
   '@hono/node-server': ['api', 'src/serve.ts'],
-  negotiator: ['api'],
   undici: ['src/cli'],
   uuidv7: ['src/ingest'],
   pino: ['src/ops'],

@@ -9,6 +9,7 @@ export type TlogErrorCode =
   | 'malformed-uuid'
   | 'malformed-timestamp'
   | 'malformed-json'
+  | 'malformed-cbor'
   | 'json-not-strict'
   | 'malformed-submission'
   | 'malformed-note'

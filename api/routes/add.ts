@@ -1,4 +1,4 @@
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
 import { RecordReader } from '../../src/ingest/record.ts'
 import { Arena } from '../../src/log/arena.ts'
@@ -6,9 +6,12 @@ import { encodeUtf8, formatBase64 } from '../../tlog/bytes.ts'
 import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { deadlineIn } from '../deadline.ts'
-import { checkQuery } from '../parameters.ts'
+import type { Env } from '../env.ts'
+import { describe, type Operation } from '../operation.ts'
+import { readQuery } from '../parameters.ts'
 import { recordContext } from '../record-context.ts'
-import type { Env, Server } from '../server.ts'
+import { bytes } from '../schema.ts'
+import type { Server } from '../server.ts'
 
 const dataBytesMax = 65_536
 const actorPointsMax = 255
@@ -24,11 +27,11 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
     arrivalMs: server.times.answerMs,
     budget: server.bodyBudget,
   }
-  app.post('/add', async (c) => {
+  const answer = async (c: Context<Env>): Promise<Response> => {
     const deadline = deadlineIn(server.times.answerMs)
-    const principal = await requireRole(server, c, 'bytes:add', deadline)
+    const principal = await requireRole(server, c, who, deadline)
     server.rateLimiter.countRecords(principal, 0)
-    checkQuery(c, [])
+    readQuery(c, {})
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body, charge) => {
       server.rateLimiter.countRecords(principal, 1)
@@ -37,7 +40,25 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
       const { firstSequenceNumber } = await deadline.within(server.door.submit([submission]), notYetWritten)
       return c.text(String(firstSequenceNumber - 1), 200, { 'cache-control': 'no-store' })
     })
-  })
+  }
+  app.post('/add', describe(operation, answer))
+}
+
+const who = 'bytes:add'
+
+const operation: Operation = {
+  id: 'addBytes',
+  summary: 'Log bytes, as clients of C2SP-style logs do',
+  doc: `The entry has action \`add\`, resource \`/add\` and the bytes, ${dataBytesMax} at most, as base64 in \`payload.data\`.`,
+  who,
+  query: {},
+  body: { '*/*': bytes },
+  answers: {
+    200: {
+      doc: 'The leaf index in decimal; the entry is durable',
+      content: { 'text/plain': { type: 'string', pattern: '^(0|[1-9][0-9]*)$' } },
+    },
+  },
 }
 
 const notYetWritten = 'it is not known yet whether this was written'

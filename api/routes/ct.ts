@@ -3,16 +3,19 @@ import { Unavailable } from '../../src/log/incident.ts'
 import { proveConsistency } from '../../src/log/proofs.ts'
 import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
-import { equalBytes, formatBase64, parseBase64 } from '../../tlog/bytes.ts'
+import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
-import { asHash, type Hash } from '../../tlog/hash.ts'
-import { answerRead, publishedLog, readFactor, requireReader } from '../answer-read.ts'
+import type { Hash } from '../../tlog/hash.ts'
+import { answerRead, publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { malformed, readDecimal, readQuery } from '../parameters.ts'
+import type { Env } from '../env.ts'
+import { describe, jsonType, type Operation } from '../operation.ts'
+import { decimal, hash, malformed, readKnownQuery, required } from '../parameters.ts'
 import { Problem } from '../problem.ts'
-import type { Env, Server } from '../server.ts'
+import { base64, base64Hash, hashes, integer, type JsonSchema, listOf, type Members, object } from '../schema.ts'
+import type { Server } from '../server.ts'
 
 /** Entries of one answer; longer ranges end on a multiple of it, so that caches see the same ranges again. */
 const entriesMax = 1_000
@@ -28,13 +31,101 @@ const growing = 'max-age=60'
 export function routeCt(app: Hono<Env>, server: Server): void {
   for (const name of ['get-sth', 'get-sth-consistency', 'get-proof-by-hash', 'get-roots'])
     openToBrowsers(app, `/ct/v1/${name}`)
-  app.get('/ct/v1/get-sth', (c) => c.json(sthOf(server), 200, { 'cache-control': 'no-store' }))
-  app.get('/ct/v1/get-sth-consistency', (c) => answerConsistency(server, c))
-  app.get('/ct/v1/get-proof-by-hash', (c) => answerProofByHash(server, c))
-  app.get('/ct/v1/get-entries', (c) => answerEntries(server, c))
-  app.get('/ct/v1/get-entry-and-proof', (c) => answerEntryAndProof(server, c))
+  const readers = { who: readersOf(server) }
+  app.get(
+    '/ct/v1/get-sth',
+    describe(sth, (c) => c.json(sthOf(server), 200, { 'cache-control': 'no-store' })),
+  )
+  app.get(
+    '/ct/v1/get-sth-consistency',
+    describe(consistency, (c) => answerConsistency(server, c)),
+  )
+  app.get(
+    '/ct/v1/get-proof-by-hash',
+    describe(proofByHash, (c) => answerProofByHash(server, c)),
+  )
+  app.get(
+    '/ct/v1/get-entries',
+    describe({ ...rangeOfEntries, ...readers }, (c) => answerEntries(server, c)),
+  )
+  app.get(
+    '/ct/v1/get-entry-and-proof',
+    describe({ ...entryAndProof, ...readers }, (c) => answerEntryAndProof(server, c)),
+  )
   // Entries are not certificates: there is nothing that they would have to lead to.
-  app.get('/ct/v1/get-roots', (c) => c.json({ certificates: [] }))
+  app.get(
+    '/ct/v1/get-roots',
+    describe(roots, (c) => c.json({ certificates: [] })),
+  )
+}
+
+const treeSize = required(decimal(1), 'At most the size of the newest signed tree head')
+const consistencyQuery = {
+  first: required(decimal(), 'Size of the smaller tree'),
+  second: required(decimal(), 'Size of the larger tree, at most that of the newest signed tree head'),
+}
+const proofByHashQuery = { hash: required(hash, 'Base64 of the leaf hash'), tree_size: treeSize }
+const rangeQuery = {
+  start: required(decimal(), 'The first leaf index'),
+  end: required(decimal(), 'The last one; the answer may end before it'),
+}
+const entryAndProofQuery = { tree_size: treeSize, leaf_index: required(decimal(), 'Below the tree size') }
+
+function answers(doc: string, members: Members): Operation['answers'] {
+  return { 200: { doc, content: { [jsonType]: object(members) } } }
+}
+
+const sth: Operation = {
+  id: 'getSth',
+  summary: 'The newest signed tree head (RFC 6962 4.3)',
+  who: 'everybody',
+  answers: answers('tree_head_signature is a DigitallySigned', {
+    ...{ tree_size: integer(), timestamp: integer() },
+    ...{ sha256_root_hash: base64Hash, tree_head_signature: base64 },
+  }),
+}
+
+const consistency: Operation = {
+  id: 'getSthConsistency',
+  summary: 'Consistency proof of two tree heads (RFC 6962 4.4)',
+  who: 'everybody',
+  query: consistencyQuery,
+  answers: answers('The proof', { consistency: hashes }),
+}
+
+const proofByHash: Operation = {
+  id: 'getProofByHash',
+  summary: 'Audit path of a leaf hash (RFC 6962 4.5)',
+  who: 'everybody',
+  query: proofByHashQuery,
+  answers: answers('The path', { leaf_index: integer(), audit_path: hashes }),
+  problems: ['not-found'],
+}
+
+const leafInput: JsonSchema = { ...base64, description: 'The leaf itself' }
+const extraData: JsonSchema = { ...base64, description: 'The RFC 8785 text of the payload' }
+
+const rangeOfEntries: Omit<Operation, 'who'> = {
+  id: 'getEntries',
+  summary: 'Entries of a range (RFC 6962 4.6)',
+  query: rangeQuery,
+  answers: answers('At least one of them', {
+    entries: listOf(object({ leaf_input: leafInput, extra_data: extraData }), entriesMax),
+  }),
+}
+
+const entryAndProof: Omit<Operation, 'who'> = {
+  id: 'getEntryAndProof',
+  summary: 'An entry and its audit path (RFC 6962 4.8)',
+  query: entryAndProofQuery,
+  answers: answers('Both', { leaf_input: leafInput, extra_data: extraData, audit_path: hashes }),
+}
+
+const roots: Operation = {
+  id: 'getRoots',
+  summary: 'Accepted root certificates (RFC 6962 4.7): none, entries are not certificates',
+  who: 'everybody',
+  answers: answers('An empty list', { certificates: listOf(base64, 0) }),
 }
 
 function sthOf({ log }: Server): object {
@@ -49,8 +140,7 @@ function sthOf({ log }: Server): object {
 
 async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
   const checkpoint = server.log.published
-  const first = readDecimal(readQuery(c, 'first'), 'first')
-  const second = readDecimal(readQuery(c, 'second'), 'second')
+  const { first, second } = readKnownQuery(c, consistencyQuery)
   if (first > second) throw malformed('first', `${first} is above second ${second}`)
   if (second > checkpoint.treeSize) throw malformed('second', aboveTree(second, checkpoint.treeSize))
   const proving = proveConsistency(server.log.tiles, asTreeSize(first), asTreeSize(second), checkpoint, server.hash)
@@ -61,9 +151,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
 /** The search tables say where a leaf is; that it is there, the proof says. */
 async function answerProofByHash(server: Server, c: Context<Env>): Promise<Response> {
   const checkpoint = server.log.published
-  const leaf = readHash(c, 'hash')
-  const size = readDecimal(readQuery(c, 'tree_size'), 'tree_size')
-  if (size < 1) throw malformed('tree_size', 'want 1 or more')
+  const { hash: leaf, tree_size: size } = readKnownQuery(c, proofByHashQuery)
   if (size > checkpoint.treeSize) throw new Problem('not-found', aboveTree(size, checkpoint.treeSize))
   const { audit_path, leaf_index } = await deadlineIn(server.times.answerMs).within(
     proveByHash(server, leaf, asTreeSize(size), checkpoint),
@@ -97,8 +185,7 @@ async function answerEntries(server: Server, c: Context<Env>): Promise<Response>
   await requireReader(server, c, deadline)
   const checkpoint = server.log.published
   const { treeSize } = checkpoint
-  const start = readDecimal(readQuery(c, 'start'), 'start')
-  const end = readDecimal(readQuery(c, 'end'), 'end')
+  const { start, end } = readKnownQuery(c, rangeQuery)
   if (start > end) throw malformed('start', `${start} is above end ${end}`)
   if (start >= treeSize) throw malformed('start', `${start} is not below the tree size ${treeSize}`)
   const wanted = Math.min(end, start - (start % entriesMax) + entriesMax - 1)
@@ -120,8 +207,9 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
   const checkpoint = server.log.published
-  const size = readSize(c, checkpoint.treeSize)
-  const index = readDecimal(readQuery(c, 'leaf_index'), 'leaf_index')
+  const { tree_size, leaf_index: index } = readKnownQuery(c, entryAndProofQuery)
+  if (tree_size > checkpoint.treeSize) throw malformed('tree_size', aboveTree(tree_size, checkpoint.treeSize))
+  const size = asTreeSize(tree_size)
   if (index >= size) throw malformed('leaf_index', `${index} is not below tree_size ${size}`)
   return answerRead(server, c, deadline, cacheControl(server, immutable), async (share) => {
     const { log, entries } = server
@@ -137,25 +225,6 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
 
 function cacheControl(server: Server, age: string): string {
   return `${server.publicEntries ? 'public' : 'private'}, ${age}`
-}
-
-function readSize(c: Context<Env>, treeSize: number): TreeSize {
-  const size = readDecimal(readQuery(c, 'tree_size'), 'tree_size')
-  if (size < 1) throw malformed('tree_size', 'want 1 or more')
-  if (size > treeSize) throw malformed('tree_size', aboveTree(size, treeSize))
-  return asTreeSize(size)
-}
-
-/** Base64 of 32 bytes; a `+` that was not escaped arrives as a space, and is refused. */
-function readHash(c: Context<Env>, parameter: string): Hash {
-  const text = readQuery(c, parameter)
-  if (text === undefined) throw malformed(parameter, 'is required')
-  try {
-    return asHash(parseBase64(text))
-  } catch (error) {
-    if (!(error instanceof TlogError)) throw error
-    throw malformed(parameter, 'want the base64 of 32 bytes')
-  }
 }
 
 function aboveTree(size: number, treeSize: number): string {

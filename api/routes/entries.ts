@@ -1,4 +1,4 @@
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
 import { proveInclusion } from '../../src/log/receipt.ts'
 import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
@@ -10,34 +10,47 @@ import type { Hash } from '../../tlog/hash.ts'
 import { formatProofFile, type ProofFile } from '../../tlog/proof-file.ts'
 import type { InclusionJson } from '../../tlog/proof-json.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
-import { answerRead, readFactor, requireReader } from '../answer-read.ts'
+import { answerRead, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import type { BudgetShare } from '../byte-budget.ts'
+import { cborType } from '../cbor.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { chooseMediaType } from '../media-type.ts'
-import { checkQuery, malformed, readDecimal } from '../parameters.ts'
+import type { Env } from '../env.ts'
+import { describe, jsonOrCbor, jsonType, type Operation, textType } from '../operation.ts'
+import { type Kind, malformed, orMalformed, readDecimal, readQuery, required } from '../parameters.ts'
 import { Problem } from '../problem.ts'
-import type { Env, Server } from '../server.ts'
+import { base64Hash, checkpointNote, inclusionProof, integer, object, plainText } from '../schema.ts'
+import { entry } from '../schema-entry.ts'
+import type { Server } from '../server.ts'
 
 /** `GET /v1/entries/{sequence number or id}` and its proof. */
 export function routeEntries(app: Hono<Env>, server: Server): void {
-  if (server.publicEntries) openToBrowsers(app, '/v1/entries/:place')
-  openToBrowsers(app, '/v1/entries/:place/proof')
-  app.get('/v1/entries/:place', async (c) => {
-    const deadline = deadlineIn(server.times.answerMs)
-    await requireReader(server, c, deadline)
-    checkQuery(c, [])
-    const place = readPlace(c.req.param('place'))
-    return answerRead(server, c, deadline, 'no-store', (share) => readEntryJson(server, place, share))
-  })
-  app.get('/v1/entries/:place/proof', async (c) => {
-    checkQuery(c, [])
-    const type = chooseMediaType(c, ['application/json', 'text/plain'])
-    const proving = readProof(server, readPlace(c.req.param('place')))
-    const proof = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-    const headers = { 'cache-control': 'no-store', vary: 'Accept' }
-    return type === 'text/plain' ? c.text(formatProofFile(proof), 200, headers) : c.json(proofJson(proof), 200, headers)
-  })
+  if (server.publicEntries) openToBrowsers(app, '/v1/entries/:n')
+  openToBrowsers(app, '/v1/entries/:n/proof')
+  app.get(
+    '/v1/entries/:n',
+    describe({ ...oneEntry, who: readersOf(server) }, (c) => answerEntry(server, c)),
+  )
+  app.get(
+    '/v1/entries/:n/proof',
+    describe(proofOfEntry, (c, type) => answerProof(server, c, type)),
+  )
+}
+
+async function answerEntry(server: Server, c: Context<Env>): Promise<Response> {
+  const deadline = deadlineIn(server.times.answerMs)
+  await requireReader(server, c, deadline)
+  readQuery(c, {})
+  const place = pathParameters.n.read(c.req.param('n'), 'n')
+  return answerRead(server, c, deadline, 'no-store', (share) => readEntryJson(server, place, share))
+}
+
+async function answerProof(server: Server, c: Context<Env>, type: string): Promise<Response> {
+  readQuery(c, {})
+  const proving = readProof(server, pathParameters.n.read(c.req.param('n'), 'n'))
+  const proof = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
+  const headers = { 'cache-control': 'no-store', vary: 'Accept' }
+  return type === textType ? c.text(formatProofFile(proof), 200, headers) : c.json(proofJson(proof), 200, headers)
 }
 
 const notReadInTime = 'the log could not be read in time'
@@ -45,20 +58,44 @@ const notReadInTime = 'the log could not be read in time'
 /** What a path names an entry by. */
 type Place = { readonly kind: 'number'; readonly sequenceNumber: number } | { readonly kind: 'id'; readonly id: string }
 
-function readPlace(text: string): Place {
-  if (!/^[0-9]+$/.test(text)) return { kind: 'id', id: readId(text) }
-  const sequenceNumber = readDecimal(text, 'n')
-  if (sequenceNumber < 1) throw malformed('n', 'counted from 1')
-  return { kind: 'number', sequenceNumber }
+const place: Kind<Place> = {
+  schema: { type: 'string', pattern: '^([1-9][0-9]{0,15}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$' },
+  parse: (text, parameter) => {
+    if (!/^[0-9]+$/.test(text)) {
+      const reason = 'want a sequence number or a UUID'
+      return { kind: 'id', id: orMalformed(parameter, reason, () => formatUuid(parseUuid(text))) }
+    }
+    const sequenceNumber = readDecimal(text, parameter)
+    if (sequenceNumber < 1) throw malformed(parameter, 'counted from 1')
+    return { kind: 'number', sequenceNumber }
+  },
+}
+const pathParameters = { n: required(place, 'Sequence number or id') }
+
+const oneEntry: Omit<Operation, 'who'> = {
+  id: 'readEntry',
+  summary: 'An entry',
+  pathParameters,
+  query: {},
+  answers: { 200: { doc: 'The entry, compared with the tree', content: jsonOrCbor(entry) } },
+  problems: ['not-found'],
 }
 
-function readId(text: string): string {
-  try {
-    return formatUuid(parseUuid(text))
-  } catch (error) {
-    if (!(error instanceof TlogError)) throw error
-    throw malformed('n', 'want a sequence number or a UUID')
-  }
+const entryProof = object({ leafIndex: integer(), leafHash: base64Hash, inclusionProof, checkpoint: checkpointNote })
+
+const proofOfEntry: Operation = {
+  id: 'proveEntry',
+  summary: 'Inclusion proof of an entry under the newest checkpoint',
+  who: 'everybody',
+  pathParameters,
+  query: {},
+  answers: {
+    200: {
+      doc: 'The proof; hashes are base64. As text: a C2SP tlog-proof',
+      content: { [jsonType]: entryProof, [textType]: plainText, [cborType]: entryProof },
+    },
+  },
+  problems: ['not-found'],
 }
 
 async function readEntryJson(server: Server, place: Place, share: BudgetShare): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,8 +1,23 @@
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import { refusedListedMax } from '../../src/ingest/quarantine.ts'
 import { payloadBytesMax, payloadDepthMax, recordBytesMax } from '../../src/ingest/record.ts'
 import { openToBrowsers } from '../cors.ts'
-import type { Env, Server } from '../server.ts'
+import type { Env } from '../env.ts'
+import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import {
+  base64,
+  base64Hash,
+  checkpointNote,
+  integer,
+  type JsonSchema,
+  listOf,
+  named,
+  object,
+  oneOf,
+  orNull,
+  text,
+} from '../schema.ts'
+import type { Server } from '../server.ts'
 
 /** What the log says of itself, its newest checkpoint, and how it is. */
 export function routeLog(app: Hono<Env>, server: Server): void {
@@ -10,50 +25,111 @@ export function routeLog(app: Hono<Env>, server: Server): void {
   const { bodyBytesMax, recordsMax, checkpointIntervalMs, resignIntervalMs } = server.limits
   openToBrowsers(app, '/v1/log')
   openToBrowsers(app, '/checkpoint')
-  app.get('/v1/log', (c) =>
-    c.json({
-      origin,
-      vkey,
-      sthPublicKey,
-      logId,
-      treeSize: server.log.published.treeSize,
-      keys: [
-        { vkey, use: 'checkpoint', from: 0, until: null },
-        { spki: sthPublicKey, use: 'sth', from: 0, until: null },
-      ],
-      limits: {
-        bodyBytes: bodyBytesMax,
-        records: recordsMax,
-        recordBytes: recordBytesMax,
-        refusedListed: refusedListedMax,
-        payloadBytes: payloadBytesMax,
-        payloadDepth: payloadDepthMax,
-      },
-      intervals: { checkpointMs: checkpointIntervalMs, resignMs: resignIntervalMs },
-      witnesses: [],
-    }),
+  const about = {
+    ...{ origin, vkey, sthPublicKey, logId },
+    keys: [
+      { vkey, use: 'checkpoint', from: 0, until: null },
+      { spki: sthPublicKey, use: 'sth', from: 0, until: null },
+    ],
+    limits: {
+      bodyBytes: bodyBytesMax,
+      records: recordsMax,
+      recordBytes: recordBytesMax,
+      refusedListed: refusedListedMax,
+      payloadBytes: payloadBytesMax,
+      payloadDepth: payloadDepthMax,
+    },
+    intervals: { checkpointMs: checkpointIntervalMs, resignMs: resignIntervalMs },
+    witnesses: [],
+  }
+  app.get(
+    '/v1/log',
+    describe(aboutLog, (c) => c.json({ ...about, treeSize: server.log.published.treeSize })),
   )
-  app.get('/checkpoint', (c) =>
-    c.body(server.log.published.note, 200, {
-      'content-type': 'text/plain; charset=utf-8',
-      'cache-control': 'no-store',
-    }),
+  const noteHeaders = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }
+  app.get(
+    '/checkpoint',
+    describe(checkpoint, (c) => c.body(server.log.published.note, 200, noteHeaders)),
   )
-  app.get('/healthz', (c) => c.json({ status: 'alive' }))
-  // The log itself notices its writer and signer only; tokens and reading stand on logins of their own.
-  app.get('/readyz', async (c, next) => {
-    const { isReady, problem: _, ...sizes } = server.log.health
-    const failing = isReady ? await server.failingLogins() : []
-    if (failing.length === 0) return next()
-    return c.json({ status: 'not ready', problem: describeFailing(failing), ...sizes }, 503)
-  })
-  app.get('/readyz', (c) => {
-    const { isReady, problem, ...sizes } = server.log.health
-    return c.json(
-      { status: isReady ? 'ready' : 'not ready', ...(problem ? { problem } : {}), ...sizes },
-      isReady ? 200 : 503,
-    )
-  })
+  app.get(
+    '/healthz',
+    describe(alive, (c) => c.json({ status: 'alive' })),
+  )
+  app.get(
+    '/readyz',
+    describe(ready, (c) => answerReady(server, c)),
+  )
+}
+
+// The log itself notices its writer and signer only; tokens and reading stand on logins of their own.
+async function answerReady(server: Server, c: Context<Env>): Promise<Response> {
+  const { isReady, problem, ...sizes } = server.log.health
+  const failing = isReady ? await server.failingLogins() : []
+  if (failing.length > 0) return c.json({ status: 'not ready', problem: describeFailing(failing), ...sizes }, 503)
+  const status = isReady ? 'ready' : 'not ready'
+  return c.json({ status, ...(problem ? { problem } : {}), ...sizes }, isReady ? 200 : 503)
+}
+
+const key = {
+  use: oneOf('checkpoint', 'sth'),
+  from: { ...integer(), description: 'The first tree size' },
+  until: orNull(integer()),
+}
+
+const about: JsonSchema = named(
+  'Log',
+  object({
+    origin: text,
+    vkey: { ...text, description: 'C2SP verifier key of checkpoints' },
+    sthPublicKey: { ...base64, description: 'SPKI' },
+    logId: base64Hash,
+    treeSize: integer(),
+    keys: listOf(object(key, { vkey: text, spki: base64 })),
+    limits: object({
+      ...{ bodyBytes: integer(), records: integer(), recordBytes: integer() },
+      ...{ refusedListed: integer(), payloadBytes: integer(), payloadDepth: integer() },
+    }),
+    intervals: object({ checkpointMs: integer(), resignMs: integer() }),
+    witnesses: listOf(text),
+  }),
+)
+
+const aboutLog: Operation = {
+  id: 'readLog',
+  summary: 'Keys, limits and size of the log',
+  who: 'everybody',
+  answers: { 200: { doc: 'What a client needs first', content: jsonOrCbor(about) } },
+}
+
+const checkpoint: Operation = {
+  id: 'readCheckpoint',
+  summary: 'The newest checkpoint (C2SP tlog-tiles)',
+  who: 'everybody',
+  answers: { 200: { doc: 'A signed note', content: { 'text/plain': checkpointNote } } },
+}
+
+const alive: Operation = {
+  id: 'isAlive',
+  summary: 'Whether the process answers',
+  who: 'everybody',
+  answers: { 200: { doc: 'It does', content: jsonOrCbor(object({ status: oneOf('alive') })) } },
+}
+
+const sizes = { pendingEntries: integer(), integratedSize: integer(), publishedSize: integer() }
+
+const ready: Operation = {
+  id: 'isReady',
+  summary: 'Whether the log takes entries and serves all that it should',
+  who: 'everybody',
+  answers: {
+    200: { doc: 'It does', content: jsonOrCbor(object({ status: oneOf('ready'), ...sizes })) },
+    503: {
+      doc: 'It does not',
+      content: jsonOrCbor(
+        object({ status: oneOf('not ready'), problem: text, ...sizes }, { code: text, incident: text }),
+      ),
+    },
+  },
 }
 
 /** What is wrong with logins to the database, for whoever must mend it; the server's log has the reasons. */

@@ -1,13 +1,26 @@
 import type { Hono } from 'hono'
 import { requireRole } from '../authenticate.ts'
 import { deadlineIn } from '../deadline.ts'
-import type { Env, Server } from '../server.ts'
+import type { Env } from '../env.ts'
+import { describe, type Operation } from '../operation.ts'
+import { plainText } from '../schema.ts'
+import type { Server } from '../server.ts'
 
 /** `GET /metrics`, for Prometheus: numbers only, for administrators or, where that is set, for everybody. */
 export function routeMetrics(app: Hono<Env>, server: Server): void {
-  app.get('/metrics', async (c) => {
-    if (!server.publicMetrics) await requireRole(server, c, 'metrics:read', deadlineIn(server.times.answerMs))
-    const headers = { 'content-type': server.metrics.contentType, 'cache-control': 'no-store' }
-    return c.body(await server.metrics.format(), 200, headers)
-  })
+  const operation: Operation = {
+    id: 'readMetrics',
+    summary: 'Metrics for Prometheus',
+    who: server.publicMetrics ? 'everybody' : 'metrics:read',
+    answers: { 200: { doc: 'Text format 0.0.4', content: { 'text/plain': plainText } } },
+  }
+  const { who } = operation
+  app.get(
+    '/metrics',
+    describe(operation, async (c) => {
+      if (who !== 'everybody') await requireRole(server, c, who, deadlineIn(server.times.answerMs))
+      const headers = { 'content-type': server.metrics.contentType, 'cache-control': 'no-store' }
+      return c.body(await server.metrics.format(), 200, headers)
+    }),
+  )
 }

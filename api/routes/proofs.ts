@@ -5,38 +5,83 @@ import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
-import type { Env, Server } from '../server.ts'
+import type { Env } from '../env.ts'
+import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import { decimal, malformed, readQuery, required } from '../parameters.ts'
+import { hashes, integer, object } from '../schema.ts'
+import type { Server } from '../server.ts'
+
+const inclusionQuery = {
+  size: required(decimal(), 'Size of the tree, at most that of the newest checkpoint'),
+  index: required(decimal(), 'Leaf index, below the size'),
+}
+const consistencyQuery = {
+  to: required(decimal(), 'Size of the larger tree, at most that of the newest checkpoint'),
+  from: required(decimal(), 'Size of the smaller tree'),
+}
 
 /** `GET /v1/proofs/inclusion` and `/v1/proofs/consistency`, for any size up to that of the newest checkpoint. */
 export function routeProofs(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/v1/proofs/*')
-  app.get('/v1/proofs/inclusion', async (c) => {
-    checkQuery(c, ['index', 'size'])
-    const checkpoint = server.log.published
-    const size = publishedSize(c, checkpoint, 'size')
-    const index = readDecimal(readQuery(c, 'index'), 'index')
-    if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
-    const proving = server.log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
-    const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-    return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
-  })
-  app.get('/v1/proofs/consistency', async (c) => {
-    checkQuery(c, ['from', 'to'])
-    const checkpoint = server.log.published
-    const to = publishedSize(c, checkpoint, 'to')
-    const from = readDecimal(readQuery(c, 'from'), 'from')
-    if (from > to) throw malformed('from', `${from} is above to ${to}`)
-    const proving = proveConsistency(server.log.tiles, asTreeSize(from), to, checkpoint, server.hash)
-    const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-    return c.json({ from, to, hashes: hashes.map(formatBase64) })
-  })
+  app.get(
+    '/v1/proofs/inclusion',
+    describe(inclusion, (c) => answerInclusion(server, c)),
+  )
+  app.get(
+    '/v1/proofs/consistency',
+    describe(consistency, (c) => answerConsistency(server, c)),
+  )
+}
+
+const inclusion: Operation = {
+  id: 'proveInclusion',
+  summary: 'Proof that a leaf is in the tree of a size',
+  who: 'everybody',
+  query: inclusionQuery,
+  answers: {
+    200: {
+      doc: 'The audit path (RFC 9162 2.1.3.1)',
+      content: jsonOrCbor(object({ leafIndex: integer(), treeSize: integer(1), hashes })),
+    },
+  },
+}
+
+const consistency: Operation = {
+  id: 'proveConsistency',
+  summary: 'Proof that a tree begins with a smaller one',
+  who: 'everybody',
+  query: consistencyQuery,
+  answers: {
+    200: {
+      doc: 'The proof (RFC 9162 2.1.4.1); empty where there is nothing to prove',
+      content: jsonOrCbor(object({ from: integer(), to: integer(), hashes })),
+    },
+  },
+}
+
+async function answerInclusion(server: Server, c: Context<Env>): Promise<Response> {
+  const checkpoint = server.log.published
+  const { size: treeSize, index } = readQuery(c, inclusionQuery)
+  const size = publishedSize(treeSize, checkpoint, 'size')
+  if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
+  const proving = server.log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
+  const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
+  return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
+}
+
+async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
+  const checkpoint = server.log.published
+  const { to: toSize, from } = readQuery(c, consistencyQuery)
+  const to = publishedSize(toSize, checkpoint, 'to')
+  if (from > to) throw malformed('from', `${from} is above to ${to}`)
+  const proving = proveConsistency(server.log.tiles, asTreeSize(from), to, checkpoint, server.hash)
+  const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
+  return c.json({ from, to, hashes: hashes.map(formatBase64) })
 }
 
 const notReadInTime = 'the tiles could not be read in time'
 
-function publishedSize(c: Context, { treeSize }: StoredCheckpoint, parameter: string): TreeSize {
-  const size = readDecimal(readQuery(c, parameter), parameter)
+function publishedSize(size: number, { treeSize }: StoredCheckpoint, parameter: string): TreeSize {
   if (size > treeSize) throw malformed(parameter, `${size} is above the newest checkpoint's ${treeSize}`)
   return asTreeSize(size)
 }

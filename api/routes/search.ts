@@ -4,14 +4,30 @@ import { countThatFits, payloadsBytesMax, readEntriesByNumber } from '../../src/
 import { fits, restAfter, type Search } from '../../src/search/search.ts'
 import type { Condition, NumberRange } from '../../src/store/search.ts'
 import { TlogError } from '../../tlog/errors.ts'
-import { parseOccurredAt } from '../../tlog/time.ts'
-import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
-import { answerRead, publishedLog, readFactor, requireReader } from '../answer-read.ts'
+import { formatUuid } from '../../tlog/uuid.ts'
+import { answerRead, publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import type { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
-import type { Env, Server } from '../server.ts'
+import type { Env } from '../env.ts'
+import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import {
+  anyText,
+  anyUuid,
+  choice,
+  decimal,
+  instant,
+  malformed,
+  optional,
+  readDecimal,
+  readQuery,
+  searchText,
+  type ValuesOf,
+  withDefault,
+} from '../parameters.ts'
+import { integer, listOf, named, object, orNull, text } from '../schema.ts'
+import { entry } from '../schema-entry.ts'
+import type { Server } from '../server.ts'
 
 const limitDefault = 100
 const limitMax = 1_000
@@ -19,7 +35,7 @@ const limitMax = 1_000
 const searchMs = 2_000
 
 /** Query parameters, and what they are compared with. */
-const conditions: Readonly<Record<string, Omit<Condition, 'text'>>> = {
+const conditions = {
   actorId: { column: 'actor_id', kind: 'equal' },
   action: { column: 'action', kind: 'equal' },
   resource: { column: 'resource', kind: 'equal' },
@@ -28,8 +44,25 @@ const conditions: Readonly<Record<string, Omit<Condition, 'text'>>> = {
   actorIdPrefix: { column: 'actor_id', kind: 'prefix' },
   actionPrefix: { column: 'action', kind: 'prefix' },
   resourcePrefix: { column: 'resource', kind: 'prefix' },
+} as const satisfies Record<string, Omit<Condition, 'text'>>
+const conditionNames = Object.keys(conditions) as (keyof typeof conditions)[]
+
+const query = {
+  actorId: optional(searchText, 'Exactly this one'),
+  action: optional(searchText, 'Exactly this one'),
+  resource: optional(searchText, 'Exactly this one'),
+  clientIp: optional(searchText, 'Exactly this one, as it was sent'),
+  writer: optional(searchText, 'Exactly this one'),
+  actorIdPrefix: optional(searchText, 'What it begins with'),
+  actionPrefix: optional(searchText, 'What it begins with'),
+  resourcePrefix: optional(searchText, 'What it begins with'),
+  from: optional(instant, "From this time of the log's own on"),
+  to: optional(instant, 'Before this time'),
+  order: withDefault(choice('asc', 'desc'), 'desc', 'Of sequence numbers'),
+  id: optional(anyUuid, 'Exactly this one'),
+  limit: withDefault(decimal(1, limitMax), limitDefault, 'Entries of a page; fewer where payloads are large'),
+  cursor: optional(anyText, '`nextCursor` of the page before'),
 }
-const parameters = [...Object.keys(conditions), 'id', 'from', 'to', 'order', 'limit', 'cursor']
 
 /** What a page is asked for. */
 type Page = { readonly search: Search; readonly id: string | undefined; readonly limit: number }
@@ -41,17 +74,42 @@ type Page = { readonly search: Search; readonly id: string | undefined; readonly
  */
 export function routeSearch(app: Hono<Env>, server: Server): void {
   if (server.publicEntries) openToBrowsers(app, '/v1/entries')
-  app.get('/v1/entries', async (c) => {
-    const deadline = deadlineIn(server.times.answerMs)
-    await requireReader(server, c, deadline, 'entries:search')
-    checkQuery(c, parameters)
-    const page = readPage(c)
-    const searchedSize = Math.min(server.search.position(), server.log.published.treeSize)
-    const range = readCursor(c, page.search.order, searchedSize)
-    return answerRead(server, c, deadline, 'no-store', (share) =>
-      readEntriesOf(server, page, range, searchedSize, share),
-    )
-  })
+  app.get(
+    '/v1/entries',
+    describe({ ...operation, who: readersOf(server, 'entries:search') }, (c) => answerSearch(server, c)),
+  )
+}
+
+const operation: Omit<Operation, 'who'> = {
+  id: 'searchEntries',
+  summary: 'Entries that fit all that is given, in pages',
+  query,
+  answers: {
+    200: {
+      doc: '`searchedSize`: up to which entry was searched; `provenSize`: up to which one the search tables were compared with the tree. Send `nextCursor` until it is null',
+      content: jsonOrCbor(
+        named(
+          'EntryPage',
+          object({
+            entries: listOf(entry, limitMax),
+            nextCursor: orNull(text),
+            searchedSize: integer(),
+            provenSize: integer(),
+          }),
+        ),
+      ),
+    },
+  },
+}
+
+async function answerSearch(server: Server, c: Context<Env>): Promise<Response> {
+  const deadline = deadlineIn(server.times.answerMs)
+  await requireReader(server, c, deadline, 'entries:search')
+  const values = readQuery(c, query)
+  const page = pageOf(values)
+  const searchedSize = Math.min(server.search.position(), server.log.published.treeSize)
+  const range = rangeOf(values, searchedSize)
+  return answerRead(server, c, deadline, 'no-store', (share) => readEntriesOf(server, page, range, searchedSize, share))
 }
 
 async function readEntriesOf(
@@ -106,61 +164,13 @@ function pageJson(
 
 const comma = Buffer.from(',')
 
-function readPage(c: Context<Env>): Page {
-  const id = readQuery(c, 'id')
-  return {
-    search: {
-      conditions: Object.keys(conditions).flatMap((name) => readCondition(c, name)),
-      fromTime: readTime(c, 'from'),
-      toTime: readTime(c, 'to'),
-      order: readOrder(c),
-    },
-    id: id === undefined ? undefined : readId(id),
-    limit: readLimit(c),
-  }
-}
-
-function readCondition(c: Context<Env>, name: string): Condition[] {
-  const text = readQuery(c, name)
-  const condition = conditions[name]
-  if (text === undefined || condition === undefined) return []
-  if (text === '') throw malformed(name, 'is empty')
-  // PostgreSQL has no text with it, and so has no entry.
-  if (text.includes('\0')) throw malformed(name, 'U+0000 stands in no entry')
-  return [{ ...condition, text }]
-}
-
-function readTime(c: Context<Env>, name: string): number | undefined {
-  const text = readQuery(c, name)
-  if (text === undefined) return undefined
-  try {
-    return parseOccurredAt(text)
-  } catch (error) {
-    if (!(error instanceof TlogError)) throw error
-    throw malformed(name, error.message)
-  }
-}
-
-function readOrder(c: Context<Env>): Search['order'] {
-  const order = readQuery(c, 'order') ?? 'desc'
-  if (order === 'asc' || order === 'desc') return order
-  throw malformed('order', 'want asc or desc')
-}
-
-function readLimit(c: Context<Env>): number {
-  const text = readQuery(c, 'limit')
-  const limit = text === undefined ? limitDefault : readDecimal(text, 'limit')
-  if (limit < 1 || limit > limitMax) throw malformed('limit', `want 1 to ${limitMax}`)
-  return limit
-}
-
-function readId(text: string): string {
-  try {
-    return formatUuid(parseUuid(text))
-  } catch (error) {
-    if (!(error instanceof TlogError)) throw error
-    throw malformed('id', 'want a UUID')
-  }
+function pageOf(values: ValuesOf<typeof query>): Page {
+  const { from: fromTime, to: toTime, order, id, limit } = values
+  const given = conditionNames.flatMap((name) => {
+    const text = values[name]
+    return text === undefined ? [] : [{ ...conditions[name], text }]
+  })
+  return { search: { conditions: given, fromTime, toTime, order }, id, limit }
 }
 
 /** `desc.41`: entries up to 41 are left; `asc.41`: those above it. */
@@ -168,10 +178,9 @@ function formatCursor(order: Search['order'], { above, upTo }: NumberRange): str
   return order === 'asc' ? `asc.${above}` : `desc.${upTo}`
 }
 
-function readCursor(c: Context<Env>, order: Search['order'], searchedSize: number): NumberRange {
-  const text = readQuery(c, 'cursor')
-  if (text === undefined) return { above: 0, upTo: searchedSize }
-  const [cursorOrder, place, ...more] = text.split('.')
+function rangeOf({ cursor, order }: ValuesOf<typeof query>, searchedSize: number): NumberRange {
+  if (cursor === undefined) return { above: 0, upTo: searchedSize }
+  const [cursorOrder, place, ...more] = cursor.split('.')
   if (cursorOrder !== order || more.length > 0) throw malformed('cursor', `want one of a page in order ${order}`)
   const n = readDecimal(place, 'cursor')
   return order === 'asc' ? { above: n, upTo: searchedSize } : { above: 0, upTo: Math.min(n, searchedSize) }

@@ -3,15 +3,18 @@ import { entryJson } from '../../src/log/entry-json.ts'
 import { countThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
-import { publishedLog, readFactor, requireReader } from '../answer-read.ts'
+import { publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import { holdsStill } from '../authenticate.ts'
 import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
+import type { Env } from '../env.ts'
 import { answerEvents, type ServerEvent } from '../event-stream.ts'
 import { headerOf } from '../header.ts'
-import { checkQuery, malformed, readDecimal, readQuery } from '../parameters.ts'
-import type { Env, Server } from '../server.ts'
+import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import { decimal, malformed, optional, readQuery, withDefault } from '../parameters.ts'
+import { base64, base64Hash, checkpointNote, integer, listOf, named, object, orNull, text } from '../schema.ts'
+import type { Server } from '../server.ts'
 
 const checkpointsDefault = 100
 const checkpointsMax = 1_000
@@ -28,33 +31,100 @@ const notReadInTime = 'the checkpoints could not be read in time'
 export function routeStreams(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/v1/checkpoints')
   openToBrowsers(app, '/v1/checkpoints/stream')
-  app.get('/v1/checkpoints', (c) => answerCheckpoints(server, c))
-  app.get('/v1/checkpoints/stream', (c) => {
-    checkQuery(c, ['after'])
-    const { number } = server.log.published
-    const after = readAfter(c) ?? number - 1
-    if (after > number) throw malformed('after', `${after} is above the newest checkpoint's number ${number}`)
-    return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
-  })
+  app.get(
+    '/v1/checkpoints',
+    describe(history, (c) => answerCheckpoints(server, c)),
+  )
+  app.get(
+    '/v1/checkpoints/stream',
+    describe(checkpointStream, (c) => streamCheckpoints(server, c)),
+  )
   if (server.publicEntries) openToBrowsers(app, '/v1/entries/stream')
-  app.get('/v1/entries/stream', async (c) => {
-    await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
-    checkQuery(c, ['after'])
-    const { treeSize } = server.log.published
-    const after = readAfter(c) ?? treeSize
-    if (after > treeSize) throw malformed('after', `${after} is above the published size ${treeSize}`)
-    const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
-    return answerEvents(server, c, (signal) => entryEvents(server, after, signal), mayGoOn)
-  })
+  const entryTail = { ...entryStream, who: readersOf(server, 'entries:stream') }
+  app.get(
+    '/v1/entries/stream',
+    describe(entryTail, (c) => streamEntries(server, c)),
+  )
+}
+
+const historyQuery = {
+  after: optional(decimal(), 'Number of the last checkpoint that is known'),
+  limit: withDefault(decimal(1, checkpointsMax), checkpointsDefault, 'Checkpoints of a page'),
+}
+const resume = { 'Last-Event-ID': optional(decimal(), 'The last event that came; counts before `after`') }
+const checkpointStreamQuery = {
+  after: optional(decimal(), 'Number of a checkpoint; without it the newest comes first'),
+}
+const entryStreamQuery = {
+  after: optional(decimal(), 'Sequence number; without it only what is published from now on'),
+}
+
+const storedCheckpoint = named(
+  'Checkpoint',
+  object({
+    number: integer(),
+    treeSize: integer(),
+    root: base64Hash,
+    timestamp: { ...integer(), description: 'Milliseconds, as in the STH' },
+    note: checkpointNote,
+    treeHeadSignature: { ...base64, description: 'DigitallySigned (RFC 6962 3.5)' },
+  }),
+)
+
+const history: Operation = {
+  id: 'listCheckpoints',
+  summary: 'The history of checkpoints, by number',
+  who: 'everybody',
+  query: historyQuery,
+  answers: {
+    200: {
+      doc: '`nextCursor` is the `after` of the next page, null where there is none yet',
+      content: jsonOrCbor(
+        object({ checkpoints: listOf(storedCheckpoint, checkpointsMax), nextCursor: orNull(integer()) }),
+      ),
+    },
+  },
+}
+
+const events = { 'text/event-stream': text }
+
+const checkpointStream: Operation = {
+  id: 'streamCheckpoints',
+  summary: 'Checkpoints as they are published (server-sent events)',
+  who: 'everybody',
+  query: checkpointStreamQuery,
+  headers: resume,
+  answers: { 200: { doc: 'Events `checkpoint`; the id is the number', content: events } },
+}
+
+const entryStream: Omit<Operation, 'who'> = {
+  id: 'streamEntries',
+  summary: 'Entries as they are published (server-sent events)',
+  query: entryStreamQuery,
+  headers: resume,
+  answers: { 200: { doc: 'Events `entry`; the id is the sequence number', content: events } },
+}
+
+function streamCheckpoints(server: Server, c: Context<Env>): Response {
+  const query = readQuery(c, checkpointStreamQuery)
+  const { number } = server.log.published
+  const after = readLast(c) ?? query.after ?? number - 1
+  if (after > number) throw malformed('after', `${after} is above the newest checkpoint's number ${number}`)
+  return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
+}
+
+async function streamEntries(server: Server, c: Context<Env>): Promise<Response> {
+  await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
+  const query = readQuery(c, entryStreamQuery)
+  const { treeSize } = server.log.published
+  const after = readLast(c) ?? query.after ?? treeSize
+  if (after > treeSize) throw malformed('after', `${after} is above the published size ${treeSize}`)
+  const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
+  return answerEvents(server, c, (signal) => entryEvents(server, after, signal), mayGoOn)
 }
 
 async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
-  checkQuery(c, ['after', 'limit'])
-  const afterText = readQuery(c, 'after')
-  const after = afterText === undefined ? -1 : readDecimal(afterText, 'after')
-  const limitText = readQuery(c, 'limit')
-  const limit = limitText === undefined ? checkpointsDefault : readDecimal(limitText, 'limit')
-  if (limit < 1 || limit > checkpointsMax) throw malformed('limit', `want 1 to ${checkpointsMax}`)
+  const { after = -1, limit } = readQuery(c, historyQuery)
   const reading = server.readCheckpoints(after, limit)
   const checkpoints = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
   const last = checkpoints.at(-1)
@@ -124,9 +194,6 @@ async function* entryEvents(server: Server, after: number, signal: AbortSignal):
   }
 }
 
-function readAfter(c: Context<Env>): number | undefined {
-  const last = headerOf(c, 'last-event-id')
-  if (last !== undefined) return readDecimal(last, 'Last-Event-ID')
-  const after = readQuery(c, 'after')
-  return after === undefined ? undefined : readDecimal(after, 'after')
+function readLast(c: Context<Env>): number | undefined {
+  return resume['Last-Event-ID'].read(headerOf(c, 'last-event-id'), 'Last-Event-ID')
 }

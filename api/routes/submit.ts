@@ -1,5 +1,6 @@
 import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
+import { isCborArray, readCborArray, readCborRecord, readCborSequence } from '../../src/ingest/cbor-records.ts'
 import { quarantineBody } from '../../src/ingest/quarantine.ts'
 import { RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
@@ -13,17 +14,21 @@ import { skipSpace } from '../../tlog/json-scan.ts'
 import { requireRole } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
+import type { Env } from '../env.ts'
 import { headerOf } from '../header.ts'
-import { checkQuery, malformed, readQuery } from '../parameters.ts'
+import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import { type Kind, malformed, optional, readQuery } from '../parameters.ts'
 import { Problem, refusalOf } from '../problem.ts'
 import { recordContext } from '../record-context.ts'
-import type { Env, Server } from '../server.ts'
+import { anyOf, bytes, described, listOf, oneOf, text } from '../schema.ts'
+import { single, singleOrBatch, submission } from '../schema-entry.ts'
+import type { Server } from '../server.ts'
 
 type Wait = 'integrated' | 'published'
 
 const openBracket = 0x5b
 
-/** `POST /v1/entries`: one JSON object, an array of them, or NDJSON. */
+/** `POST /v1/entries`: one JSON object, an array of them, or NDJSON; the same in CBOR. */
 export function routeSubmit(app: Hono<Env>, server: Server): void {
   const reader = new RecordReader()
   const bodyLimits: BodyLimits = {
@@ -31,26 +36,29 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     arrivalMs: server.times.answerMs,
     budget: server.bodyBudget,
   }
-  app.post('/v1/entries', async (c) => {
+  const submit = async (c: Context<Env>): Promise<Response> => {
     const startedAt = performance.now()
     let kind: 'single' | 'batch' = 'single'
     const deadline = deadlineIn(server.times.answerMs)
-    const principal = await requireRole(server, c, 'entries:submit', deadline)
+    const principal = await requireRole(server, c, who, deadline)
     server.rateLimiter.countRecords(principal, 0)
-    const isNdjson = mediaType(c) === 'application/x-ndjson'
+    const format = readFormat(c)
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body, charge) => {
       try {
-        if (isNdjson || body[skipSpace(body, 0, body.length)] === openBracket) {
+        const readMany = manyReader(format, body)
+        if (readMany !== undefined) {
           kind = 'batch'
-          const limits = { recordsMax: server.limits.recordsMax, charge }
-          const records = await (isNdjson ? readNdjson : readArray)(reader, body, limits, context)
+          const records = await readMany(reader, body, { recordsMax: server.limits.recordsMax, charge }, context)
           server.rateLimiter.countRecords(principal, records.count)
           return await submitMany(server, { body, records, writer: principal.identity, wait, deadline })
         }
         server.rateLimiter.countRecords(principal, 1)
-        const submission = reader.read(body, 0, body.length, new Arena(body.length, charge), context)
+        const submission =
+          format === 'cbor'
+            ? readCborRecord(reader, body, charge, context)
+            : reader.read(body, 0, body.length, new Arena(body.length, charge), context)
         return await submitOne(server, submission, wait ?? 'published', deadline)
       } catch (error) {
         await keepRefused(server, body, error, principal, deadline)
@@ -59,7 +67,59 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
         server.metrics.submitSeconds.observe({ kind }, (performance.now() - startedAt) / 1_000)
       }
     })
-  })
+  }
+  app.post('/v1/entries', describe(operation, submit))
+}
+
+const who = 'entries:submit'
+
+const wait: Kind<Wait> = {
+  schema: oneOf('integrated', 'published'),
+  parse: (text, parameter) => {
+    if (text === 'integrated' || text === 'published') return text
+    if (text === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter })
+    throw malformed(parameter, 'want integrated or published')
+  },
+}
+const query = {
+  wait: optional(
+    wait,
+    'What the answer waits for; `published` for one event, `integrated` for many, unless it is given',
+  ),
+}
+
+const operation: Operation = {
+  id: 'submitEntries',
+  summary: 'Log one event, or many',
+  doc: 'Send an `id` to make retries harmless. Of many, records that are refused do not keep the others out.',
+  who,
+  query,
+  body: {
+    'application/json': anyOf(submission, listOf(submission)),
+    'application/x-ndjson': described('A submission a line', text),
+    'application/cbor': anyOf(submission, listOf(submission)),
+    'application/cbor-seq': described('Submissions in CBOR, one behind the other (RFC 8742)', bytes),
+  },
+  answers: {
+    200: {
+      doc: 'One event that was logged before; or what became of many',
+      content: jsonOrCbor(singleOrBatch),
+    },
+    201: {
+      doc: 'One event, logged: its receipt, or its entry where the answer waited for no checkpoint',
+      content: jsonOrCbor(single),
+    },
+  },
+  problems: [
+    ...([
+      'malformed-json',
+      'json-not-strict',
+      'malformed-submission',
+      'no-witnesses',
+      'unsupported-media-type',
+    ] as const),
+    ...(['idempotency-conflict', 'too-many-records'] as const),
+  ],
 }
 
 /**
@@ -148,25 +208,37 @@ function answer(status: 200 | 201, json: string | Uint8Array<ArrayBuffer>): Resp
   return new Response(json, { status, headers: answerHeaders })
 }
 
-function mediaType(c: Context<Env>): 'application/json' | 'application/x-ndjson' {
-  const [type = '', ...parameters] = (headerOf(c, 'content-type') ?? 'application/json').toLowerCase().split(';')
+type Format = 'json' | 'ndjson' | 'cbor' | 'cbor-seq'
+
+/** By media type. */
+const formats: ReadonlyMap<string, Format> = new Map([
+  ['application/json', 'json'],
+  ['application/x-ndjson', 'ndjson'],
+  ['application/ndjson', 'ndjson'],
+  ['application/jsonl', 'ndjson'],
+  ['application/cbor', 'cbor'],
+  ['application/cbor-seq', 'cbor-seq'],
+])
+
+/** What reads the records of a body; undefined where it is one record. */
+function manyReader(format: Format, body: Uint8Array): typeof readNdjson | undefined {
+  if (format === 'json') return body[skipSpace(body, 0, body.length)] === openBracket ? readArray : undefined
+  if (format === 'cbor') return isCborArray(body) ? readCborArray : undefined
+  return format === 'ndjson' ? readNdjson : readCborSequence
+}
+
+function readFormat(c: Context<Env>): Format {
+  const sent = headerOf(c, 'content-type') ?? 'application/json'
+  const [type = '', ...parameters] = sent.toLowerCase().split(';')
+  const format = formats.get(type.trim())
   const charset = parameters.map((text) => text.trim()).find((text) => text.startsWith('charset='))
   if (charset !== undefined && !/^charset="?(utf-8|utf8|us-ascii)"?$/.test(charset)) {
     throw new Problem('unsupported-media-type', 'JSON is UTF-8 (RFC 8259 8.1)')
   }
-  switch (type.trim()) {
-    case 'application/json':
-      return 'application/json'
-    case 'application/x-ndjson':
-    case 'application/ndjson':
-    case 'application/jsonl':
-      return 'application/x-ndjson'
-    default:
-      throw new Problem(
-        'unsupported-media-type',
-        `Content-Type: got ${JSON.stringify(type.trim().slice(0, 80))}, want application/json or application/x-ndjson`,
-      )
-  }
+  if (format !== undefined) return format
+  const want = 'application/json, application/x-ndjson, application/cbor or application/cbor-seq'
+  const got = JSON.stringify(type.trim().slice(0, 80))
+  throw new Problem('unsupported-media-type', `Content-Type: got ${got}, want ${want}`)
 }
 
 function readWait(c: Context<Env>): Wait | undefined {
@@ -174,9 +246,5 @@ function readWait(c: Context<Env>): Wait | undefined {
   const { url } = c.req
   if (!url.includes('?')) return undefined
   if (url.endsWith('/v1/entries?wait=integrated')) return 'integrated'
-  checkQuery(c, ['wait'])
-  const wait = readQuery(c, 'wait')
-  if (wait === undefined || wait === 'integrated' || wait === 'published') return wait
-  if (wait === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter: 'wait' })
-  throw malformed('wait', 'want integrated or published')
+  return readQuery(c, query).wait
 }

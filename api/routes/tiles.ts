@@ -5,13 +5,17 @@ import { readEntryBundle } from '../../src/log/published-entries.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { type BundleCoord, isTileOfSize, parseTilePath, type TileCoord, type TilePath } from '../../tlog/tile.ts'
-import { publishedLog, requireReader } from '../answer-read.ts'
+import { acceptsCoding } from '../accept.ts'
+import { publishedLog, readersOf, requireReader } from '../answer-read.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
+import type { Env } from '../env.ts'
 import { headerOf } from '../header.ts'
-import { checkQuery } from '../parameters.ts'
+import { describe, type Operation } from '../operation.ts'
+import { anyText, readQuery, required } from '../parameters.ts'
 import { Problem } from '../problem.ts'
-import type { Env, Server } from '../server.ts'
+import { bytes } from '../schema.ts'
+import type { Server } from '../server.ts'
 
 const compress = promisify(gzip)
 const notReadInTime = 'the tiles could not be read in time'
@@ -23,16 +27,47 @@ const year = 'max-age=31536000, immutable'
  */
 export function routeTiles(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/tile/*')
-  app.get('/tile/*', async (c) => {
+  const answer = async (c: Context<Env>): Promise<Response> => {
     const path = readPath(c)
     return path.kind === 'tile' ? answerTile(server, c, path) : answerBundle(server, c, path)
-  })
+  }
+  app.get(
+    '/tile/entries/*',
+    describe({ ...bundles, who: readersOf(server) }, (c) => answer(c)),
+  )
+  app.get(
+    '/tile/*',
+    describe(tiles, (c) => answer(c)),
+  )
+}
+
+const index = required(anyText, 'The index in groups of three digits, `x001/067`; of a partial tile with `.p/{width}`')
+
+const tiles: Operation = {
+  id: 'readTile',
+  summary: 'Tile of hashes (C2SP tlog-tiles)',
+  who: 'everybody',
+  path: '/tile/{level}/{index}',
+  pathParameters: { level: required(anyText, 'Level of the tile, 0 for leaf hashes'), index },
+  answers: { 200: { doc: 'Hashes of 32 bytes', content: { 'application/octet-stream': bytes } } },
+  problems: ['not-found'],
+}
+
+const bundles: Omit<Operation, 'who'> = {
+  id: 'readEntryBundle',
+  summary: 'Entry bundle (C2SP tlog-tiles)',
+  path: '/tile/entries/{index}',
+  pathParameters: { index },
+  answers: {
+    200: { doc: 'Leaves, each after its length in two bytes', content: { 'application/octet-stream': bytes } },
+  },
+  problems: ['not-found'],
 }
 
 /** Every other spelling is 404: one resource has one name. */
 function readPath(c: Context<Env>): TilePath {
   try {
-    checkQuery(c, [])
+    readQuery(c, {})
     // Nothing in these names needs an escape, and caches take what is escaped for something else.
     if (c.req.url.includes('%')) throw new TlogError('malformed-tile', 'an escape in the path of a tile')
     return parseTilePath(c.req.path.slice(1))
@@ -57,7 +92,7 @@ async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord)
   checkPublished(server, { ...coord, level: 0 })
   const reading = readEntryBundle(publishedLog(server, server.log.published), coord.index, coord.width)
   const bundle = await deadline.within(reading, notReadInTime)
-  const packed = acceptsGzip(headerOf(c, 'accept-encoding')) ? await compress(bundle) : undefined
+  const packed = acceptsCoding(headerOf(c, 'accept-encoding'), 'gzip') ? await compress(bundle) : undefined
   const headers = {
     'content-type': 'application/octet-stream',
     'cache-control': `${server.publicEntries ? 'public' : 'private'}, ${year}`,
@@ -71,16 +106,4 @@ function checkPublished(server: Server, coord: TileCoord): void {
   const { treeSize } = server.log.published
   if (isTileOfSize(coord, asTreeSize(treeSize))) return
   throw new Problem('not-found', `the tree of ${treeSize} leaves that is published has no such tile`)
-}
-
-/** RFC 9110 12.5.3: named, or covered by `*`, and not with weight 0. */
-function acceptsGzip(header: string | undefined): boolean {
-  const weights = new Map(
-    (header ?? '').split(',').map((part) => {
-      const [name = '', ...parameters] = part.split(';').map((text) => text.trim().toLowerCase())
-      const weight = parameters.find((text) => text.startsWith('q='))?.slice(2) ?? '1'
-      return [name, Number(weight)]
-    }),
-  )
-  return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0
 }

@@ -67,6 +67,7 @@ function* groupsOf(refusals: readonly Refusal[]): Generator<readonly Refusal[], 
   if (group.length > 0) yield group
 }
 
+/** Between CBOR it is the integer 10: what is kept together stays a CBOR sequence. */
 const lineFeed = Uint8Array.of(0x0a)
 
 function rowOfGroup(door: Door, writer: string, body: Uint8Array, group: readonly Refusal[]): QuarantinedRecord {

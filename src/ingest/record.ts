@@ -27,7 +27,13 @@ import { parseUuidV7 } from '../../tlog/uuid.ts'
 import type { Arena } from '../log/arena.ts'
 import { encodeSubmission, type Provenance, type Submission, type Utf8 } from '../log/submission.ts'
 
-/** What a client may submit (DESIGN section 3). */
+/** What a client may submit (DESIGN section 3); of texts, Unicode code points. */
+export const actorIdPointsMax = 255
+export const actionPointsMax = 100
+export const resourcePointsMax = 255
+export const clientIpPointsMax = 45
+/** Actions of the log's own entries begin so. */
+export const reservedAction = 'dendrolog.'
 export const payloadBytesMax = 1_048_576
 export const payloadDepthMax = 64
 /**
@@ -42,7 +48,7 @@ const canonicalBytesMin = 65_536
 const canonicalKeptMax = 4 * payloadBytesMax
 /** How a member that the server encrypted is marked: a client's payload must not look like one. */
 const encryptedName = Buffer.from('"dendrolog:enc":')
-const reservedActionPrefix = encodeUtf8('dendrolog.')
+const reservedActionPrefix = encodeUtf8(reservedAction)
 
 /** Who sends the records, and what stands in where they leave something out. */
 export type RecordContext = {
@@ -53,11 +59,21 @@ export type RecordContext = {
   readonly sha256: Sha256
 }
 
-const memberNames = ['id', 'actorId', 'action', 'resource', 'payload', 'clientIp', 'occurredAt', 'lamport'] as const
+export const memberNames: readonly [
+  'id',
+  'actorId',
+  'action',
+  'resource',
+  'payload',
+  'clientIp',
+  'occurredAt',
+  'lamport',
+] = ['id', 'actorId', 'action', 'resource', 'payload', 'clientIp', 'occurredAt', 'lamport']
 type MemberName = (typeof memberNames)[number]
 /** Places of the names in `memberNames`. */
 const [id, actorId, action, resource, payload, clientIp, occurredAt, lamport] = [0, 1, 2, 3, 4, 5, 6, 7] as const
 const required: readonly number[] = [actorId, action, resource, payload]
+export const requiredNames: readonly string[] = required.map((i) => memberNames[i] as MemberName)
 const everyName: readonly number[] = memberNames.map((_, i) => i)
 /** The names that begin with a byte: one or two to compare with. */
 const namesByFirstByte: readonly (readonly number[])[] = Array.from({ length: 256 }, (_, byte) =>
@@ -104,9 +120,9 @@ export class RecordReader {
       clientMadeId: this.#has(id),
       occurredAt: this.#has(occurredAt) ? this.#readOccurredAt(this.#node(occurredAt)) : null,
       lamport: this.#has(lamport) ? this.#readLamport(this.#node(lamport)) : null,
-      actorId: this.#readText(this.#node(actorId), 'actorId', 255),
+      actorId: this.#readText(this.#node(actorId), 'actorId', actorIdPointsMax),
       action: this.#readAction(this.#node(action)),
-      resource: this.#readText(this.#node(resource), 'resource', 255),
+      resource: this.#readText(this.#node(resource), 'resource', resourcePointsMax),
       clientIp: this.#has(clientIp) ? this.#readAddress(this.#node(clientIp)) : context.peerAddress,
       jcsText,
       chainText: this.#chainText(this.#node(payload), jcsText),
@@ -160,7 +176,7 @@ export class RecordReader {
   }
 
   #readAction(node: number): Utf8 {
-    const action = this.#readText(node, 'action', 100)
+    const action = this.#readText(node, 'action', actionPointsMax)
     if (startsWith(action, reservedActionPrefix)) throw refuse('/action', 'the prefix "dendrolog." is reserved')
     return action
   }

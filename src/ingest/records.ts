@@ -128,7 +128,8 @@ function endOfElement(reader: RecordReader, body: Uint8Array, start: number, wit
   }
 }
 
-class RecordList {
+/** Records as they are read: each becomes a submission or is refused. */
+export class RecordList {
   readonly arena: Arena
   readonly submissions: Submission[] = []
   readonly places: number[] = []

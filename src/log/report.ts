@@ -35,6 +35,11 @@ export function reportRequests(logger: Logger): (error: unknown, requestId: stri
   }
 }
 
+/** Tells what was refused, to whoever looks for a request: a hostile client makes as many lines as requests. */
+export function reportRefusals(logger: Logger): (refusal: object) => void {
+  return (refusal) => logger.debug(refusal, 'request refused')
+}
+
 /** Tells that a follower failed, once a minute for the same reason; it goes on by itself. */
 export function reportFollowers(
   logger: Logger,

@@ -51,6 +51,6 @@ test.each(['image/png', 'application/json;q=0', 'text/plain;q=0, application/jso
   async (accept) => {
     const { status, json, headers } = await getProof(accept)
     expect([status, json.code, headers.get('vary')]).toEqual([406, 'not-acceptable', 'Accept'])
-    expect(json.detail).toContain('application/json and text/plain')
+    expect(json.detail).toContain('application/json or text/plain or application/cbor')
   },
 )

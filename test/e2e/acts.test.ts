@@ -68,7 +68,7 @@ test('who read, what was refused and which setting changed stands in the log, si
     {
       ...{ action: 'dendrolog.entries.read', actorId: 'token:auditor', resource: 'entries' },
       detail: {
-        requests: { '/v1/entries/:place': 2, '/v1/entries': 1, '/tile/*': 1, '/ct/v1/get-entries': 1 },
+        requests: { '/v1/entries/:n': 2, '/v1/entries': 1, '/tile/entries/*': 1, '/ct/v1/get-entries': 1 },
       },
     },
     {

@@ -5,10 +5,11 @@ import type { AddressInfo } from 'node:net'
 import type { Hono } from 'hono'
 import { createApp } from '../../api/app.ts'
 import { ByteBudget } from '../../api/byte-budget.ts'
+import type { Env } from '../../api/env.ts'
 import type { GracefulClose } from '../../api/graceful-close.ts'
 import { createHttpServer } from '../../api/listener.ts'
 import { RateLimiter } from '../../api/rate-limit.ts'
-import type { ApiLimits, Env, Server } from '../../api/server.ts'
+import type { ApiLimits, Server } from '../../api/server.ts'
 import type { ReaderTimes } from '../../api/slow-readers.ts'
 import type { TlsPair } from '../../api/tls.ts'
 import { createTokenSecret } from '../../src/auth/token.ts'
@@ -237,6 +238,7 @@ function serverOf(
     failingLogins: async () => [],
     onEntriesRead: () => {},
     onUnexpected: (error) => unexpected.push(error),
+    onRefused: () => {},
     ...options.server,
   }
 }
