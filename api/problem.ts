@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
-import { Unavailable } from '../src/log/incident.ts'
+import { NotLeader, Unavailable } from '../src/log/incident.ts'
 import type { Metrics } from '../src/ops/metrics.ts'
 import { isOutage } from '../src/store/outage.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
@@ -37,6 +37,7 @@ export type ProblemCode =
   | 'idempotency-conflict'
   | 'not-published'
   | 'no-witnesses'
+  | 'not-leader'
   | 'unavailable'
   | 'check-failed'
   | 'internal'
@@ -57,6 +58,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   'expectation-failed': 417,
   'headers-too-large': 431,
   'body-timeout': 503,
+  'not-leader': 503,
   unavailable: 503,
   'check-failed': 503,
   internal: 503,
@@ -161,6 +163,8 @@ export function refusalOf(error: unknown): Reason | undefined {
 function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected): Problem {
   if (error instanceof Problem) return error
   if (error instanceof TooManyRecords) return new Problem('too-many-records', error.message)
+  // Not later: who takes over does so within a second or two, and a proxy may have the leader behind it already.
+  if (error instanceof NotLeader) return new Problem('not-leader', error.message, { headers: { 'retry-after': '1' } })
   if (error instanceof Unavailable) {
     return new Problem('unavailable', error.message, { retryAfterSeconds: error.retryAfterSeconds })
   }

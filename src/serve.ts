@@ -128,6 +128,7 @@ async function serveDatabase(
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
     publishedSize: () => log.published.treeSize,
+    mustFill: () => log.health.code !== 'NOT_LEADER',
     onFailed: reportFollowers(logger, metrics.followerFailures),
   })
   const server: Server = createServer(config, database, instance, log, search, stateful, watch, logger, metrics)
@@ -275,10 +276,11 @@ function createServer(
 }
 
 function readingsOf({ log, search, bodyBudget }: Server): Readings {
-  const { pendingEntries, integratedSize, publishedSize, isReady } = log.health
+  const { pendingEntries, integratedSize, publishedSize, isReady, isLeader } = log.health
   const [publishedAtMs, searchedSize] = [log.published.timestampMs, search.position()]
   return {
-    ...{ pendingEntries, integratedSize, publishedSize, isReady, publishedAtMs, searchedSize },
+    ...{ pendingEntries, integratedSize, publishedSize, isReady, isLeader, publishedAtMs },
+    searchedSize,
     bodyBytes: bodyBudget.bytesTaken,
   }
 }
@@ -293,10 +295,15 @@ async function limitConnections(http: HttpServer, logger: Logger): Promise<void>
   http.maxConnections = connections
 }
 
-/** What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs. */
+/**
+ * What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs, one
+ * that stands by everything that is read.
+ */
 async function untilOpen(log: Log, signal: AbortSignal): Promise<void> {
   const until = performance.now() + openWaitMs
-  while (!log.health.isReady && log.health.incident === undefined && !signal.aborted && performance.now() < until) {
+  while (!signal.aborted && performance.now() < until) {
+    const { isReady, incident, code } = log.health
+    if (isReady || incident !== undefined || code === 'NOT_LEADER') return
     await sleep(5)
   }
 }

@@ -27,6 +27,7 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
   app.post('/add', async (c) => {
     const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, 'writer', deadline)
+    server.log.checkMaySubmit()
     checkQuery(c, [])
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body, charge) => {

@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import { refusedListedMax } from '../../src/ingest/quarantine.ts'
 import { payloadBytesMax, payloadDepthMax, recordBytesMax } from '../../src/ingest/record.ts'
 import { openToBrowsers } from '../cors.ts'
+import { malformed, readQuery } from '../parameters.ts'
 import type { Env, Server } from '../server.ts'
 
 /** What the log says of itself, its newest checkpoint, and how it is. */
@@ -40,20 +41,32 @@ export function routeLog(app: Hono<Env>, server: Server): void {
     }),
   )
   app.get('/healthz', (c) => c.json({ status: 'alive' }))
-  // The log itself notices its writer and signer only; tokens and reading stand on logins of their own.
-  app.get('/readyz', async (c, next) => {
-    const { isReady, problem: _, ...sizes } = server.log.health
-    const failing = isReady ? await server.failingLogins() : []
-    if (failing.length === 0) return next()
-    return c.json({ status: 'not ready', problem: describeFailing(failing), ...sizes }, 503)
+  app.get('/readyz', async (c) => {
+    const use = readQuery(c, 'for') ?? 'writes'
+    if (use !== 'writes' && use !== 'reads') throw malformed('for', 'want writes or reads')
+    const { status, problem } = await (use === 'reads' ? readForReads(server) : readForWrites(server))
+    const { problem: _, ...health } = server.log.health
+    const isReady = status === 'ready'
+    return c.json({ status, ...(problem ? { problem } : {}), ...health, isReady }, isReady ? 200 : 503)
   })
-  app.get('/readyz', (c) => {
-    const { isReady, problem, ...sizes } = server.log.health
-    return c.json(
-      { status: isReady ? 'ready' : 'not ready', ...(problem ? { problem } : {}), ...sizes },
-      isReady ? 200 : 503,
-    )
-  })
+}
+
+type Readiness = { readonly status: 'ready' | 'not ready' | 'standby'; readonly problem?: string | undefined }
+
+/** Whether submissions may be sent here. The log itself notices its writer and signer; tokens and reading have logins of their own. */
+async function readForWrites({ log, failingLogins }: Server): Promise<Readiness> {
+  const { isReady, code, problem } = log.health
+  if (code === 'NOT_LEADER') return { status: 'standby', problem }
+  return isReady ? readiness(await failingLogins()) : { status: 'not ready', problem }
+}
+
+/** Whether everything else may be asked here: of a server that stands by, and of a log that takes nothing, too. */
+async function readForReads({ failingLogins }: Server): Promise<Readiness> {
+  return readiness((await failingLogins()).filter((name) => name !== 'writer'))
+}
+
+function readiness(failing: readonly string[]): Readiness {
+  return failing.length === 0 ? { status: 'ready' } : { status: 'not ready', problem: describeFailing(failing) }
 }
 
 /** What is wrong with logins to the database, for whoever must mend it; the server's log has the reasons. */

@@ -36,6 +36,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     let kind: 'single' | 'batch' = 'single'
     const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, 'writer', deadline)
+    server.log.checkMaySubmit()
     const isNdjson = mediaType(c) === 'application/x-ndjson'
     const wait = readWait(c)
     const context = recordContext(server, c, principal)

@@ -64,7 +64,7 @@ export class Publisher {
 
   /** Publishes until `signal` aborts. Rejects with what `signer` throws. */
   async run(signer: Signs, signal: AbortSignal): Promise<void> {
-    this.#stopped = undefined
+    this.resume()
     while (!signal.aborted) {
       const startedAt = performance.now()
       // A head signed in the middle of a burst would leave most of it to wait for the next.
@@ -84,12 +84,22 @@ export class Publisher {
     const startedAt = performance.now()
     const checkpoint = (await signer.sign(nowMs, this.#options.resignAfterMs)) ?? signer.last
     if (checkpoint.number === this.#published.number) return
-    this.#published = checkpoint
+    this.accept(checkpoint)
     this.#options.onPublished(checkpoint, (performance.now() - startedAt) / 1_000)
+  }
+
+  /** Serves a newer checkpoint, which the caller has checked, and wakes whoever waits for it. */
+  accept(checkpoint: StoredCheckpoint): void {
+    this.#published = checkpoint
     const ready = this.#waiters.filter((waiter) => waiter.size <= checkpoint.treeSize)
     this.#waiters = this.#waiters.filter((waiter) => waiter.size > checkpoint.treeSize)
     for (const waiter of ready) waiter.resolve(checkpoint)
     for (const watcher of this.#watchers.splice(0)) watcher.resolve(checkpoint)
+  }
+
+  /** Who waits from now on waits for what another server publishes. */
+  resume(): void {
+    this.#stopped = undefined
   }
 
   /** Tells everybody who waits that nothing more will be published for now. */

@@ -11,6 +11,7 @@ export type Readings = {
   readonly publishedAtMs: number
   readonly searchedSize: number
   readonly isReady: boolean
+  readonly isLeader: boolean
   readonly bodyBytes: number
 }
 
@@ -85,5 +86,6 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: (readin
   ['checkpoint_timestamp_seconds', 'Time of the newest checkpoint', ({ publishedAtMs }) => publishedAtMs / 1_000],
   ['searched_size', 'Entries in the search tables', ({ searchedSize }) => searchedSize],
   ['ready', '1 where the log takes entries', ({ isReady }) => (isReady ? 1 : 0)],
+  ['leader', '1 where this server sequences and signs', ({ isLeader }) => (isLeader ? 1 : 0)],
   ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
 ]

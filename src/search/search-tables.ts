@@ -21,9 +21,9 @@ export type SearchTables = {
 export function openSearchTables(
   queries: { readonly read: Query; readonly follow: Query },
   schema: Schema,
-  options: FollowOptions,
+  options: FollowOptions & { readonly mustFill?: () => boolean },
 ): SearchTables {
-  const following = new Following(searchFollower(queries.follow, schema), options)
+  const following = new Following(searchFollower(queries.follow, schema, options.mustFill), options)
   return {
     position: () => following.position ?? 0,
     find: (search, range, limit, untilMs) => searchRange(queries.read, schema, search, range, limit, untilMs),

@@ -38,6 +38,7 @@ test('tell how the log stands', async () => {
   ]
   expect(await Promise.all(names.map((name) => valueFrom(`dendrolog_${name}`)))).toEqual([1, 2, 3, 4, 5])
   expect(await valueFrom('dendrolog_ready')).toBe(1)
+  expect(await valueFrom('dendrolog_leader')).toBe(1)
 })
 
 test('count submissions by kind, and refusals by code', async () => {
