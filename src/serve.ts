@@ -18,9 +18,9 @@ import {
   keysFolderOf,
   openDatabase,
   openInstance,
-  signerStateOf,
   tokenFilePath,
 } from './instance.ts'
+import { isShared } from './log/cell-place.ts'
 import { systemClock } from './log/clock.ts'
 import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
@@ -32,6 +32,7 @@ import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
+import { cellPlaceOf } from './signer-state.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { openCommitThread } from './store/committer.ts'
 import { entryReads, findSequenceNumber } from './store/entries.ts'
@@ -159,7 +160,7 @@ async function serveDatabase(
     stopFollowing.abort()
     await Promise.all([recording, following])
     const { state, follow, quarantine } = stateful
-    await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
+    await Promise.all([log.close(), state.close(), follow.close(), quarantine.close(), instance.cell.close()])
   }
 }
 
@@ -177,6 +178,7 @@ function openLog(
     origin: instance.origin,
     keys: instance.keys,
     cell: instance.cell,
+    standsBy: isShared(cellPlaceOf(config)),
     schema: database.schema,
     hash: nativeSha256,
     clock: systemClock,
@@ -189,7 +191,7 @@ function openLog(
       openSigningThread({
         origin: instance.origin,
         keysFolder: keysFolderOf(config),
-        cellFile: signerStateOf(config),
+        cell: cellPlaceOf(config),
         config: signer,
         schema: database.schema,
         statementTimeoutMs: signerTimeoutMs,

@@ -3,6 +3,7 @@ import type { Hash } from '../../tlog/hash.ts'
 import { Thread, ThreadError } from '../ops/thread-calls.ts'
 import type { Schema } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { CellPlace } from './cell-place.ts'
 import { type IncidentCode, LogIncident } from './incident.ts'
 import { Signer, type SignerOptions } from './signer.ts'
 
@@ -24,7 +25,7 @@ export async function openSignerHere(options: SignerOptions): Promise<LogSigner>
 export type SignSetup = {
   readonly origin: string
   readonly keysFolder: string
-  readonly cellFile: string
+  readonly cell: CellPlace
   /** The signer's own login. */
   readonly config: ClientConfig
   readonly schema: Schema
