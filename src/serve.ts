@@ -26,15 +26,16 @@ import { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { reportFollowers, reportIncidents, reportRequests, reportUnrecorded } from './log/report.ts'
 import { hashSecret } from './log/seal.ts'
-import { openSigningThread } from './log/signing-thread.ts'
+import { openSignerIn, signingThread } from './log/signing-thread.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import { boundConnections, readOpenFilesMax } from './ops/open-files.ts'
+import type { SpareThread } from './ops/thread-calls.ts'
 import { openSearchTables, type SearchTables } from './search/search-tables.ts'
 import { cellPlaceOf } from './signer-state.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
-import { openCommitThread } from './store/committer.ts'
+import { committingThread, openCommitterIn } from './store/committer.ts'
 import { entryReads, findSequenceNumber } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
@@ -125,7 +126,8 @@ async function serveDatabase(
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
   const metrics: Metrics = createMetrics(() => readingsOf(server))
-  const log = await openLog(config, database, instance, logger, record, metrics)
+  const threads = threadsOf(config, database, instance)
+  const log = await openLog(config, database, instance, logger, record, metrics, threads)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearchTables({ read: stateful.state.query, follow: stateful.follow.query }, database.schema, {
     publishedSize: () => log.published.treeSize,
@@ -160,7 +162,8 @@ async function serveDatabase(
     stopFollowing.abort()
     await Promise.all([recording, following])
     const { state, follow, quarantine } = stateful
-    await Promise.all([log.close(), state.close(), follow.close(), quarantine.close(), instance.cell.close()])
+    await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
+    await Promise.all([instance.cell.close(), threads.signing.close(), threads.committing.close()])
   }
 }
 
@@ -171,6 +174,7 @@ function openLog(
   logger: Logger,
   record: IncidentRecord,
   { commitSeconds, batchEntries, publishSeconds }: Metrics,
+  { signing, committing }: Threads,
 ): Promise<Log> {
   const { writer, reader, signer } = database.connections
   const report = reportIncidents(logger)
@@ -187,17 +191,12 @@ function openLog(
     batchLimits: { entriesMax: config.batchEntriesMax, bytesMax: config.batchBytesMax },
     checkpointIntervalMs: config.checkpointIntervalMs,
     resignIntervalMs: config.resignIntervalMs,
-    openSigner: () =>
-      openSigningThread({
-        origin: instance.origin,
-        keysFolder: keysFolderOf(config),
-        cell: cellPlaceOf(config),
-        config: signer,
-        schema: database.schema,
-        statementTimeoutMs: signerTimeoutMs,
-      }),
-    openCommitter: () =>
-      openCommitThread({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
+    openSigner: () => openSignerIn(signing),
+    openCommitter: () => openCommitterIn(committing),
+    prepareLeading: () => {
+      signing.prepare()
+      committing.prepare()
+    },
     ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
     onMeasured: (measured) => {
       if (measured.kind === 'publish') return publishSeconds.observe(measured.seconds)
@@ -209,6 +208,18 @@ function openLog(
       record.note(error, place)
     },
   })
+}
+
+/** What the leader works in; started before they are needed by a server that stands by. */
+type Threads = { readonly signing: SpareThread; readonly committing: SpareThread }
+
+function threadsOf(config: Config, { connections, schema }: Database, { origin }: Instance): Threads {
+  const { writer, signer } = connections
+  const [keysFolder, cell] = [keysFolderOf(config), cellPlaceOf(config)]
+  return {
+    signing: signingThread({ origin, keysFolder, cell, config: signer, schema, statementTimeoutMs: signerTimeoutMs }),
+    committing: committingThread({ config: writer, schema, idleTimeoutMs: writerIdleTimeoutMs }),
+  }
 }
 
 /** `follow`: for statements of followers, which take long. */

@@ -40,6 +40,8 @@ export type LogOptions = {
    * another server is the incident LOCKED.
    */
   readonly standsBy?: boolean
+  /** Called when this log begins to stand by: starts what taking over would have to wait for. */
+  readonly prepareLeading?: () => void
   /** Where it differs from `defaultTiming`. */
   readonly timing?: Partial<LogTiming>
 }

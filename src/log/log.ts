@@ -195,6 +195,8 @@ export class Log {
       this.#problem = undefined
       await this.#work(sequencer, signer, lock)
       await this.#publisher.publish(signer)
+      // All is answered: the next leader need not wait until connections and threads are closed.
+      await this.#releaseLock()
     } finally {
       this.#sequencer = undefined
       const closing = Promise.allSettled([signer.close(), committer?.close()])
@@ -241,7 +243,10 @@ export class Log {
       {
         openCandidate: () => openLockCandidate(writer, schema),
         follow: () => this.#follow(),
-        onStandby: () => this.#publisher.resume(),
+        onStandby: () => {
+          this.#publisher.resume()
+          this.#options.prepareLeading?.()
+        },
         everyMs: this.#timing.standbyMs,
       },
       signal,

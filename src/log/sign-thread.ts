@@ -1,4 +1,4 @@
-// The thread behind `openSigningThread`: keys, memory and the signer's own login.
+// The thread behind `signingThread`: keys, memory and the signer's own login.
 import { workerData } from 'node:worker_threads'
 import { nativeSha256 } from '../ops/native-sha256.ts'
 import { serveCalls } from '../ops/thread-calls.ts'
@@ -17,17 +17,17 @@ await serveCalls(async () => {
   const close = async (): Promise<void> => {
     await Promise.all([pool.close(), cell.close()])
   }
-  try {
-    const signer = await Signer.open({ origin, sealKey, keys, cell, query: pool.query, schema, hash: nativeSha256 })
-    return {
-      answer: async (request: SignRequest) => {
-        if (request.kind === 'sign') await signer.sign(request.nowMs, request.resignAfterMs)
-        return signer.last
-      },
-      close,
-    }
-  } catch (error) {
-    await close()
-    throw error
+  let signer: Signer | undefined
+  const opened = async (): Promise<Signer> => {
+    signer ??= await Signer.open({ origin, sealKey, keys, cell, query: pool.query, schema, hash: nativeSha256 })
+    return signer
+  }
+  return {
+    answer: async (request: SignRequest) => {
+      const signing = await opened()
+      if (request.kind === 'sign') await signing.sign(request.nowMs, request.resignAfterMs)
+      return signing.last
+    },
+    close,
   }
 })
