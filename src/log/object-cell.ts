@@ -24,19 +24,17 @@ type Sdk = typeof import('@aws-sdk/client-s3')
 
 /**
  * A cell in an object: for several servers, where the store honours If-Match and If-None-Match. The client library is
- * loaded by the first call, so that whoever has no such cell need not install it.
+ * loaded here, so that whoever has no such cell need not install it; now, so that taking over does not wait for it.
  */
 export function openObjectCell(place: ObjectPlace): OpenedCell {
-  let opening: Promise<ObjectStore> | undefined
-  const store = (): Promise<ObjectStore> => {
-    opening ??= ObjectStore.open(place)
-    return opening
-  }
+  const opening = ObjectStore.open(place)
+  // Whoever asks for something meets it.
+  opening.catch(() => {})
   let known: Version | undefined
   return {
-    prepare: async () => (await store()).checkCompares(),
+    prepare: async () => (await opening).checkCompares(),
     read: async () => {
-      const found = await (await store()).read(place.key)
+      const found = await (await opening).read(place.key)
       known = { etag: found?.etag ?? null }
       return found === undefined ? undefined : readCell(`signer state ${nameOf(place)}`, found.text)
     },
@@ -44,11 +42,11 @@ export function openObjectCell(place: ObjectPlace): OpenedCell {
       const before = known
       known = undefined
       if (before === undefined) throw new Error(`signer state ${nameOf(place)}: written without being read`)
-      const etag = await (await store()).replace(place.key, before, encodeCell(checkpoint))
+      const etag = await (await opening).replace(place.key, before, encodeCell(checkpoint))
       if (etag === undefined) throw movedCell()
       known = { etag }
     },
-    close: async () => (await opening?.catch(() => undefined))?.close(),
+    close: async () => (await opening.catch(() => undefined))?.close(),
   }
 }
 
