@@ -185,10 +185,11 @@ export class Log {
 
   async #runOnce(lock: LogLock, signal: AbortSignal): Promise<void> {
     const { commitTimeoutMs } = this.#timing
-    const signer = await settleWithin(commitTimeoutMs, 'open signer', this.#openSigner())
-    let committer: Committer | undefined
+    // Both at once: whoever takes over is waited for.
+    const signing = settleWithin(commitTimeoutMs, 'open signer', this.#openSigner())
+    const committing = settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
     try {
-      committer = await settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
+      const [signer, committer] = await Promise.all([signing, committing])
       const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
       await this.#publisher.publish(signer)
       this.#sequencer = sequencer
@@ -199,7 +200,7 @@ export class Log {
       await this.#releaseLock()
     } finally {
       this.#sequencer = undefined
-      const closing = Promise.allSettled([signer.close(), committer?.close()])
+      const closing = Promise.allSettled([signing, committing].map(async (opening) => (await opening).close()))
       await settleWithin(commitTimeoutMs, 'close', closing).catch(() => {})
     }
     if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
