@@ -77,7 +77,7 @@ function setting(name: string, fallback: string, unit: string, purpose: string):
   return { name, default: fallback, unit, purpose }
 }
 
-const secretUnit = 'secret'
+const hiddenUnit = 'hidden text'
 
 const settings = {
   databaseUrl: setting('DATABASE_URL', '', 'URL', "an administrator's; empty: an own PostgreSQL in the data folder"),
@@ -113,7 +113,7 @@ const settings = {
   s3Endpoint: setting('DENDROLOG_S3_ENDPOINT', '', 'URL', "of an object store that is not AWS's"),
   s3Region: setting('DENDROLOG_S3_REGION', '', 'name', 'of the object store'),
   s3AccessKeyId: setting('DENDROLOG_S3_ACCESS_KEY_ID', '', 'name', "empty: looked for where AWS's programs do"),
-  s3SecretAccessKey: setting('DENDROLOG_S3_SECRET_ACCESS_KEY', '', secretUnit, 'goes with the access key'),
+  s3SecretAccessKey: setting('DENDROLOG_S3_SECRET_ACCESS_KEY', '', hiddenUnit, 'goes with the access key'),
   checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
   resignIntervalMs: setting('DENDROLOG_RESIGN_INTERVAL_MS', '60000', 'ms', 'an idle log signs its head again'),
   poolEntriesMax: setting('DENDROLOG_POOL_ENTRIES_MAX', '65536', 'entries', 'more pending ones are 503'),
@@ -186,7 +186,7 @@ export function readSetting(
 export function reportConfig(environment: Environment = process.env): readonly SettingReport[] {
   return Object.values(settings).map((s) => {
     const given = environment[s.name]
-    const value = s.unit === secretUnit && given ? '***' : hidePassword(given ?? s.default)
+    const value = s.unit === hiddenUnit && given ? '***' : hidePassword(given ?? s.default)
     return { ...s, value, source: given === undefined ? 'default' : 'environment' }
   })
 }
