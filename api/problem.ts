@@ -3,7 +3,7 @@ import { routePath } from 'hono/route'
 import { TokenRefusal, type TokenRefusalCode } from '../src/auth/token-office.ts'
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
-import { Unavailable } from '../src/log/incident.ts'
+import { NotLeader, Unavailable } from '../src/log/incident.ts'
 import { isOutage } from '../src/store/outage.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
 import { chooseType } from './accept.ts'
@@ -53,6 +53,7 @@ export type ProblemCode =
   | 'not-published'
   | 'no-witnesses'
   | 'rate-limited'
+  | 'not-leader'
   | 'unavailable'
   | 'check-failed'
   | 'internal'
@@ -80,6 +81,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   'rate-limited': 429,
   'headers-too-large': 431,
   'body-timeout': 503,
+  'not-leader': 503,
   unavailable: 503,
   'check-failed': 503,
   internal: 503,
@@ -190,6 +192,8 @@ function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected
   if (error instanceof Problem) return error
   if (error instanceof TokenRefusal) return new Problem(error.code, error.message)
   if (error instanceof TooManyRecords) return new Problem('too-many-records', error.message)
+  // Not later: who takes over does so within a second or two, and a proxy may have the leader behind it already.
+  if (error instanceof NotLeader) return new Problem('not-leader', error.message, { headers: { 'retry-after': '1' } })
   if (error instanceof Unavailable) {
     return new Problem('unavailable', error.message, { retryAfterSeconds: error.retryAfterSeconds })
   }

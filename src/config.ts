@@ -14,7 +14,9 @@ export type Config = {
   /** Files of certificates and key; undefined: plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined
   readonly origin: string | undefined
+  /** A path, or a URL: postgres://… or s3://bucket/key. */
   readonly signerState: string | undefined
+  readonly objectStore: ObjectStore
   readonly checkpointIntervalMs: number
   readonly resignIntervalMs: number
   readonly poolEntriesMax: number
@@ -43,6 +45,14 @@ export type RoleUrls =
       readonly state: string
     }
   | undefined
+
+/** How the store of an s3:// URL is reached; what is missing is looked for where AWS's programs do. */
+export type ObjectStore = {
+  readonly endpoint: string | undefined
+  readonly region: string | undefined
+  readonly accessKeyId: string | undefined
+  readonly secretAccessKey: string | undefined
+}
 
 export type Source = 'default' | 'environment'
 
@@ -73,6 +83,8 @@ function setting(name: string, fallback: string, unit: string, purpose: string):
   return { name, default: fallback, unit, purpose }
 }
 
+const hiddenUnit = 'hidden text'
+
 const settings = {
   databaseUrl: setting('DATABASE_URL', '', 'URL', "an administrator's; empty: an own PostgreSQL in the data folder"),
   writerUrl: setting(
@@ -100,7 +112,16 @@ const settings = {
   tlsCert: setting('DENDROLOG_TLS_CERT', '', 'file', 'PEM certificates, the own one first; empty: plain HTTP'),
   tlsKey: setting('DENDROLOG_TLS_KEY', '', 'file', 'PEM private key of the certificate, readable by its owner only'),
   origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
-  signerState: setting('DENDROLOG_SIGNER_STATE', '', 'file', 'what the signer remembers; empty: in the data folder'),
+  signerState: setting(
+    'DENDROLOG_SIGNER_STATE',
+    '',
+    'file or URL',
+    'what the signer remembers; empty: a file in the data folder. Several servers: postgres://… of a second database, or s3://bucket/key',
+  ),
+  s3Endpoint: setting('DENDROLOG_S3_ENDPOINT', '', 'URL', "of an object store that is not AWS's"),
+  s3Region: setting('DENDROLOG_S3_REGION', '', 'name', 'of the object store'),
+  s3AccessKeyId: setting('DENDROLOG_S3_ACCESS_KEY_ID', '', 'name', "empty: looked for where AWS's programs do"),
+  s3SecretAccessKey: setting('DENDROLOG_S3_SECRET_ACCESS_KEY', '', hiddenUnit, 'goes with the access key'),
   checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
   resignIntervalMs: setting('DENDROLOG_RESIGN_INTERVAL_MS', '60000', 'ms', 'an idle log signs its head again'),
   poolEntriesMax: setting('DENDROLOG_POOL_ENTRIES_MAX', '65536', 'entries', 'more pending ones are 503'),
@@ -152,7 +173,8 @@ export function readConfig(environment: Environment = process.env): Config {
     port: readInteger(settings.port, text(settings.port), 0, 65_535),
     tls: readTlsFiles(text),
     origin: optional(settings.origin) && readName(settings.origin, text(settings.origin), /^[^+\s\p{Cc}]{1,255}$/u),
-    signerState: optional(settings.signerState),
+    signerState: readSignerState(text(settings.signerState)),
+    objectStore: readObjectStore(text),
     checkpointIntervalMs: readInteger(settings.checkpointIntervalMs, text(settings.checkpointIntervalMs), 10, 60_000),
     resignIntervalMs: readInteger(settings.resignIntervalMs, text(settings.resignIntervalMs), 100, 86_400_000),
     poolEntriesMax: readInteger(settings.poolEntriesMax, text(settings.poolEntriesMax), 1, 10_000_000),
@@ -191,7 +213,7 @@ export function readSetting(
 export function reportConfig(environment: Environment = process.env): readonly SettingReport[] {
   return Object.values(settings).map((s) => {
     const given = environment[s.name]
-    const value = hidePassword(given ?? s.default)
+    const value = s.unit === hiddenUnit && given ? '***' : hidePassword(given ?? s.default)
     return { ...s, value, source: given === undefined ? 'default' : 'environment' }
   })
 }
@@ -270,6 +292,30 @@ function readUrl(s: Setting, text: string): string {
     s.name,
     'is no URL; want postgres://user:password@host:5432/database, or postgres:///database?host=/folder/of/the/socket',
   )
+}
+
+function readSignerState(text: string): string | undefined {
+  if (!text.includes('://')) return text || undefined
+  if (/^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\/[!-~]{1,900}$/.test(text)) return text
+  if (/^postgres(ql)?:\/\//.test(text)) return text
+  throw new ConfigError(
+    settings.signerState.name,
+    'is neither a file, nor postgres://user:password@host:5432/database, nor s3://bucket/key',
+  )
+}
+
+function readObjectStore(text: (s: Setting) => string): ObjectStore {
+  const { s3Endpoint, s3Region, s3AccessKeyId, s3SecretAccessKey } = settings
+  const endpoint = text(s3Endpoint) || undefined
+  if (endpoint !== undefined && !/^https?:\/\/[^/@]+\/?$/.test(endpoint)) {
+    throw new ConfigError(s3Endpoint.name, 'want http://host:port or https://host')
+  }
+  const accessKeyId = text(s3AccessKeyId) || undefined
+  const secretAccessKey = text(s3SecretAccessKey) || undefined
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
+    throw new ConfigError(s3AccessKeyId.name, `goes with ${s3SecretAccessKey.name}: set both or none`)
+  }
+  return { endpoint, region: text(s3Region) || undefined, accessKeyId, secretAccessKey }
 }
 
 /** Schemas of PostgreSQL's own, and names that another log's schemas for state and guard may have. */

@@ -1,15 +1,17 @@
 // What an instance stands on: a database with its roles, a data folder with the log's keys and memory. Shared by
 // `serve`, `init` and `migrate`.
 import { randomBytes } from 'node:crypto'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { type ClientConfig, escapeIdentifier } from 'pg'
 import { createTokenSecret } from './auth/token.ts'
 import { type Config, ConfigError } from './config.ts'
+import { openCell } from './log/cell-place.ts'
 import { createLog, hasLog } from './log/create.ts'
 import { type LogFile, readLogFile, writeLogFile } from './log/log-file.ts'
 import { createKeys, type LogKeys, openKeys } from './log/log-keys.ts'
 import { hashSecret } from './log/seal.ts'
-import { openFileCell, type SignerCell } from './log/signer-cell.ts'
+import type { OpenedCell, SignerCell } from './log/signer-cell.ts'
+import { cellPlaceOf, checkCellPlace, noMemory } from './signer-state.ts'
 import type { Schema } from './store/batch.ts'
 import { readUnsafeSettings } from './store/durability.ts'
 import { type Cluster, claimDataFolder, openCluster } from './store/embedded.ts'
@@ -54,7 +56,7 @@ export type Database = {
 export type Instance = {
   readonly origin: string
   readonly keys: LogKeys
-  readonly cell: SignerCell
+  readonly cell: OpenedCell
   /** Whether this call made the log. */
   readonly isNew: boolean
 }
@@ -125,7 +127,7 @@ function checkSameLog(config: Config, admin: ClientConfig): Promise<void> {
   })
 }
 
-async function withPool<T>(connection: ClientConfig, work: (query: Query) => Promise<T>): Promise<T> {
+export async function withPool<T>(connection: ClientConfig, work: (query: Query) => Promise<T>): Promise<T> {
   const pool = openPool(connection, 1, 30_000)
   try {
     return await work(pool.query)
@@ -157,7 +159,9 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
   const keysFolder = keysFolderOf(config)
   const writer = openPool(database.connections.writer, 1, 30_000)
   try {
-    for (const folder of [config.dataDir, keysFolder, dirname(signerStateOf(config))]) await removeUnfinished(folder)
+    const place = cellPlaceOf(config)
+    const folders = [config.dataDir, keysFolder, ...(place.kind === 'file' ? [dirname(place.path)] : [])]
+    for (const folder of folders) await removeUnfinished(folder)
     const found = await readLogFile(config.dataDir)
     refuseHalves(config, found, await hasLog(writer.query, database.schema))
     const isNew = found?.state !== 'ready'
@@ -168,9 +172,11 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
         `the log in ${config.dataDir} is ${origin}; a log never changes its name`,
       )
     }
-    const cell = openFileCell(signerStateOf(config))
+    await checkCellPlace(config, place, writer.query)
+    const cell = openCell(place, origin)
+    if (isNew) await cell.prepare()
     if (isNew) await createInstance(config, database, writer, origin, cell, nowMs)
-    if ((await cell.read()) === undefined) throw new ConfigError('DENDROLOG_SIGNER_STATE', noMemory(config))
+    if ((await cell.read()) === undefined) throw new ConfigError('DENDROLOG_SIGNER_STATE', noMemory(place))
     return { origin, keys: await openKeys(keysFolder, origin), cell, isNew }
   } finally {
     await writer.close()
@@ -179,11 +185,6 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
 
 export function keysFolderOf({ dataDir }: Pick<Config, 'dataDir'>): string {
   return join(dataDir, 'keys')
-}
-
-/** Where the signer remembers what it signed last. */
-export function signerStateOf(config: Config): string {
-  return config.signerState ?? join(config.dataDir, 'signer-state.json')
 }
 
 /** Tokens that a first start made, role by role. */
@@ -233,7 +234,7 @@ async function createTokens(config: Config, database: Database, sealKey: Uint8Ar
   await writeSecretFile(tokenFilePath(config), `${JSON.stringify(secrets, null, 2)}\n`)
 }
 
-function connectionsOfRoles(config: Config, admin: ClientConfig, passwords: RolePasswords): RoleConnections {
+export function connectionsOfRoles(config: Config, admin: ClientConfig, passwords: RolePasswords): RoleConnections {
   const as = (name: keyof RoleConnections): ClientConfig =>
     roleConfig(admin, config.rolePrefix, logins[name].role, passwords)
   return { writer: as('writer'), reader: as('reader'), signer: as('signer'), state: as('state') }
@@ -282,7 +283,7 @@ export function expectedLogin({ rolePrefix, schema }: Config, name: keyof RoleCo
 }
 
 /** Each login is tried, so that a wrong one stops the start and not, hours later, what needs it. */
-async function openLogins(config: Config, urls: NonNullable<Config['roleUrls']>): Promise<RoleConnections> {
+export async function openLogins(config: Config, urls: NonNullable<Config['roleUrls']>): Promise<RoleConnections> {
   const names = ['writer', 'reader', 'signer', 'state'] as const
   for (const name of names) {
     const { setting } = logins[name]
@@ -309,16 +310,8 @@ async function checkDurable(config: Config, query: Query): Promise<void> {
   )
 }
 
-function schemaNames({ schema }: Config): Schema {
+export function schemaNames({ schema }: Config): Schema {
   return { evidence: escapeIdentifier(schema), state: escapeIdentifier(`${schema}_state`) }
-}
-
-function noMemory(config: Config): string {
-  return (
-    `${resolve(signerStateOf(config))} is missing: the signer remembers nothing, and does not sign what might contradict ` +
-    'what it signed before. Put that file back, or set this to where it is; an older copy of it is of use only if ' +
-    'the log has signed nothing since'
-  )
 }
 
 function onlyInFolder(config: Config): string {

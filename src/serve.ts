@@ -3,74 +3,29 @@ import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createApp } from '../api/app.ts'
-import { ByteBudget } from '../api/byte-budget.ts'
 import { createHttpServer } from '../api/listener.ts'
-import { RateLimiter } from '../api/rate-limit.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
 import { renewPair } from '../api/tls.ts'
-import { openTokens, type Tokens } from './auth/tokens.ts'
+import { openTokens } from './auth/tokens.ts'
 import { type Config, reportConfig } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
-import {
-  type Database,
-  expectedLogin,
-  type Instance,
-  keysFolderOf,
-  openDatabase,
-  openInstance,
-  signerStateOf,
-  tokenFilePath,
-} from './instance.ts'
-import type { Acts } from './log/acts.ts'
-import { systemClock } from './log/clock.ts'
+import { type Database, type Instance, openDatabase, openInstance, tokenFilePath } from './instance.ts'
 import { IncidentRecord } from './log/incident-record.ts'
-import { Log } from './log/log.ts'
+import type { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
-import { readPublishedColumns } from './log/published-entries.ts'
-import {
-  reportFollowers,
-  reportIncidents,
-  reportRefusals,
-  reportRequests,
-  reportSearch,
-  reportUnrecorded,
-  reportUnwrittenUses,
-} from './log/report.ts'
-import { openSigningThread } from './log/signing-thread.ts'
+import { reportUnrecorded, reportUnwrittenUses } from './log/report.ts'
 import { endHardLater } from './ops/end-hard.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
-import { nativeSha256 } from './ops/native-sha256.ts'
 import { limitConnections } from './ops/open-files.ts'
-import type { SearchProofOptions } from './search/search-proof.ts'
-import { openSearchTables, type SearchTables } from './search/search-tables.ts'
-import { readCheckpointsAfter } from './store/checkpoints.ts'
-import { openCommitThread } from './store/committer.ts'
-import { entryReads, findSequenceNumber } from './store/entries.ts'
-import { LoginWatch } from './store/logins.ts'
-import { insertQuarantined } from './store/quarantine.ts'
-import { openPool, type Pool } from './store/session.ts'
+import { createServer, readingsOf } from './serve-api.ts'
+import { openLog, openSearch, openStateful, threadsOf, watchLogins } from './serve-log.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
-const signerTimeoutMs = 30_000
-/** A stopped process loses its transaction after this time (DESIGN section 5). */
-const writerIdleTimeoutMs = 5_000
-/** Indexes of a segment take a second or more. */
-const followTimeoutMs = 120_000
 /** Then the server says that it is there, whatever keeps the log. */
 const openWaitMs = 10_000
-/** Shippers give up after 30 s. */
-const answerMaxMs = 25_000
-/**
- * Bodies of all requests take as much together as three of the largest, those that wait for room half of it: what is
- * made of a body takes six times as much again.
- */
-const bodiesMax = 3
-/** Entries that are being read take as much together; the largest alone may take more. */
-const readBytesMax = 67_108_864
-
 /**
  * Clients that connect at once. With Node's 511 the kernel dropped 1,600 to 2,900 connections of 2,048 clients that came
  * together, and each waited a second or more before it tried again; with this none (the kernel's own bound is 4,096).
@@ -126,7 +81,8 @@ async function serveDatabase(
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
   const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
-  const log = await openLog(config, database, instance, logger, record, metrics)
+  const threads = threadsOf(config, database, instance)
+  const log = await openLog(config, database, instance, logger, record, metrics, threads)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearch(log, database, stateful, logger, record, metrics)
   const acts = await openLogActs(log, instance.keys, logger, {
@@ -174,165 +130,19 @@ async function serveDatabase(
     await Promise.all([recording, following, watching, acts.close()])
     const { state, follow, quarantine } = stateful
     await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
+    await Promise.all([instance.cell.close(), threads.signing.close(), threads.committing.close()])
   }
 }
 
-function openLog(
-  config: Config,
-  database: Database,
-  instance: Instance,
-  logger: Logger,
-  record: IncidentRecord,
-  { commitSeconds, batchEntries, publishSeconds }: Metrics,
-): Promise<Log> {
-  const { writer, reader, signer } = database.connections
-  const report = reportIncidents(logger)
-  return Log.open({
-    origin: instance.origin,
-    keys: instance.keys,
-    cell: instance.cell,
-    schema: database.schema,
-    hash: nativeSha256,
-    clock: systemClock,
-    ...{ writer, reader, signer },
-    poolLimits: { entriesMax: config.poolEntriesMax, bytesMax: config.poolBytesMax },
-    batchLimits: { entriesMax: config.batchEntriesMax, bytesMax: config.batchBytesMax },
-    checkpointIntervalMs: config.checkpointIntervalMs,
-    resignIntervalMs: config.resignIntervalMs,
-    openSigner: () =>
-      openSigningThread({
-        origin: instance.origin,
-        keysFolder: keysFolderOf(config),
-        cellFile: signerStateOf(config),
-        config: signer,
-        schema: database.schema,
-        statementTimeoutMs: signerTimeoutMs,
-      }),
-    openCommitter: () =>
-      openCommitThread({ config: writer, schema: database.schema, idleTimeoutMs: writerIdleTimeoutMs }),
-    ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
-    onMeasured: (measured) => {
-      if (measured.kind === 'publish') return publishSeconds.observe(measured.seconds)
-      commitSeconds.observe(measured.seconds)
-      batchEntries.observe(measured.entries)
-    },
-    onIncident: (error, place) => {
-      report(error)
-      record.note(error, place)
-    },
-  })
-}
-
-/** `follow`: for statements of followers, which take long. */
-type Stateful = { readonly state: Pool; readonly follow: Pool; readonly quarantine: Pool }
-
-function openStateful({ connections }: Database): Stateful {
-  return {
-    state: openPool(connections.state, 6, 10_000),
-    follow: openPool(connections.state, 1, followTimeoutMs),
-    quarantine: openPool(connections.writer, 2, 10_000),
-  }
-}
-
-function openSearch(
-  log: Log,
-  { schema }: Database,
-  { state, follow }: Stateful,
-  logger: Logger,
-  record: IncidentRecord,
-  { followerFailures, searchMismatches }: Metrics,
-): SearchTables {
-  const reads = entryReads(log.reader.query, schema)
-  const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
-    readPublishedColumns({ reads, tiles: log.tiles, checkpoint: log.published, hash: nativeSha256 }, from, to)
-  const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
-  return openSearchTables({ read: state.query, follow: follow.query }, schema, {
-    publishedSize: () => log.published.treeSize,
-    onFailed: reportFollowers(logger, followerFailures),
-    proof: { readEntries, onDefects },
-  })
-}
-
-/** The signer's login is looked at by signing. */
-function watchLogins(config: Config, { reader }: Log, { state, quarantine }: Stateful, logger: Logger): LoginWatch {
-  const queries = { writer: quarantine.query, reader: reader.query, state: state.query }
-  const names = ['writer', 'reader', 'state'] as const
-  return new LoginWatch(
-    names.map((name) => ({ name, query: queries[name], ...expectedLogin(config, name) })),
-    (problems) => {
-      if (problems.length > 0) logger.error({ problems }, 'not ready: logins to the database do not work')
-      else logger.info('all logins to the database work again')
-    },
-  )
-}
-
-type Parts = {
-  readonly config: Config
-  readonly database: Database
-  readonly instance: Instance
-  readonly log: Log
-  readonly search: SearchTables
-  readonly stateful: Stateful
-  readonly watch: LoginWatch
-  readonly logger: Logger
-  readonly metrics: Metrics
-  readonly acts: Acts
-  readonly tokens: Tokens
-}
-
-function createServer({ config, log, search, watch, logger, metrics, acts, tokens, ...parts }: Parts): Server {
-  const { schema } = parts.database
-  const { origin, keys } = parts.instance
-  const { quarantine } = parts.stateful
-  return {
-    log,
-    identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
-    limits: config,
-    times: { answerMs: answerMaxMs },
-    bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax, (bodiesMax / 2) * config.bodyBytesMax),
-    readBudget: new ByteBudget(readBytesMax),
-    hash: nativeSha256,
-    door: {
-      submit: (submissions, release) => log.submit(submissions, release),
-      quarantine: async (records) => {
-        await insertQuarantined(quarantine.query, schema, records)
-        metrics.quarantined.inc(records.length)
-        acts.noteQuarantined(records)
-      },
-      makeId,
-      hash: nativeSha256,
-    },
-    publicEntries: config.publicEntries,
-    authenticate: (secret) => tokens.authenticator.authenticate(secret),
-    tokens: tokens.office,
-    rateLimiter: new RateLimiter(),
-    entries: entryReads(log.reader.query, schema),
-    search,
-    readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
-    findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
-    failingLogins: () => watch.failing(),
-    onEntriesRead: acts.noteRead,
-    metrics,
-    publicMetrics: config.publicMetrics,
-    onUnexpected: reportRequests(logger),
-    onRefused: reportRefusals(logger),
-  }
-}
-
-function readingsOf({ log, search, bodyBudget }: Server): Readings {
-  const { pendingEntries, integratedSize, publishedSize, isReady } = log.health
-  const [publishedAtMs, searchedSize] = [log.published.timestampMs, search.position()]
-  return {
-    ...{ pendingEntries, integratedSize, publishedSize, isReady, publishedAtMs, searchedSize },
-    searchCheckedSize: search.provenSize(),
-    bodyBytes: bodyBudget.bytesTaken,
-  }
-}
-
-/** What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs. */
+/**
+ * What is sent right after "ready" must not find a log that is still starting. One with an incident serves proofs, one
+ * that stands by everything that is read.
+ */
 async function untilOpen(log: Log, signal: AbortSignal): Promise<void> {
   const until = performance.now() + openWaitMs
-  while (!log.health.isReady && log.health.incident === undefined && !signal.aborted && performance.now() < until) {
+  while (!signal.aborted && performance.now() < until) {
+    const { isReady, incident, code } = log.health
+    if (isReady || incident !== undefined || code === 'NOT_LEADER') return
     await sleep(5)
   }
 }

@@ -25,6 +25,10 @@ test.each([
   ['DENDROLOG_CHECKPOINT_INTERVAL_MS', '9'],
   ['DENDROLOG_RECORDS_MAX', '0'],
   ['DENDROLOG_PUBLIC_ENTRIES', 'yes'],
+  ['DENDROLOG_SIGNER_STATE', 's3://bucket'],
+  ['DENDROLOG_SIGNER_STATE', 'mysql://h/d'],
+  ['DENDROLOG_S3_ENDPOINT', 'localhost:9000'],
+  ['DENDROLOG_S3_ACCESS_KEY_ID', 'without its secret'],
   ['DENDROLOG_SCHEMA', 'a"b'],
   ['DENDROLOG_SCHEMA', ''],
   ['DENDROLOG_SCHEMA', 'pg_log'],
@@ -111,4 +115,16 @@ test('a name without its prefix is found by what stands behind it, and one that 
     { name: 'DENDROLOG_COLOUR_SCHEME', nearest: undefined },
     { name: 'DENDROLOG_PORT', nearest: 'PORT' },
   ])
+})
+
+test('the secret key of an object store is not shown, nor the password of the signer state', () => {
+  const shown = JSON.stringify(
+    reportConfig({
+      DENDROLOG_SIGNER_STATE: 'postgres://cell:hunter2@h/d',
+      DENDROLOG_S3_ACCESS_KEY_ID: 'key',
+      DENDROLOG_S3_SECRET_ACCESS_KEY: 'hunter2',
+    }),
+  )
+  expect(shown).not.toContain('hunter2')
+  expect(shown).toContain('postgres://cell:***@h/d')
 })

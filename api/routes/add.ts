@@ -31,6 +31,7 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
     const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, who, deadline)
     server.rateLimiter.countRecords(principal, 0)
+    server.log.checkMaySubmit()
     readQuery(c, {})
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, async (body, charge) => {

@@ -4,6 +4,7 @@ import { payloadBytesMax, payloadDepthMax, recordBytesMax } from '../../src/inge
 import { openToBrowsers } from '../cors.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
+import { choice, readQuery, withDefault } from '../parameters.ts'
 import {
   base64,
   base64Hash,
@@ -61,13 +62,11 @@ export function routeLog(app: Hono<Env>, server: Server): void {
   )
 }
 
-// The log itself notices its writer and signer only; tokens and reading stand on logins of their own.
 async function answerReady(server: Server, c: Context<Env>): Promise<Response> {
-  const { isReady, problem, ...sizes } = server.log.health
-  const failing = isReady ? await server.failingLogins() : []
-  if (failing.length > 0) return c.json({ status: 'not ready', problem: describeFailing(failing), ...sizes }, 503)
-  const status = isReady ? 'ready' : 'not ready'
-  return c.json({ status, ...(problem ? { problem } : {}), ...sizes }, isReady ? 200 : 503)
+  const { for: use } = readQuery(c, readyQuery)
+  const { status, problem } = await (use === 'reads' ? readForReads(server) : readForWrites(server))
+  const { problem: _, isReady: _isReady, ...health } = server.log.health
+  return c.json({ status, ...(problem ? { problem } : {}), ...health }, status === 'ready' ? 200 : 503)
 }
 
 const key = {
@@ -115,21 +114,46 @@ const alive: Operation = {
   answers: { 200: { doc: 'It does', content: jsonOrCbor(object({ status: oneOf('alive') })) } },
 }
 
-const sizes = { pendingEntries: integer(), integratedSize: integer(), publishedSize: integer() }
+const readyQuery = {
+  for: withDefault(choice('writes', 'reads'), 'writes', 'What would be sent here; a server that stands by takes reads'),
+}
+
+const health = {
+  ...{ pendingEntries: integer(), integratedSize: integer(), publishedSize: integer() },
+  isLeader: { type: 'boolean', description: 'Whether this server sequences and signs' },
+}
+const reasons = { problem: text, code: text, incident: text }
 
 const ready: Operation = {
   id: 'isReady',
   summary: 'Whether the log takes entries and serves all that it should',
   who: 'everybody',
+  query: readyQuery,
   answers: {
-    200: { doc: 'It does', content: jsonOrCbor(object({ status: oneOf('ready'), ...sizes })) },
+    200: { doc: 'It does', content: jsonOrCbor(object({ status: oneOf('ready'), ...health }, reasons)) },
     503: {
       doc: 'It does not',
-      content: jsonOrCbor(
-        object({ status: oneOf('not ready'), problem: text, ...sizes }, { code: text, incident: text }),
-      ),
+      content: jsonOrCbor(object({ status: oneOf('not ready', 'standby'), ...health }, reasons)),
     },
   },
+}
+
+type Readiness = { readonly status: 'ready' | 'not ready' | 'standby'; readonly problem?: string | undefined }
+
+/** Whether submissions may be sent here. The log itself notices its writer and signer; tokens and reading have logins of their own. */
+async function readForWrites({ log, failingLogins }: Server): Promise<Readiness> {
+  const { isReady, code, problem } = log.health
+  if (code === 'NOT_LEADER') return { status: 'standby', problem }
+  return isReady ? readiness(await failingLogins()) : { status: 'not ready', problem }
+}
+
+/** Whether everything else may be asked here: of a server that stands by, and of a log that takes nothing, too. */
+async function readForReads({ failingLogins }: Server): Promise<Readiness> {
+  return readiness((await failingLogins()).filter((name) => name !== 'writer'))
+}
+
+function readiness(failing: readonly string[]): Readiness {
+  return failing.length === 0 ? { status: 'ready' } : { status: 'not ready', problem: describeFailing(failing) }
 }
 
 /** What is wrong with logins to the database, for whoever must mend it; the server's log has the reasons. */

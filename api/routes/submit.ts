@@ -42,6 +42,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const deadline = deadlineIn(server.times.answerMs)
     const principal = await requireRole(server, c, who, deadline)
     server.rateLimiter.countRecords(principal, 0)
+    server.log.checkMaySubmit()
     const format = readFormat(c)
     const wait = readWait(c)
     const context = recordContext(server, c, principal)

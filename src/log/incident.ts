@@ -35,3 +35,11 @@ export class Unavailable extends Error {
     this.retryAfterSeconds = retryAfterSeconds
   }
 }
+
+/** Another server works on this log; this one stands by. */
+export class NotLeader extends Unavailable {
+  constructor() {
+    super('another server takes submissions for this log; this one stands by and serves what is published')
+    this.name = 'NotLeader'
+  }
+}

@@ -35,6 +35,13 @@ export type LogOptions = {
   readonly openSigner?: () => Promise<LogSigner>
   /** Opens the connection that commits. */
   readonly openCommitter: () => Promise<Committer>
+  /**
+   * Where another server has the lock: stand by until it is free. Only with a cell that several servers share; without,
+   * another server is the incident LOCKED.
+   */
+  readonly standsBy?: boolean
+  /** Called when this log begins to stand by: starts what taking over would have to wait for. */
+  readonly prepareLeading?: () => void
   /** Where it differs from `defaultTiming`. */
   readonly timing?: Partial<LogTiming>
 }
@@ -62,6 +69,8 @@ export type LogTiming = {
   readonly commitSlowMs: number
   /** How long opening waits for another process to let go of the log. */
   readonly lockWaitMs: number
+  /** A log that stands by looks for a new checkpoint, and for the lock, this often. */
+  readonly standbyMs: number
 }
 
 // A process that was stopped holds the lock until it has been idle for `lockIdleTimeoutMs`.
@@ -71,11 +80,14 @@ export const defaultTiming: LogTiming = {
   commitTimeoutMs: 30_000,
   commitSlowMs: 5_000,
   lockWaitMs: lockIdleTimeoutMs + 2_000,
+  standbyMs: 100,
 }
 
 /** How the log is. `integratedSize` is durable, `publishedSize` signed and served. */
 export type LogHealth = {
   readonly isReady: boolean
+  /** Whether this log is the one that sequences and signs. */
+  readonly isLeader: boolean
   /** Why it takes nothing, in words that everybody may read. */
   readonly problem: string | undefined
   readonly code: ProblemCode | undefined

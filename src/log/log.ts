@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { settleWithin } from '../ops/time-out.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
-import { type LogLock, tryLogLock } from '../store/log-lock.ts'
+import { type LogLock, openLockCandidate } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
-import { LogIncident, Unavailable } from './incident.ts'
+import { readFollowingCheckpoint } from './follow-checkpoints.ts'
+import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
 import { LeafProofs } from './leaf-proofs.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
@@ -17,17 +18,18 @@ import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
 import { Sequencer } from './sequencer.ts'
 import { type LogSigner, openSignerHere } from './signing-thread.ts'
+import { untilLost, waitForLeadership, waitForLock } from './standby.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
 import { openTilesBelow } from './tiles-below.ts'
 
 const statementTimeoutMs = 30_000
-const lockRetryMs = 250
 const prepareEarlyFrom = 1_024
 
 /**
  * One log on one database: takes submissions, sequences and publishes them. When the database goes away, or is not
- * what the signer remembers, it stops, and is opened from the truth again.
+ * what the signer remembers, it stops, and is opened from the truth again. Of several servers one leads; the others
+ * stand by, publish what that one signs, and take over when its lock is free.
  */
 export class Log {
   readonly #options: LogOptions
@@ -39,7 +41,9 @@ export class Log {
   /** Of single leaves, under checkpoints. */
   readonly proofs: LeafProofs
   readonly #timing: LogTiming
-  #lock: LogLock
+  #lock: LogLock | undefined
+  /** Of the checkpoint at which this server stopped last: a later one shows that another leads well. */
+  #stoppedAt = -1
   readonly #connections: { readonly writer: Pool; readonly signer: Pool }
   /** The auditors' login, for everything that is read. */
   readonly reader: Pool
@@ -48,7 +52,7 @@ export class Log {
   #sequencer: Sequencer | undefined
   #problem: Error | undefined = new Unavailable('the log is starting')
 
-  private constructor(options: LogOptions, published: StoredCheckpoint, lock: LogLock) {
+  private constructor(options: LogOptions, published: StoredCheckpoint, lock: LogLock | undefined) {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
     this.#lock = lock
@@ -76,16 +80,17 @@ export class Log {
 
   /**
    * Opens a log that was created before; nothing runs yet. Throws ROLLBACK where the signer remembers nothing, LOCKED
-   * where another process works on the log.
+   * where another process works on the log and this one does not stand by.
    */
   static async open(options: LogOptions): Promise<Log> {
-    const lock = await waitForLock(options, options.timing?.lockWaitMs ?? defaultTiming.lockWaitMs)
+    const lockWaitMs = options.timing?.lockWaitMs ?? defaultTiming.lockWaitMs
+    const lock = options.standsBy === true ? undefined : await waitForLock(options.writer, options.schema, lockWaitMs)
     try {
       const last = await options.cell.read()
       if (last === undefined) throw new LogIncident('ROLLBACK', 'the signer remembers nothing')
       return new Log(options, last, lock)
     } catch (error) {
-      await lock.release()
+      await lock?.release()
       throw error
     }
   }
@@ -108,6 +113,7 @@ export class Log {
     const problem = this.#problem === undefined ? this.#delay() : publicProblem(this.#problem)
     return {
       isReady: problem === undefined,
+      isLeader: this.#sequencer !== undefined,
       problem: problem?.detail,
       code: problem?.code,
       incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
@@ -123,9 +129,15 @@ export class Log {
    */
   submit(submissions: readonly Submission[], release?: () => void): Promise<Placement> {
     if (this.#problem !== undefined) {
+      if (this.#problem instanceof NotLeader) return Promise.reject(this.#problem)
       return Promise.reject(new Unavailable(`the log takes no entries now: ${publicProblem(this.#problem).detail}`))
     }
     return this.#pool.submit(submissions, release)
+  }
+
+  /** Throws NotLeader where another server takes submissions: before a body is read, and its bad records are kept. */
+  checkMaySubmit(): void {
+    if (this.#problem instanceof NotLeader) throw this.#problem
   }
 
   /** Resolves with the first checkpoint of at least `size` entries. */
@@ -158,10 +170,13 @@ export class Log {
     while (!signal.aborted) {
       try {
         if (isReopened) await this.#options.beforeReopen?.(signal)
-        await this.#runOnce(signal)
+        const lock = await this.#takeLock(signal)
+        if (lock !== undefined) await this.#runOnce(lock, signal)
       } catch (error) {
         isReopened = true
         this.#stopFor(error)
+        // What keeps this server from leading may not keep another: its disk, its clock, its way to the cell.
+        if (this.#options.standsBy === true) await this.#releaseLock()
         await sleep(this.#timing.reopenPauseMs, undefined, { signal }).catch(() => {})
       }
     }
@@ -169,42 +184,45 @@ export class Log {
     this.#problem = stopped
     this.#pool.rejectAll(stopped)
     this.#publisher.stop(stopped)
+    // Now: another server need not wait until the last answer has left.
+    await this.#releaseLock()
   }
 
   async close(): Promise<void> {
     const { writer, signer } = this.#connections
-    await Promise.all([writer.close(), signer.close(), this.reader.close()])
-    await this.#lock.release()
+    await Promise.all([writer.close(), signer.close(), this.reader.close(), this.#releaseLock()])
   }
 
-  async #runOnce(signal: AbortSignal): Promise<void> {
-    await this.#keepLock()
+  async #runOnce(lock: LogLock, signal: AbortSignal): Promise<void> {
     const { commitTimeoutMs } = this.#timing
-    const signer = await settleWithin(commitTimeoutMs, 'open signer', this.#openSigner())
-    let committer: Committer | undefined
+    // Both at once: whoever takes over is waited for.
+    const signing = settleWithin(commitTimeoutMs, 'open signer', this.#openSigner())
+    const committing = settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
     try {
-      committer = await settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
+      const [signer, committer] = await Promise.all([signing, committing])
       const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
       await this.#publisher.publish(signer)
       this.#sequencer = sequencer
       this.#problem = undefined
-      await this.#work(sequencer, signer)
+      await this.#work(sequencer, signer, lock)
       await this.#publisher.publish(signer)
+      // All is answered: the next leader need not wait until connections and threads are closed.
+      await this.#releaseLock()
     } finally {
       this.#sequencer = undefined
-      const closing = Promise.allSettled([signer.close(), committer?.close()])
+      const closing = Promise.allSettled([signing, committing].map(async (opening) => (await opening).close()))
       await settleWithin(commitTimeoutMs, 'close', closing).catch(() => {})
     }
     if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
   }
 
   /** The sequencer ends by itself when the pool is closed and drained; the publisher only when it is told. */
-  async #work(sequencer: Sequencer, signer: LogSigner): Promise<void> {
+  async #work(sequencer: Sequencer, signer: LogSigner, lock: LogLock): Promise<void> {
     const stop = new AbortController()
     const sequencing = sequencer.run(stop.signal)
     const publishing = this.#publisher.run(signer, stop.signal)
     try {
-      await Promise.race([sequencing, publishing, this.#untilLockLost(stop.signal)])
+      await Promise.race([sequencing, publishing, untilLost(lock, stop.signal)])
     } catch (error) {
       // Those who wait are told now: what still runs may take until its time-outs.
       this.#refuse(error)
@@ -216,20 +234,48 @@ export class Log {
     await publishing
   }
 
-  async #keepLock(): Promise<void> {
-    if (!this.#lock.lost.aborted) return
-    await this.#lock.release()
-    this.#lock = await waitForLock(this.#options, 0)
+  async #takeLock(signal: AbortSignal): Promise<LogLock | undefined> {
+    if (this.#lock?.lost.aborted === false) return this.#lock
+    await this.#releaseLock()
+    const { standsBy, writer, schema } = this.#options
+    this.#lock = standsBy === true ? await this.#standBy(signal) : await waitForLock(writer, schema, 0)
+    return this.#lock
   }
 
-  /** Rejects when the lock is lost; never resolves. */
-  #untilLockLost(signal: AbortSignal): Promise<never> {
-    return new Promise((_, reject) => {
-      const { lost } = this.#lock
-      const fail = (): void => reject(new LogIncident('LOCKED', 'the lock of the log was lost'))
-      if (lost.aborted) fail()
-      lost.addEventListener('abort', fail, { once: true, signal })
-    })
+  async #releaseLock(): Promise<void> {
+    const lock = this.#lock
+    this.#lock = undefined
+    await lock?.release()
+  }
+
+  #standBy(signal: AbortSignal): Promise<LogLock | undefined> {
+    const { writer, schema } = this.#options
+    return waitForLeadership(
+      {
+        openCandidate: () => openLockCandidate(writer, schema),
+        follow: () => this.#follow(),
+        onStandby: () => {
+          this.#publisher.resume()
+          this.#options.prepareLeading?.()
+        },
+        everyMs: this.#timing.standbyMs,
+      },
+      signal,
+    )
+  }
+
+  /** Serves the checkpoint that another server has published. An incident of ours stands until there is one. */
+  async #follow(): Promise<void> {
+    const { origin, keys, schema, hash } = this.#options
+    const followed = { origin, keys, schema, hash, tiles: this.#tiles, query: this.reader.query }
+    const checkpoint = await readFollowingCheckpoint(followed, this.published)
+    if (checkpoint !== undefined) {
+      this.#integratedSize = Math.max(this.#integratedSize, checkpoint.treeSize)
+      this.#unsignedSince = undefined
+      this.#publisher.accept(checkpoint)
+    }
+    const isIncident = this.#problem instanceof LogIncident && this.#problem.code !== 'LOCKED'
+    if (!isIncident || this.published.number > this.#stoppedAt) this.#problem = new NotLeader()
   }
 
   #openSigner(): Promise<LogSigner> {
@@ -301,6 +347,7 @@ export class Log {
 
   #stopFor(error: unknown): void {
     this.#refuse(error)
+    this.#stoppedAt = this.published.number
     this.#options.onIncident(error, this.place)
   }
 
@@ -308,16 +355,5 @@ export class Log {
     this.#problem = error instanceof Error ? error : new Error(String(error))
     this.#pool.rejectAll(new Unavailable('the log had to stop before this was written', 1, { cause: error }))
     this.#publisher.stop(error)
-  }
-}
-
-async function waitForLock({ writer, schema }: LogOptions, waitMs: number): Promise<LogLock> {
-  for (const startedAt = performance.now(); ; ) {
-    const lock = await tryLogLock(writer, schema)
-    if (lock !== undefined) return lock
-    if (performance.now() - startedAt >= waitMs) {
-      throw new LogIncident('LOCKED', 'another process works on this log: one server at a time')
-    }
-    await sleep(lockRetryMs)
   }
 }

@@ -1,9 +1,9 @@
 import { TlogError } from '../../tlog/errors.ts'
 import { DatabaseOutage } from '../store/outage.ts'
-import { type IncidentCode, LogIncident, Unavailable } from './incident.ts'
+import { type IncidentCode, LogIncident, NotLeader, Unavailable } from './incident.ts'
 
 /** Why the log takes nothing: an incident, or what passes by itself. Stable: answers and dashboards key on it. */
-export type ProblemCode = IncidentCode | 'UNAVAILABLE' | 'DATABASE' | 'CHECK_FAILED' | 'INTERNAL'
+export type ProblemCode = IncidentCode | 'NOT_LEADER' | 'UNAVAILABLE' | 'DATABASE' | 'CHECK_FAILED' | 'INTERNAL'
 
 /** `detail` is a sentence of ours. */
 export type PublicProblem = { readonly code: ProblemCode; readonly detail: string }
@@ -14,6 +14,7 @@ export type PublicProblem = { readonly code: ProblemCode; readonly detail: strin
  */
 export function publicProblem(error: unknown): PublicProblem {
   if (error instanceof LogIncident) return { code: error.code, detail: error.message }
+  if (error instanceof NotLeader) return { code: 'NOT_LEADER', detail: error.message }
   if (error instanceof Unavailable) return { code: 'UNAVAILABLE', detail: error.message }
   if (error instanceof TlogError) {
     return { code: 'CHECK_FAILED', detail: `what is stored does not pass its check (${error.code})` }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Clock } from './clock.ts'
-import { Unavailable } from './incident.ts'
+import { LogIncident, Unavailable } from './incident.ts'
 import type { Signer } from './signer.ts'
 
 /** What signs: here, or in another thread. */
@@ -64,7 +64,7 @@ export class Publisher {
 
   /** Publishes until `signal` aborts. Rejects with what `signer` throws. */
   async run(signer: Signs, signal: AbortSignal): Promise<void> {
-    this.#stopped = undefined
+    this.resume()
     while (!signal.aborted) {
       const startedAt = performance.now()
       // A head signed in the middle of a burst would leave most of it to wait for the next.
@@ -83,13 +83,32 @@ export class Publisher {
     const nowMs = Math.floor(this.#options.clock() / 1_000)
     const startedAt = performance.now()
     const checkpoint = (await signer.sign(nowMs, this.#options.resignAfterMs)) ?? signer.last
-    if (checkpoint.number === this.#published.number) return
-    this.#published = checkpoint
+    if (checkpoint.note === this.#published.note && checkpoint.number === this.#published.number) return
+    this.accept(checkpoint)
     this.#options.onPublished(checkpoint, (performance.now() - startedAt) / 1_000)
+  }
+
+  /**
+   * Serves a newer checkpoint, whose signatures the caller has checked, and wakes whoever waits for it. Throws ROLLBACK
+   * where it is not newer: signer state and database may be set back together, and this process remembers more.
+   */
+  accept(checkpoint: StoredCheckpoint): void {
+    const { number, treeSize } = this.#published
+    if (checkpoint.number <= number || checkpoint.treeSize < treeSize) {
+      const found = `checkpoint ${checkpoint.number} of ${checkpoint.treeSize} entries`
+      const detail = `the signer remembers ${found}, ${number} of ${treeSize} was published`
+      throw new LogIncident('ROLLBACK', detail)
+    }
+    this.#published = checkpoint
     const ready = this.#waiters.filter((waiter) => waiter.size <= checkpoint.treeSize)
     this.#waiters = this.#waiters.filter((waiter) => waiter.size > checkpoint.treeSize)
     for (const waiter of ready) waiter.resolve(checkpoint)
     for (const watcher of this.#watchers.splice(0)) watcher.resolve(checkpoint)
+  }
+
+  /** Who waits from now on waits for what another server publishes. */
+  resume(): void {
+    this.#stopped = undefined
   }
 
   /** Tells everybody who waits that nothing more will be published for now. */

@@ -2,6 +2,7 @@ import { formatBase64, parseBase64 } from '../../tlog/bytes.ts'
 import { asHash } from '../../tlog/hash.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { readSecretFile, writeSecretFile } from '../store/secret-file.ts'
+import { LogIncident } from './incident.ts'
 
 /**
  * The signer's memory: the last checkpoint it signed, kept outside the database and outside its backups. A restored
@@ -10,30 +11,59 @@ import { readSecretFile, writeSecretFile } from '../store/secret-file.ts'
 export type SignerCell = {
   /** Undefined where nothing was ever signed. */
   readonly read: () => Promise<StoredCheckpoint | undefined>
-  /** Resolves when the checkpoint is durable. */
+  /**
+   * Resolves when the checkpoint is durable. LOCKED where the cell holds no longer what was read or written here last:
+   * another server has signed, and the head must be compared with the cell before anything else is done. After any
+   * other rejection it is not known what the cell holds.
+   */
   readonly write: (checkpoint: StoredCheckpoint) => Promise<void>
 }
 
-/** A cell in a file: for one server. */
+/** A cell with what else its place needs. */
+export type OpenedCell = SignerCell & {
+  /** Makes room for a first checkpoint. Throws where the place does not keep what two servers would need. */
+  readonly prepare: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/**
+ * A cell in a file: for one server, since nothing compares and writes a file in one step. What is compared before shows
+ * that somebody put another file there.
+ */
 export function openFileCell(path: string): SignerCell {
+  let known: { readonly text: string | undefined } | undefined
   return {
-    read: () => readCell(path),
+    read: async () => {
+      const text = await readSecretFile(path)
+      const checkpoint = text === undefined ? undefined : readCell(`signer state ${path}`, text)
+      known = { text }
+      return checkpoint
+    },
     // A crash leaves the old checkpoint or the new one; the new one is flushed before this resolves.
-    write: (checkpoint) => writeSecretFile(path, encodeCell(checkpoint)),
+    write: async (checkpoint) => {
+      if (known !== undefined && known.text !== (await readSecretFile(path))) throw movedCell()
+      const text = encodeCell(checkpoint)
+      await writeSecretFile(path, text)
+      known = { text }
+    },
   }
 }
 
-async function readCell(path: string): Promise<StoredCheckpoint | undefined> {
-  const text = await readSecretFile(path)
-  if (text === undefined) return undefined
+/** What a cell answers that somebody else has written to. */
+export function movedCell(): LogIncident {
+  return new LogIncident('LOCKED', 'another server has signed meanwhile: the signer state is not what was read last')
+}
+
+/** Throws, naming the place, where the text is not what a signer wrote. */
+export function readCell(place: string, text: string): StoredCheckpoint {
   try {
     return decodeCell(text)
   } catch (cause) {
-    throw new Error(`signer state ${path}: not what a signer wrote`, { cause })
+    throw new Error(`${place}: not what a signer wrote`, { cause })
   }
 }
 
-function encodeCell(checkpoint: StoredCheckpoint): string {
+export function encodeCell(checkpoint: StoredCheckpoint): string {
   const { number, treeSize, timestampMs, note } = checkpoint
   const root = formatBase64(checkpoint.root)
   const sthSignature = formatBase64(checkpoint.sthSignature)

@@ -56,13 +56,25 @@ export class Signer {
 
   /**
    * Opens the signer on a database that holds what it remembers. Throws ROLLBACK where the database has less, FORKED
-   * where it has something else. Done at every connect, before anything is sequenced.
+   * where it has something else, LOCKED where another server has signed meanwhile. Done at every connect, before
+   * anything is sequenced.
    */
   static async open(options: SignerOptions): Promise<Signer> {
     const last = await options.cell.read()
     if (last === undefined) {
       throw new LogIncident('ROLLBACK', 'the signer remembers nothing: its state file is gone, or this is another log')
     }
+    try {
+      return await Signer.#openAt(options, last)
+    } catch (cause) {
+      // A server that was stopped, or cut off, may have signed once more between our two looks.
+      const now = cause instanceof LogIncident ? await options.cell.read() : last
+      if (now?.note === last.note) throw cause
+      throw new LogIncident('LOCKED', 'another server has signed meanwhile', { cause })
+    }
+  }
+
+  static async #openAt(options: SignerOptions, last: StoredCheckpoint): Promise<Signer> {
     const head = await readSealedHead(options)
     checkExtends(head, last)
     const tiles = openTileStore(options.query, options.schema, options.hash)

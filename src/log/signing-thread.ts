@@ -1,8 +1,9 @@
 import type { ClientConfig } from 'pg'
 import type { Hash } from '../../tlog/hash.ts'
-import { Thread, ThreadError } from '../ops/thread-calls.ts'
+import { SpareThread, ThreadError } from '../ops/thread-calls.ts'
 import type { Schema } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { CellPlace } from './cell-place.ts'
 import { type IncidentCode, LogIncident } from './incident.ts'
 import { Signer, type SignerOptions } from './signer.ts'
 
@@ -24,29 +25,38 @@ export async function openSignerHere(options: SignerOptions): Promise<LogSigner>
 export type SignSetup = {
   readonly origin: string
   readonly keysFolder: string
-  readonly cellFile: string
+  readonly cell: CellPlace
   /** The signer's own login. */
   readonly config: ClientConfig
   readonly schema: Schema
   readonly statementTimeoutMs: number
 }
 export type SignRequest =
-  | { readonly kind: 'last' }
+  | { readonly kind: 'open' }
   | { readonly kind: 'sign'; readonly nowMs: number; readonly resignAfterMs: number }
 
 /** Heap of the thread, MiB: at most 2 MiB of hashes at a time. */
 const heapMax = 64
 
 /**
- * A signer in a thread of its own. Signing is six steps, one after the other; where each waited for a turn of a busy
- * event loop, a checkpoint took longer than its interval (measured with 2,048 connections).
+ * The thread of a signer, which asks database and cell nothing before one is opened in it. Signing is six steps, one
+ * after the other; where each waited for a turn of a busy event loop, a checkpoint took longer than its interval
+ * (measured with 2,048 connections).
  */
-export async function openSigningThread(setup: SignSetup): Promise<LogSigner> {
+export function signingThread(setup: SignSetup): SpareThread {
   const file = new URL('./sign-thread.js', import.meta.url)
-  const thread = await revived(Thread.open({ file, setup, heapMax, name: 'signing' }))
+  return new SpareThread({ file, setup, heapMax, name: 'signing' })
+}
+
+/** Opens the signer in its thread, on what the cell remembers. */
+export async function openSignerIn(spare: Pick<SpareThread, 'take'>): Promise<LogSigner> {
+  const thread = await revived(spare.take())
   const ask = async (request: SignRequest): Promise<StoredCheckpoint> =>
     checkpointOf((await revived(thread.ask(request))) as StoredCheckpoint)
-  let last = await ask({ kind: 'last' })
+  let last = await ask({ kind: 'open' }).catch(async (error: unknown) => {
+    await thread.close()
+    throw error
+  })
   return {
     get last() {
       return last

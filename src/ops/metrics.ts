@@ -12,6 +12,7 @@ export type Readings = {
   readonly searchedSize: number
   readonly searchCheckedSize: number
   readonly isReady: boolean
+  readonly isLeader: boolean
   readonly bodyBytes: number
   /** Of the TLS certificate; absent without one. */
   readonly certificateExpiresAtMs?: number | undefined
@@ -99,6 +100,7 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
   ['searched_size', 'Entries in the search tables', ({ searchedSize }) => searchedSize],
   ['search_checked_size', 'Of them, compared with the tree', ({ searchCheckedSize }) => searchCheckedSize],
   ['ready', '1 where the log takes entries', ({ isReady }) => (isReady ? 1 : 0)],
+  ['leader', '1 where this server sequences and signs', ({ isLeader }) => (isLeader ? 1 : 0)],
   ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
   [
     'tls_certificate_expires_timestamp_seconds',

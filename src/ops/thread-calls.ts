@@ -92,6 +92,35 @@ export class Thread {
   }
 }
 
+/** A thread that is started before it is needed: that takes some hundred milliseconds, and more where all is busy. */
+export class SpareThread {
+  readonly #options: ThreadOptions
+  #spare: Promise<Thread> | undefined
+
+  constructor(options: ThreadOptions) {
+    this.#options = options
+  }
+
+  /** Starts it, where there is none yet. What fails then is met by who takes it. */
+  prepare(): void {
+    this.#spare ??= Thread.open(this.#options)
+    this.#spare.catch(() => {})
+  }
+
+  /** The thread, started now where it was not before. It is the caller's to close. */
+  take(): Promise<Thread> {
+    const thread = this.#spare ?? Thread.open(this.#options)
+    this.#spare = undefined
+    return thread
+  }
+
+  async close(): Promise<void> {
+    const thread = await this.#spare?.catch(() => undefined)
+    this.#spare = undefined
+    await thread?.close()
+  }
+}
+
 /** The thread's own side. */
 export type ThreadService<R> = {
   readonly answer: (request: R) => Promise<unknown>

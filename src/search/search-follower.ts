@@ -6,8 +6,12 @@ import type { Query } from '../store/session.ts'
 /** Of one step: 50 ms or so, after which others have their turn at the database. */
 const stepEntries = 16_384
 
-/** Fills the search tables behind the published log, and makes the indexes of each segment that is full: one a step. */
-export function searchFollower(query: Query, schema: Schema): Follower {
+/**
+ * Fills the search tables behind the published log, and makes the indexes of each segment that is full: one a step.
+ * Several servers may do so at once (both functions lock the position); to spare them the work, those that need not
+ * fill look how far it is.
+ */
+export function searchFollower(query: Query, schema: Schema, mustFill: () => boolean = () => true): Follower {
   let position: number | undefined
   return {
     name: 'search',
@@ -17,6 +21,10 @@ export function searchFollower(query: Query, schema: Schema): Follower {
     },
     step: async (upTo) => {
       const before = position ?? (await readSearchPosition(query, schema))
+      if (!mustFill()) {
+        position = await readSearchPosition(query, schema)
+        return { position, hasWorked: false }
+      }
       // First: a segment without them is looked through from end to end.
       if (await indexSearch(query, schema)) return { position: before, hasWorked: true }
       position = await extendSearch(query, schema, upTo, stepEntries)

@@ -22,6 +22,8 @@ export type SearchTables = {
 
 export type SearchTablesOptions = FollowOptions & {
   readonly proof: Pick<SearchProofOptions, 'readEntries' | 'onDefects' | 'timing'>
+  /** Whether this server fills them; otherwise it looks how far another has come. Absent: it does. */
+  readonly mustFill?: () => boolean
 }
 
 /** Both queries are of the login that keeps state; the follower's has statements of many seconds. */
@@ -30,7 +32,7 @@ export function openSearchTables(
   schema: Schema,
   options: SearchTablesOptions,
 ): SearchTables {
-  const following = new Following(searchFollower(queries.follow, schema), options)
+  const following = new Following(searchFollower(queries.follow, schema, options.mustFill), options)
   const proof = new SearchProof(queries.follow, schema, {
     ...options.proof,
     publishedSize: options.publishedSize,

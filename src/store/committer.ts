@@ -1,6 +1,6 @@
 import type { ClientConfig } from 'pg'
 import { loggableMessage } from '../ops/describe-error.ts'
-import { Thread, ThreadError } from '../ops/thread-calls.ts'
+import { SpareThread, type Thread, ThreadError } from '../ops/thread-calls.ts'
 import { type BatchRows, commitBatch, type Schema } from './batch.ts'
 import type { Session } from './session.ts'
 
@@ -36,7 +36,7 @@ export function sessionCommitter(session: Session, schema: Schema): Committer {
 }
 
 export type CommitSetup = { readonly config: ClientConfig; readonly schema: Schema; readonly idleTimeoutMs: number }
-export type CommitRequest = { readonly kind: 'commit'; readonly batch: BatchRows } | { readonly kind: 'ping' }
+export type CommitRequest = { readonly kind: 'commit'; readonly batch: BatchRows } | { readonly kind: 'open' | 'ping' }
 
 /** Heap of the thread, MiB: rows pass through it outside the heap. */
 const heapMax = 48
@@ -45,8 +45,19 @@ const heapMax = 48
  * A committer in a thread of its own. PostgreSQL wants a batch fed in pieces of some 100 kB; where parsing and hashing
  * share the thread, it waited half of the time (measured: 25 us a row instead of 14).
  */
-export async function openCommitThread(setup: CommitSetup): Promise<Committer> {
-  const thread = await openThread(setup)
+export function openCommitThread(setup: CommitSetup): Promise<Committer> {
+  return openCommitterIn(committingThread(setup))
+}
+
+/** The thread itself, which does not connect before a committer is opened in it. */
+export function committingThread(setup: CommitSetup): SpareThread {
+  const file = new URL('./commit-thread.js', import.meta.url)
+  return new SpareThread({ file, setup, heapMax, name: 'committing' })
+}
+
+/** Opens the committer in a thread, as `openCommitThread`. */
+export async function openCommitterIn(spare: Pick<SpareThread, 'take'>): Promise<Committer> {
+  const thread = await spare.take()
   const ask = async (request: CommitRequest, transfer: readonly ArrayBuffer[] = []): Promise<unknown> => {
     try {
       return await thread.ask(request, transfer)
@@ -55,6 +66,7 @@ export async function openCommitThread(setup: CommitSetup): Promise<Committer> {
       throw new Error(`${cause.code}: ${cause.message}`, { cause })
     }
   }
+  await connect(thread)
   return {
     commit: async (batch) => (await ask({ kind: 'commit', batch }, buffersOf(batch))) as readonly ArrayBuffer[],
     ping: async () => {
@@ -64,11 +76,11 @@ export async function openCommitThread(setup: CommitSetup): Promise<Committer> {
   }
 }
 
-async function openThread(setup: CommitSetup): Promise<Thread> {
+async function connect(thread: Thread): Promise<void> {
   try {
-    const file = new URL('./commit-thread.js', import.meta.url)
-    return await Thread.open({ file, setup, heapMax, name: 'committing' })
+    await thread.ask({ kind: 'open' } satisfies CommitRequest)
   } catch (cause) {
+    await thread.close()
     const reason = cause instanceof Error ? loggableMessage(cause) : 'no reason'
     throw new Error(`the writer could not connect: ${reason}`, { cause })
   }

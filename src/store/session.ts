@@ -28,6 +28,8 @@ export type Session = {
 export type Pool = { readonly query: Query; readonly queryNamed: NamedQuery; readonly close: () => Promise<void> }
 
 export const connectTimeoutMs = 5_000
+/** How a session that commits is told from others (`application_name`). */
+export const committerName = 'dendrolog commit'
 /** What a writer's statement takes at most, waiting for locks included: then its process has given it up already. */
 const writerStatementTimeoutMs = 60_000
 const copyChunkBytes = 262_144
@@ -90,6 +92,7 @@ export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number
   // Whatever a database or a role is set to: "logged" is said of what is on the disk.
   await client.query(`select set_config('synchronous_commit', 'on', false)
      where current_setting('synchronous_commit') in ('off', 'local')`)
+  await client.query(`set application_name = '${committerName}'`)
   const warnings: string[] = []
   client.on('notice', (notice) => {
     // Severities are translated, codes are not: 00000 is what a mere NOTICE has.

@@ -183,15 +183,8 @@ async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRol
 
 /** What `serve` reads of its log. */
 const readings = {
-  ...{
-    pendingEntries: 1,
-    integratedSize: 2,
-    publishedSize: 3,
-    publishedAtMs: 4_000,
-    searchedSize: 5,
-    searchCheckedSize: 4,
-  },
-  ...{ isReady: true, bodyBytes: 6 },
+  ...{ pendingEntries: 1, integratedSize: 2, publishedSize: 3, publishedAtMs: 4_000 },
+  ...{ searchedSize: 5, searchCheckedSize: 4, isReady: true, isLeader: true, bodyBytes: 6 },
 }
 
 function serverOf(

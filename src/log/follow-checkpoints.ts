@@ -1,0 +1,88 @@
+import { encodeUtf8, equalBytes, parseBase64 } from '../../tlog/bytes.ts'
+import { openCheckpoint } from '../../tlog/checkpoint.ts'
+import { asTreeSize } from '../../tlog/coords.ts'
+import { TlogError } from '../../tlog/errors.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
+import type { TileReader } from '../../tlog/log-reader.ts'
+import { type NoteVerifier, textVerifier } from '../../tlog/note.ts'
+import { parseVkey } from '../../tlog/note-key.ts'
+import { planConsistencyProof, readHashesOfPlan } from '../../tlog/proof.ts'
+import { checkSth, decodeDigitallySigned } from '../../tlog/sth.ts'
+import { checkConsistency } from '../../tlog/verify.ts'
+import { nodeSignatureCheck } from '../ops/signing.ts'
+import type { Schema } from '../store/batch.ts'
+import { readNewestCheckpoint, type StoredCheckpoint } from '../store/checkpoints.ts'
+import type { Query } from '../store/session.ts'
+import { LogIncident } from './incident.ts'
+import type { LogKeys } from './log-keys.ts'
+
+export type FollowedLog = {
+  readonly origin: string
+  readonly keys: Pick<LogKeys, 'vkey' | 'sthPublicKey'>
+  /** The auditors' login. */
+  readonly query: Query
+  readonly schema: Schema
+  readonly tiles: TileReader
+  readonly hash: Sha256
+}
+
+/**
+ * Reads the newest checkpoint of the database: undefined where it is the `last` one. It is served only if both
+ * signatures are the log's, and stored tiles show that its tree extends that of `last`. Throws LogIncident FORKED
+ * where that is not so, ROLLBACK where the database has less than was served.
+ */
+export async function readFollowingCheckpoint(
+  log: FollowedLog,
+  last: StoredCheckpoint,
+): Promise<StoredCheckpoint | undefined> {
+  const newest = await readNewestCheckpoint(log.query, log.schema)
+  // One less: the signer remembers a checkpoint before it stores it.
+  if (newest === undefined || newest.number < last.number - 1) {
+    const found = newest === undefined ? 'no checkpoint' : `checkpoint ${newest.number} as the newest`
+    throw new LogIncident('ROLLBACK', `the database has ${found}, ${last.number} was published`)
+  }
+  if (newest.number < last.number || (newest.number === last.number && newest.note === last.note)) return undefined
+  try {
+    checkSigned(log, newest)
+    checkGrows(newest, last)
+    await checkConsistent(log, newest, last)
+  } catch (cause) {
+    if (!(cause instanceof TlogError)) throw cause
+    const detail = `checkpoint ${newest.number} of the database is not one that this log signed after ${last.number}`
+    throw new LogIncident('FORKED', detail, { cause })
+  }
+  return newest
+}
+
+/** Throws TlogError unless note and STH are the log's, of the tree head that the other columns say. */
+export function checkSigned({ origin, keys }: Pick<FollowedLog, 'origin' | 'keys'>, signed: StoredCheckpoint): void {
+  const { checkpoint } = openCheckpoint(encodeUtf8(signed.note), origin, [verifierOf(keys)])
+  if (checkpoint.size !== signed.treeSize || !equalBytes(checkpoint.root, signed.root)) {
+    throw new TlogError('root-mismatch', `checkpoint ${signed.number}: its note is of another tree head`)
+  }
+  const signature = decodeDigitallySigned(signed.sthSignature)
+  const sth = { size: checkpoint.size, timestampMs: signed.timestampMs, root: checkpoint.root, signature }
+  checkSth(sth, parseBase64(keys.sthPublicKey), nodeSignatureCheck)
+}
+
+export function verifierOf({ vkey }: Pick<LogKeys, 'vkey'>): NoteVerifier {
+  return textVerifier(parseVkey(vkey), nodeSignatureCheck)
+}
+
+function checkGrows(newest: StoredCheckpoint, last: StoredCheckpoint): void {
+  const isLater = newest.number > last.number && newest.timestampMs > last.timestampMs
+  if (isLater && newest.treeSize >= last.treeSize) return
+  throw new TlogError('root-mismatch', `checkpoint ${newest.number} of ${newest.treeSize} entries goes back`)
+}
+
+/** By tiles that are durable: whoever asks for a proof under the checkpoint finds them. */
+async function checkConsistent(
+  { tiles, hash }: FollowedLog,
+  newest: StoredCheckpoint,
+  last: StoredCheckpoint,
+): Promise<void> {
+  const [from, to] = [asTreeSize(last.treeSize), asTreeSize(newest.treeSize)]
+  if (from === 0) return
+  const proof = await readHashesOfPlan(tiles, planConsistencyProof(from, to), to, hash)
+  checkConsistency(from, to, last.root, newest.root, proof, hash)
+}

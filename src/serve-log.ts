@@ -1,0 +1,133 @@
+// What `serve` wires of a log and of what works on its database.
+import type { Config } from './config.ts'
+import { type Database, expectedLogin, type Instance, keysFolderOf } from './instance.ts'
+import { isShared } from './log/cell-place.ts'
+import { systemClock } from './log/clock.ts'
+import type { IncidentRecord } from './log/incident-record.ts'
+import { Log } from './log/log.ts'
+import { readPublishedColumns } from './log/published-entries.ts'
+import { reportFollowers, reportIncidents, reportSearch } from './log/report.ts'
+import { openSignerIn, signingThread } from './log/signing-thread.ts'
+import type { Logger } from './ops/logger.ts'
+import type { Metrics } from './ops/metrics.ts'
+import { nativeSha256 } from './ops/native-sha256.ts'
+import type { SpareThread } from './ops/thread-calls.ts'
+import type { SearchProofOptions } from './search/search-proof.ts'
+import { openSearchTables, type SearchTables } from './search/search-tables.ts'
+import { cellPlaceOf } from './signer-state.ts'
+import { committingThread, openCommitterIn } from './store/committer.ts'
+import { entryReads } from './store/entries.ts'
+import { LoginWatch } from './store/logins.ts'
+import { openPool, type Pool } from './store/session.ts'
+
+const signerTimeoutMs = 30_000
+/** A stopped process loses its transaction after this time (DESIGN section 5). */
+const writerIdleTimeoutMs = 5_000
+/** Indexes of a segment take a second or more. */
+const followTimeoutMs = 120_000
+
+/** The log with its threads; what it does wrong is told and written down. */
+export function openLog(
+  config: Config,
+  database: Database,
+  instance: Instance,
+  logger: Logger,
+  record: IncidentRecord,
+  { commitSeconds, batchEntries, publishSeconds }: Metrics,
+  { signing, committing }: Threads,
+): Promise<Log> {
+  const { writer, reader, signer } = database.connections
+  const report = reportIncidents(logger)
+  return Log.open({
+    origin: instance.origin,
+    keys: instance.keys,
+    cell: instance.cell,
+    standsBy: isShared(cellPlaceOf(config)),
+    schema: database.schema,
+    hash: nativeSha256,
+    clock: systemClock,
+    ...{ writer, reader, signer },
+    poolLimits: { entriesMax: config.poolEntriesMax, bytesMax: config.poolBytesMax },
+    batchLimits: { entriesMax: config.batchEntriesMax, bytesMax: config.batchBytesMax },
+    checkpointIntervalMs: config.checkpointIntervalMs,
+    resignIntervalMs: config.resignIntervalMs,
+    openSigner: () => openSignerIn(signing),
+    openCommitter: () => openCommitterIn(committing),
+    prepareLeading: () => {
+      signing.prepare()
+      committing.prepare()
+    },
+    ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
+    onMeasured: (measured) => {
+      if (measured.kind === 'publish') return publishSeconds.observe(measured.seconds)
+      commitSeconds.observe(measured.seconds)
+      batchEntries.observe(measured.entries)
+    },
+    onIncident: (error, place) => {
+      report(error)
+      record.note(error, place)
+    },
+  })
+}
+
+/** What the leader works in; started before they are needed by a server that stands by. */
+export type Threads = { readonly signing: SpareThread; readonly committing: SpareThread }
+
+export function threadsOf(config: Config, { connections, schema }: Database, { origin }: Instance): Threads {
+  const { writer, signer } = connections
+  const [keysFolder, cell] = [keysFolderOf(config), cellPlaceOf(config)]
+  return {
+    signing: signingThread({ origin, keysFolder, cell, config: signer, schema, statementTimeoutMs: signerTimeoutMs }),
+    committing: committingThread({ config: writer, schema, idleTimeoutMs: writerIdleTimeoutMs }),
+  }
+}
+
+/** `follow`: for statements of followers, which take long. */
+export type Stateful = { readonly state: Pool; readonly follow: Pool; readonly quarantine: Pool }
+
+export function openStateful({ connections }: Database): Stateful {
+  return {
+    state: openPool(connections.state, 6, 10_000),
+    follow: openPool(connections.state, 1, followTimeoutMs),
+    quarantine: openPool(connections.writer, 2, 10_000),
+  }
+}
+
+/** The search tables, their follower, and the job that proves them. */
+export function openSearch(
+  log: Log,
+  { schema }: Database,
+  { state, follow }: Stateful,
+  logger: Logger,
+  record: IncidentRecord,
+  { followerFailures, searchMismatches }: Metrics,
+): SearchTables {
+  const reads = entryReads(log.reader.query, schema)
+  const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
+    readPublishedColumns({ reads, tiles: log.tiles, checkpoint: log.published, hash: nativeSha256 }, from, to)
+  const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
+  return openSearchTables({ read: state.query, follow: follow.query }, schema, {
+    publishedSize: () => log.published.treeSize,
+    mustFill: () => log.health.code !== 'NOT_LEADER',
+    onFailed: reportFollowers(logger, followerFailures),
+    proof: { readEntries, onDefects },
+  })
+}
+
+/** The signer's login is looked at by signing. */
+export function watchLogins(
+  config: Config,
+  { reader }: Log,
+  { state, quarantine }: Stateful,
+  logger: Logger,
+): LoginWatch {
+  const queries = { writer: quarantine.query, reader: reader.query, state: state.query }
+  const names = ['writer', 'reader', 'state'] as const
+  return new LoginWatch(
+    names.map((name) => ({ name, query: queries[name], ...expectedLogin(config, name) })),
+    (problems) => {
+      if (problems.length > 0) logger.error({ problems }, 'not ready: logins to the database do not work')
+      else logger.info('all logins to the database work again')
+    },
+  )
+}
