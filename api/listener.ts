@@ -5,6 +5,7 @@ import type { Hono } from 'hono'
 import { Connections } from './connections.ts'
 import { type GracefulClose, prepareClose } from './graceful-close.ts'
 import { formatProblem, Problem, type ProblemAnswer } from './problem.ts'
+import { headerFieldsMax, problemOfHead } from './request-head.ts'
 import type { Env } from './server.ts'
 import { cutSlowReaders, type ReaderTimes, readerTimes } from './slow-readers.ts'
 
@@ -36,8 +37,10 @@ export function createHttpServer(app: Hono<Env>, times: ReaderTimes = readerTime
   const listener = getRequestListener(app.fetch, { errorHandler: () => responseOf(malformedRequest) })
   const http = createServer(bounds)
   http.maxConnections = connectionsMax
+  // Node drops what is above its maximum in silence: one more than we take shows that there were more.
+  http.maxHeadersCount = headerFieldsMax + 1
   const connections = new Connections(http, pipelinedMax)
-  http.on('request', afterThisTurn(listener, acceptsIn(http)))
+  http.on('request', afterThisTurn(withPlainHead(listener), acceptsIn(http)))
   http.on('checkExpectation', (_, response: ServerResponse) => answerProblem(response, unmetExpectation))
   http.on('connect', (_, socket) => endWith(socket, noTunnel))
   http.on('clientError', (error, socket) => answerClientError(error, socket, connections.answersOn(socket)))
@@ -75,6 +78,15 @@ function afterThisTurn(listener: Listener, accepted: () => number): Listener {
     acceptedBefore = accepted() - 1
     waitsUntil = performance.now() + acceptMaxMs
     setImmediate(handle)
+  }
+}
+
+function withPlainHead(listener: Listener): Listener {
+  return (request, response) => {
+    const problem = problemOfHead(request)
+    if (problem === undefined) return listener(request, response)
+    request.resume()
+    answerProblem(response, problem)
   }
 }
 

@@ -107,11 +107,13 @@ const comma = Buffer.from(',')
 
 function readPage(c: Context<Env>): Page {
   const id = readQuery(c, 'id')
+  const [fromTime, toTime] = [readTime(c, 'from'), readTime(c, 'to')]
+  if (fromTime !== undefined && toTime !== undefined && fromTime > toTime) throw malformed('from', 'is later than to')
   return {
     search: {
       conditions: Object.keys(conditions).flatMap((name) => readCondition(c, name)),
-      fromTime: readTime(c, 'from'),
-      toTime: readTime(c, 'to'),
+      fromTime,
+      toTime,
       order: readOrder(c),
     },
     id: id === undefined ? undefined : readId(id),

@@ -31,8 +31,7 @@ export function routeStreams(app: Hono<Env>, server: Server): void {
   app.get('/v1/checkpoints/stream', (c) => {
     checkQuery(c, ['after'])
     const { number } = server.log.published
-    const after = readAfter(c) ?? number - 1
-    if (after > number) throw malformed('after', `${after} is above the newest checkpoint's number ${number}`)
+    const after = readAfter(c, number, "the newest checkpoint's number") ?? number - 1
     return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
   })
   if (server.publicEntries) openToBrowsers(app, '/v1/entries/stream')
@@ -40,8 +39,7 @@ export function routeStreams(app: Hono<Env>, server: Server): void {
     await requireReader(server, c, deadlineIn(server.times.answerMs))
     checkQuery(c, ['after'])
     const { treeSize } = server.log.published
-    const after = readAfter(c) ?? treeSize
-    if (after > treeSize) throw malformed('after', `${after} is above the published size ${treeSize}`)
+    const after = readAfter(c, treeSize, 'the published size') ?? treeSize
     return answerEvents(server, c, (signal) => entryEvents(server, after, signal))
   })
 }
@@ -122,9 +120,17 @@ async function* entryEvents(server: Server, after: number, signal: AbortSignal):
   }
 }
 
-function readAfter(c: Context<Env>): number | undefined {
-  const last = headerOf(c, 'last-event-id')
-  if (last !== undefined) return readDecimal(last, 'Last-Event-ID')
-  const after = readQuery(c, 'after')
-  return after === undefined ? undefined : readDecimal(after, 'after')
+/** Where a stream goes on; both are looked at, and `Last-Event-ID` is the newer one. At most `max`, which is `what`. */
+function readAfter(c: Context<Env>, max: number, what: string): number | undefined {
+  const [after] = [
+    { parameter: 'Last-Event-ID', text: headerOf(c, 'last-event-id') },
+    { parameter: 'after', text: readQuery(c, 'after') },
+  ].flatMap(({ parameter, text }) => (text === undefined ? [] : [readPosition(text, parameter, max, what)]))
+  return after
+}
+
+function readPosition(text: string, parameter: string, max: number, what: string): number {
+  const position = readDecimal(text, parameter)
+  if (position > max) throw malformed(parameter, `${position} is above ${what} ${max}`)
+  return position
 }
