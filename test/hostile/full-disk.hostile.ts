@@ -15,10 +15,15 @@ import { mountSmallDisk, type SmallDisk, whyNoMounts } from './small-disk.ts'
 const diskMib = 64
 const roomyMib = 256
 const fillMs = 60_000
+const refusalsMin = 20
 const loops = { batchers: 3, singles: 3 }
+const readPaths = [
+  ...['/checkpoint', '/v1/entries/1', '/v1/entries/1/proof', '/v1/entries?limit=1', '/v1/checkpoints'],
+  ...['/v1/proofs/inclusion?index=0&size=1', '/ct/v1/get-entries?start=0&end=0', '/tile/0/000.p/1'],
+]
 
 const reason = whyNoMounts()
-if (reason !== undefined) console.log(`hostile: 3 tests of full disks are skipped: ${reason}`)
+if (reason !== undefined) console.log(`hostile: 4 tests of full disks are skipped: ${reason}`)
 
 let folder: string
 let disk: SmallDisk
@@ -43,11 +48,11 @@ async function loadUntilFull(server: ServerProcess, load: Load): Promise<void> {
   const stop = new AbortController()
   const running = load.run(stop.signal, loops)
   const deadline = performance.now() + fillMs
-  while (load.refused < 50 && performance.now() < deadline) await sleep(50)
+  while (load.refused < refusalsMin && performance.now() < deadline) await sleep(50)
   stop.abort()
   await running
   expect(load.contradictions).toEqual([])
-  expect(load.refused, `refusals; ${server.output().slice(-2_000)}`).toBeGreaterThanOrEqual(50)
+  expect(load.refused, `refusals; ${server.output().slice(-2_000)}`).toBeGreaterThanOrEqual(refusalsMin)
 }
 
 async function expectNotReady({ url }: ServerProcess): Promise<void> {
@@ -85,6 +90,27 @@ describe.skipIf(reason !== undefined)('a file system of 64 MiB that fills', () =
     disk.resize(roomyMib)
     // What PostgreSQL's administrator does where it could not recover without room.
     await cluster.ensureRunning(AbortSignal.timeout(60_000))
+    const { config } = cluster
+    await expectGoesOn(server, load, async () => config)
+  })
+
+  test('below PostgreSQL, to the last byte: not ready between attempts either, and what is there is read', async () => {
+    disk = mountSmallDisk(join(folder, 'disk'), 2 * diskMib)
+    cluster = await openCluster({ dataDir: join(disk.dir, 'cluster') })
+    server = await startServer(join(folder, 'data'), { DATABASE_URL: urlOf(cluster.config) })
+    await waitUntilReady(server)
+    const load = new Load(() => server?.url ?? '', server.tokens.writer)
+    await load.sendOne()
+    await disk.fill()
+    await loadUntilFull(server, load)
+    for (let i = 0; i < 40; i++, await sleep(50)) await expectNotReady(server)
+    for (const path of readPaths) {
+      const answer = await fetch(`${server.url}${path}`, {
+        headers: { authorization: `Bearer ${server.tokens.auditor}` },
+      })
+      expect([path, answer.status]).toEqual([path, 200])
+    }
+    await disk.clear()
     const { config } = cluster
     await expectGoesOn(server, load, async () => config)
   })

@@ -1,6 +1,6 @@
 /** File systems of a few MiB, which fill. Mounts end with the mount namespace that the suite runs in. */
 import { execFileSync } from 'node:child_process'
-import { rm, statfs, writeFile } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Why no file system is mounted here; undefined where it may be. */
@@ -13,7 +13,6 @@ export function whyNoMounts(): string | undefined {
 
 export type SmallDisk = {
   readonly dir: string
-  readonly freeBytes: () => Promise<number>
   /** Takes all that is free, in a file of its own. */
   readonly fill: () => Promise<void>
   /** Removes that file. */
@@ -26,17 +25,34 @@ export type SmallDisk = {
 export function mountSmallDisk(dir: string, mib: number): SmallDisk {
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mib}m,mode=0755`, 'dendrolog-small', dir])
   const ballast = join(dir, 'ballast')
-  const freeBytes = async (): Promise<number> => {
-    const { bavail, bsize } = await statfs(dir)
-    return bavail * bsize
-  }
   return {
     dir,
-    freeBytes,
-    fill: async () => writeFile(ballast, Buffer.alloc(await freeBytes())),
+    fill: () => fillUp(ballast),
     clear: () => rm(ballast),
     resize: (to) => execFileSync('mount', ['-o', `remount,size=${to}m`, dir]),
     // Whoever still works in it goes on, and sees it no more.
     unmount: () => execFileSync('umount', ['--lazy', dir]),
+  }
+}
+
+/** Piece by piece until not a byte more goes in: others write meanwhile. */
+async function fillUp(path: string): Promise<void> {
+  const file = await open(path, 'a')
+  try {
+    for (const pieceBytes of [1_048_576, 4_096, 1]) {
+      const piece = Buffer.alloc(pieceBytes)
+      while (await hasWritten(file, piece));
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+async function hasWritten(file: FileHandle, piece: Buffer): Promise<boolean> {
+  try {
+    return (await file.write(piece)).bytesWritten === piece.length
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    return false
   }
 }
