@@ -110,7 +110,7 @@ const unmetExpectation = new Problem('expectation-failed', 'Expect: only 100-con
 
 function answerProblem(response: ServerResponse, problem: Problem): void {
   const { status, headers, body } = formatProblem(problem)
-  response.writeHead(status, { ...headers, connection: 'close' }).end(body)
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' }).end(body)
 }
 
 function endWith(socket: Duplex, problem: Problem): void {

@@ -30,7 +30,10 @@ export function checkQuery(c: Context, known: readonly string[]): void {
   const query = url.indexOf('?')
   if (query < 0) return
   const unknown = Object.keys(c.req.queries()).find((parameter) => !known.includes(parameter))
-  if (unknown === undefined) return checkEscapes(url.slice(query + 1))
+  if (unknown === undefined) {
+    checkEscapes(url.slice(query + 1))
+    return
+  }
   const want = known.length === 0 ? 'none is known here' : `want ${known.join(' or ')}`
   throw malformed(unknown.slice(0, 80), `is not a query parameter of this path: ${want}`)
 }
