@@ -7,6 +7,9 @@ import type { Env, Server } from './server.ts'
 /** One server-sent event (HTML 9.2.6). `id` is where a client that lost its connection goes on. */
 export type ServerEvent = { readonly id: number; readonly event: string; readonly data: string | Uint8Array }
 
+/** Some at a time: a chunk for each would cost more than what is in it. */
+export type ServerEvents = AsyncGenerator<readonly ServerEvent[], void>
+
 const streamsMax = 256
 const heartbeatMs = 15_000
 const retryMs = 2_000
@@ -14,13 +17,13 @@ let streams = 0
 
 /**
  * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
- * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way. A comment every 15 s
+ * themselves, with `Last-Event-ID`. The next events are asked for when the last ones are on their way. A comment every 15 s
  * keeps proxies from closing the connection.
  */
 export function answerEvents(
   { onUnexpected }: Server,
   c: Context<Env>,
-  events: (signal: AbortSignal) => AsyncGenerator<ServerEvent, void>,
+  events: (signal: AbortSignal) => ServerEvents,
 ): Response {
   // Of an answer to HEAD nobody reads the body, nor ends it.
   if (c.req.method === 'HEAD') return c.body(null, 200, streamHeaders)
@@ -30,7 +33,7 @@ export function answerEvents(
   streams++
   const left = new AbortController()
   const source = events(left.signal)
-  let next: Promise<IteratorResult<ServerEvent, void>> | undefined
+  let next: Promise<IteratorResult<readonly ServerEvent[], void>> | undefined
   const end = once(() => {
     streams--
     left.abort()
@@ -46,7 +49,7 @@ export function answerEvents(
         })
         if (result === undefined) return controller.enqueue(heartbeat)
         next = undefined
-        if (!result.done) return controller.enqueue(formatEvent(result.value))
+        if (!result.done) return controller.enqueue(Buffer.concat(result.value.flatMap(formatEvent)))
         end()
         controller.close()
       },
@@ -73,9 +76,12 @@ async function orHeartbeat<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-function formatEvent({ id, event, data }: ServerEvent): Uint8Array {
-  return Buffer.concat([Buffer.from(`id: ${id}\nevent: ${event}\ndata: `), Buffer.from(data), Buffer.from('\n\n')])
+function formatEvent({ id, event, data }: ServerEvent): readonly Uint8Array[] {
+  const text = typeof data === 'string' ? Buffer.from(data) : data
+  return [Buffer.from(`id: ${id}\nevent: ${event}\ndata: `), text, endOfEvent]
 }
+
+const endOfEvent = Buffer.from('\n\n')
 
 function once(work: () => void): () => void {
   let isDone = false

@@ -47,6 +47,15 @@ async function residentMib(): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1_024
 }
 
+/** Of all of the server's threads; a tick is 10 ms (proc(5), CLK_TCK). */
+async function cpuSeconds(): Promise<number> {
+  const stat = await readFile(`/proc/${server.child.pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+type Measured = { readonly rate: number; readonly cpu: number }
+
 test(`each of ${hostileRequests.length} requests is refused by the real server too, and adds nothing to the tree`, async () => {
   expect(await findUnrefused(target.port, target.secrets)).toEqual([])
   expect(await treeSize()).toBe(entriesBefore)
@@ -72,27 +81,31 @@ describe('clients who mean well', () => {
     normal.kill('SIGKILL')
   })
 
-  /** Answers a second. */
-  async function rate(): Promise<number> {
-    const [before, startedAt] = [answers, performance.now()]
+  /** Answers a second, and processors that the server took for them and for whatever else it did. */
+  async function measure(): Promise<Measured> {
+    const [before, cpuBefore, startedAt] = [answers, await cpuSeconds(), performance.now()]
     await sleep(windowMs)
-    return ((answers - before) * 1_000) / (performance.now() - startedAt)
+    const seconds = (performance.now() - startedAt) / 1_000
+    return { rate: (answers - before) / seconds, cpu: ((await cpuSeconds()) - cpuBefore) / seconds }
   }
 
   test.each(attacks)('go on while there are $name', async ({ name, start }) => {
-    const [quiet, attacked]: [number[], number[]] = [[], []]
+    const [quiet, attacked]: [Measured[], Measured[]] = [[], []]
     const failuresBefore = failures
     for (let round = 0; round < rounds; round++) {
       await sleep(settleMs)
-      quiet.push(await rate())
+      quiet.push(await measure())
       const stop = await start(target)
       await sleep(settleMs)
-      attacked.push(await rate())
+      attacked.push(await measure())
       await stop()
     }
-    const [usual, meanwhile, memory] = [median(quiet), median(attacked), await residentMib()]
-    const ratio = (meanwhile / usual).toFixed(2)
-    console.log(`hostile: ${ratio} of ${usual.toFixed(0)} answers/s, ${memory.toFixed(0)} MiB: ${name}`)
+    const [usual, meanwhile] = [median(quiet.map(({ rate }) => rate)), median(attacked.map(({ rate }) => rate))]
+    const [cpu, cpuMeanwhile] = [quiet, attacked].map((all) => median(all.map(({ cpu }) => cpu)).toFixed(2))
+    const [ratio, memory] = [(meanwhile / usual).toFixed(2), await residentMib()]
+    console.log(
+      `hostile: ${ratio} of ${usual.toFixed(0)} answers/s; server ${cpu} CPU, then ${cpuMeanwhile}, ${memory.toFixed(0)} MiB: ${name}`,
+    )
     expect(failures, 'answers that are no success').toBe(failuresBefore)
     expect(meanwhile / usual).toBeGreaterThan(ratioMin)
     expect(memory).toBeLessThan(memoryMaxMib)
