@@ -56,6 +56,8 @@ type Listener = (request: IncomingMessage, response: ServerResponse) => unknown
  *
  * A turn accepts one connection (libuv since 1.45). Of 2,048 clients that connect at once, the last ones waited for 0.9 s,
  * since the turns were filled with the requests of the first: while connections come, requests wait a little.
+ *
+ * Who pipelines gets one answer a turn: of 50 connections with 200 requests each the others waited for all of them.
  */
 function afterThisTurn(listener: Listener, accepted: () => number): Listener {
   const arrived: Parameters<Listener>[] = []
@@ -68,9 +70,23 @@ function afterThisTurn(listener: Listener, accepted: () => number): Listener {
       setImmediate(handle)
       return
     }
+    const later: Parameters<Listener>[] = []
+    const handled = new Set<Duplex>()
     for (const [request, response] of arrived.splice(0)) {
+      const { socket } = request
+      // Nobody is there to be answered.
+      if (socket.destroyed) continue
+      if (handled.has(socket)) {
+        later.push([request, response])
+        continue
+      }
+      handled.add(socket)
       addHost(request)
       listener(request, response)
+    }
+    if (later.length > 0) {
+      arrived.unshift(...later)
+      setImmediate(handle)
     }
   }
   return (request, response) => {
