@@ -8,6 +8,9 @@ import type { Server } from './server.ts'
 /** One server-sent event (HTML 9.2.6). `id` is where a client that lost its connection goes on. */
 export type ServerEvent = { readonly id: number; readonly event: string; readonly data: string | Uint8Array }
 
+/** Some at a time: a chunk for each would cost more than what is in it. */
+export type ServerEvents = AsyncGenerator<readonly ServerEvent[], void>
+
 const streamsMax = 256
 const heartbeatMs = 15_000
 /** Between looks at whether a quiet stream may go on. */
@@ -17,14 +20,14 @@ let streams = 0
 
 /**
  * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
- * themselves, with `Last-Event-ID`. The next event is asked for when the last one is on its way. A comment every 15 s
- * keeps proxies from closing the connection. It ends too where `mayGoOn` is false or rejects, which is asked before each
- * event and twice a second.
+ * themselves, with `Last-Event-ID`. The next events are asked for when the last ones are on their way. A comment every
+ * 15 s keeps proxies from closing the connection. It ends too where `mayGoOn` is false or rejects, which is asked before
+ * each of them and twice a second.
  */
 export function answerEvents(
   { onUnexpected }: Server,
   c: Context<Env>,
-  events: (signal: AbortSignal) => AsyncGenerator<ServerEvent, void>,
+  events: (signal: AbortSignal) => ServerEvents,
   mayGoOn: () => Promise<boolean> = async () => true,
 ): Response {
   // Of an answer to HEAD nobody reads the body, nor ends it.
@@ -53,7 +56,7 @@ export function answerEvents(
         })
         if (result === undefined) return controller.enqueue(heartbeat)
         next = undefined
-        if (!result.done) return controller.enqueue(formatEvent(result.value))
+        if (!result.done) return controller.enqueue(Buffer.concat(result.value.flatMap(formatEvent)))
         end()
         controller.close()
       },
@@ -68,7 +71,7 @@ export function answerEvents(
 const streamHeaders = { 'content-type': 'text/event-stream', 'cache-control': 'no-store' }
 const heartbeat = Buffer.from(':\n\n')
 
-type Next = IteratorResult<ServerEvent, void>
+type Next = IteratorResult<readonly ServerEvent[], void>
 const ended: Next = { done: true, value: undefined }
 
 /** The next event, the end where the stream may not go on, undefined where it is quiet. */
@@ -93,9 +96,12 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-function formatEvent({ id, event, data }: ServerEvent): Uint8Array {
-  return Buffer.concat([Buffer.from(`id: ${id}\nevent: ${event}\ndata: `), Buffer.from(data), Buffer.from('\n\n')])
+function formatEvent({ id, event, data }: ServerEvent): readonly Uint8Array[] {
+  const text = typeof data === 'string' ? Buffer.from(data) : data
+  return [Buffer.from(`id: ${id}\nevent: ${event}\ndata: `), text, endOfEvent]
 }
+
+const endOfEvent = Buffer.from('\n\n')
 
 function once(work: () => void): () => void {
   let isDone = false

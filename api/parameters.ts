@@ -151,11 +151,37 @@ function queryText(c: Context, parameter: string): string | undefined {
   return value
 }
 
-/** Free where there is no query. */
+/**
+ * Refuses query parameters that a path does not know, and escapes that are not UTF-8, since they would be taken for the
+ * text of the escapes. Free where there is no query.
+ */
 function checkQuery(c: Context, known: readonly string[]): void {
-  if (!c.req.url.includes('?')) return
+  const { url } = c.req
+  const query = url.indexOf('?')
+  if (query < 0) return
   const unknown = Object.keys(c.req.queries()).find((parameter) => !known.includes(parameter))
-  if (unknown === undefined) return
+  if (unknown === undefined) {
+    checkEscapes(url.slice(query + 1))
+    return
+  }
   const want = known.length === 0 ? 'none is known here' : `want ${known.join(' or ')}`
   throw malformed(unknown.slice(0, 80), `is not a query parameter of this path: ${want}`)
+}
+
+function checkEscapes(query: string): void {
+  if (!query.includes('%')) return
+  for (const part of query.split('&')) {
+    const [name = ''] = part.split('=', 1)
+    if (!isEscapedUtf8(part)) throw malformed(name.slice(0, 80), 'is not UTF-8, percent-encoded')
+  }
+}
+
+function isEscapedUtf8(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch (error) {
+    if (error instanceof URIError) return false
+    throw error
+  }
 }

@@ -53,6 +53,7 @@ const nodesKeptMax = 1024 * 1024
 export class Tape {
   readonly depthMax: number
   readonly levelsAround: number
+  readonly nodesMax: number
   nodes: Int32Array = new Int32Array(nodesMin)
   /** Used part of `nodes`; the index that the next node gets. */
   length = 0
@@ -68,14 +69,16 @@ export class Tape {
 
   /**
    * `depthMax` is how deep arrays and objects may nest, 1 to 1,000; the root itself counts as 1, unless it is one of
-   * `levelsAround` what is limited.
+   * `levelsAround` what is limited. A value of more than `nodesMax` nodes, rounded down to a power of two of 1,024 or
+   * more, is not read to its end.
    */
-  constructor(depthMax = 64, levelsAround = 0) {
+  constructor(depthMax = 64, levelsAround = 0, nodesMax: number = Number.POSITIVE_INFINITY) {
     if (!Number.isInteger(depthMax) || depthMax < 1 || depthMax > 1000) {
       throw new TlogError('out-of-range', `JSON depth limit: got ${depthMax}`)
     }
     this.depthMax = depthMax
     this.levelsAround = levelsAround
+    this.nodesMax = nodesMax
   }
 
   /** The first trouble that was met while scanning, if any. A tape with one must not be written as canonical text. */
@@ -96,7 +99,7 @@ export class Tape {
     this.violationNode = none
   }
 
-  /** Appends a node and returns its index. */
+  /** Appends a node and returns its index. Throws `json-not-strict` where that is one too many, which then is the violation. */
   push(meta: number, start: number, end: number): number {
     const node = this.length
     const next = node + nodeStride
@@ -118,6 +121,11 @@ export class Tape {
   }
 
   #grow(): void {
+    if (2 * this.nodes.length > this.nodesMax * nodeStride) {
+      this.violationReason ??= `more than ${this.length / nodeStride} values and names`
+      this.violationNode = 0
+      throw new TlogError('json-not-strict', `JSON: ${this.violationReason}`, { pointer: '' })
+    }
     const nodes = new Int32Array(2 * this.nodes.length)
     nodes.set(this.nodes)
     this.nodes = nodes

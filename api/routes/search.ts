@@ -166,6 +166,7 @@ const comma = Buffer.from(',')
 
 function pageOf(values: ValuesOf<typeof query>): Page {
   const { from: fromTime, to: toTime, order, id, limit } = values
+  if (fromTime !== undefined && toTime !== undefined && fromTime > toTime) throw malformed('from', 'is later than to')
   const given = conditionNames.flatMap((name) => {
     const text = values[name]
     return text === undefined ? [] : [{ ...conditions[name], text }]

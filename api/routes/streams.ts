@@ -9,12 +9,13 @@ import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
-import { answerEvents, type ServerEvent } from '../event-stream.ts'
+import { answerEvents, type ServerEvent, type ServerEvents } from '../event-stream.ts'
 import { headerOf } from '../header.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { decimal, malformed, optional, readQuery, withDefault } from '../parameters.ts'
 import { base64, base64Hash, checkpointNote, integer, listOf, named, object, orNull, text } from '../schema.ts'
 import type { Server } from '../server.ts'
+import { Turns } from '../turns.ts'
 
 const checkpointsDefault = 100
 const checkpointsMax = 1_000
@@ -22,6 +23,8 @@ const checkpointsMax = 1_000
 const entriesAtOnce = 256
 /** Bytes of their payloads, where it is more than one. */
 const pageBytesMax = 262_144
+/** 256 streams that began at the start of a log left others 12 answers/s of 1,300, for as long as they were open and after. */
+const restBetweenPages = 3
 const notReadInTime = 'the checkpoints could not be read in time'
 
 /**
@@ -29,6 +32,7 @@ const notReadInTime = 'the checkpoints could not be read in time'
  * events: `Last-Event-ID`, or `after` where a client has none yet, says what it has already.
  */
 export function routeStreams(app: Hono<Env>, server: Server): void {
+  const turns = new Turns(restBetweenPages)
   openToBrowsers(app, '/v1/checkpoints')
   openToBrowsers(app, '/v1/checkpoints/stream')
   app.get(
@@ -43,7 +47,7 @@ export function routeStreams(app: Hono<Env>, server: Server): void {
   const entryTail = { ...entryStream, who: readersOf(server, 'entries:stream') }
   app.get(
     '/v1/entries/stream',
-    describe(entryTail, (c) => streamEntries(server, c)),
+    describe(entryTail, (c) => streamEntries(server, turns, c)),
   )
 }
 
@@ -108,19 +112,17 @@ const entryStream: Omit<Operation, 'who'> = {
 function streamCheckpoints(server: Server, c: Context<Env>): Response {
   const query = readQuery(c, checkpointStreamQuery)
   const { number } = server.log.published
-  const after = readLast(c) ?? query.after ?? number - 1
-  if (after > number) throw malformed('after', `${after} is above the newest checkpoint's number ${number}`)
+  const after = readAfter(c, query.after, number, "the newest checkpoint's number") ?? number - 1
   return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
 }
 
-async function streamEntries(server: Server, c: Context<Env>): Promise<Response> {
+async function streamEntries(server: Server, turns: Turns, c: Context<Env>): Promise<Response> {
   await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
   const query = readQuery(c, entryStreamQuery)
   const { treeSize } = server.log.published
-  const after = readLast(c) ?? query.after ?? treeSize
-  if (after > treeSize) throw malformed('after', `${after} is above the published size ${treeSize}`)
+  const after = readAfter(c, query.after, treeSize, 'the published size') ?? treeSize
   const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
-  return answerEvents(server, c, (signal) => entryEvents(server, after, signal), mayGoOn)
+  return answerEvents(server, c, (signal) => entryEvents(server, turns, after, signal), mayGoOn)
 }
 
 async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
@@ -134,11 +136,7 @@ async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Respo
 }
 
 /** What was published meanwhile comes first, from the database; then each as it is published. */
-async function* checkpointEvents(
-  server: Server,
-  after: number,
-  signal: AbortSignal,
-): AsyncGenerator<ServerEvent, void> {
+async function* checkpointEvents(server: Server, after: number, signal: AbortSignal): ServerEvents {
   const { log, readCheckpoints } = server
   for (let last = after; !signal.aborted; ) {
     const newest = log.published
@@ -147,7 +145,7 @@ async function* checkpointEvents(
       continue
     }
     const missed = newest.number === last + 1 ? [newest] : await readCheckpoints(last, entriesAtOnce)
-    for (const checkpoint of missed) yield checkpointEvent(checkpoint)
+    if (missed.length > 0) yield missed.map(checkpointEvent)
     last = missed.at(-1)?.number ?? last
     // A database that has lost what was published is not asked again at once.
     if (missed.length === 0) await log.nextCheckpoint(newest.number)
@@ -168,32 +166,52 @@ function checkpointJson({ number, treeSize, root, timestampMs, note, sthSignatur
  * Entries under a checkpoint, in order, without gaps; `id` is the sequence number. A page of them is held while its
  * reader takes them: where there is no room for that the stream ends, and its client comes again later.
  */
-async function* entryEvents(server: Server, after: number, signal: AbortSignal): AsyncGenerator<ServerEvent, void> {
-  const { log, entries } = server
+async function* entryEvents(server: Server, turns: Turns, after: number, signal: AbortSignal): ServerEvents {
+  const { log } = server
   for (let last = after; !signal.aborted; ) {
     const checkpoint = log.published
-    const { number, treeSize } = checkpoint
-    if (treeSize <= last) {
+    if (checkpoint.treeSize <= last) {
       // Not for the entry itself: a client that left would leave somebody waiting for it.
-      await log.nextCheckpoint(number)
+      await log.nextCheckpoint(checkpoint.number)
       continue
     }
-    const upTo = Math.min(treeSize, last + entriesAtOnce)
-    const sizes = await entries.readPayloadSizes(last + 1, upTo)
-    const count = countThatFits(sizes, pageBytesMax)
     const share = new BudgetShare(server.readBudget)
     try {
-      share.take(readFactor * sizes.slice(0, count).reduce((sum, size) => sum + size, 0))
-      for (const entry of await readPublishedEntries(publishedLog(server, checkpoint), last + 1, last + count)) {
-        yield { id: entry.sequenceNumber, event: 'entry', data: entryJson(entry) }
-      }
+      // Whoever left while they waited for their turn reads nothing any more.
+      const page = await turns.take(async () => (signal.aborted ? [] : readPage(server, checkpoint, last, share)))
+      if (page.length > 0) yield page
+      // A database that has lost what was published is not asked again at once.
+      else if (!signal.aborted) await log.nextCheckpoint(checkpoint.number)
+      last += page.length
     } finally {
       share.close()
     }
-    last += count
   }
 }
 
-function readLast(c: Context<Env>): number | undefined {
-  return resume['Last-Event-ID'].read(headerOf(c, 'last-event-id'), 'Last-Event-ID')
+/** The events of what comes after `last`, some of it. */
+async function readPage(
+  server: Server,
+  checkpoint: StoredCheckpoint,
+  last: number,
+  share: BudgetShare,
+): Promise<readonly ServerEvent[]> {
+  const upTo = Math.min(checkpoint.treeSize, last + entriesAtOnce)
+  const sizes = await server.entries.readPayloadSizes(last + 1, upTo)
+  const count = countThatFits(sizes, pageBytesMax)
+  share.take(readFactor * sizes.slice(0, count).reduce((sum, size) => sum + size, 0))
+  const entries = await readPublishedEntries(publishedLog(server, checkpoint), last + 1, last + count)
+  return entries.map((entry) => ({ id: entry.sequenceNumber, event: 'entry', data: entryJson(entry) }))
+}
+
+/** Where a stream goes on; both are looked at, and `Last-Event-ID` is the newer one. At most `max`, which is `what`. */
+function readAfter(c: Context<Env>, after: number | undefined, max: number, what: string): number | undefined {
+  const last = resume['Last-Event-ID'].read(headerOf(c, 'last-event-id'), 'Last-Event-ID')
+  for (const [parameter, position] of [
+    ['Last-Event-ID', last],
+    ['after', after],
+  ] as const) {
+    if (position !== undefined && position > max) throw malformed(parameter, `${position} is above ${what} ${max}`)
+  }
+  return last ?? after
 }

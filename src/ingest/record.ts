@@ -41,6 +41,11 @@ export const payloadDepthMax = 64
  * rest is for white space and the other members.
  */
 export const recordBytesMax: number = 4 * payloadBytesMax + 65_536
+/**
+ * Values and member names of a record, each of which takes 16 bytes while it is read: a payload of 1 MiB has at most half
+ * as many, since each takes two bytes of its canonical text.
+ */
+const nodesMax = 1_048_576
 /** A number grows by 21 bytes at most, and only one is not in the payload. */
 const lamportGrowthMax = 24
 const canonicalBytesMin = 65_536
@@ -86,7 +91,7 @@ const namesByFirstByte: readonly (readonly number[])[] = Array.from({ length: 25
  */
 export class RecordReader {
   // The record is one level around the payload.
-  readonly #tape = new Tape(payloadDepthMax, 1)
+  readonly #tape = new Tape(payloadDepthMax, 1, nodesMax)
   #canonical = Buffer.alloc(canonicalBytesMin)
   /** Of the record that was scanned last: the value node of each member, `none` where it is absent. */
   readonly #nodes = new Int32Array(memberNames.length)

@@ -122,8 +122,10 @@ function endOfElement(reader: RecordReader, body: Uint8Array, start: number, wit
     if (end < within || within === body.length) return end
     return Math.max(end, skipValue(body, start, body.length))
   } catch (error) {
-    const end = within === body.length ? -1 : skipValue(body, start, body.length)
-    if (end < within) throw error
+    // All of it was JSON so far: what is behind it can be told apart by its end.
+    const isTooMuch = error instanceof TlogError && error.code === 'json-not-strict'
+    const end = within === body.length && !isTooMuch ? -1 : skipValue(body, start, body.length)
+    if (end < (isTooMuch ? 0 : within)) throw error
     return end
   }
 }

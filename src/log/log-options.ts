@@ -67,6 +67,8 @@ export type LogTiming = {
   readonly commitTimeoutMs: number
   /** A commit that the database keeps waiting so long makes the log not ready: a lock, a disk that hangs. */
   readonly commitSlowMs: number
+  /** After a disk was full: so long the log is not ready, unless it commits. What it holds can be read and signed meanwhile. */
+  readonly outOfRoomMs: number
   /** How long opening waits for another process to let go of the log. */
   readonly lockWaitMs: number
   /** A log that stands by looks for a new checkpoint, and for the lock, this often. */
@@ -79,6 +81,7 @@ export const defaultTiming: LogTiming = {
   unsignedMaxMs: 10_000,
   commitTimeoutMs: 30_000,
   commitSlowMs: 5_000,
+  outOfRoomMs: 10_000,
   lockWaitMs: lockIdleTimeoutMs + 2_000,
   standbyMs: 100,
 }

@@ -12,7 +12,7 @@ import { LeafProofs } from './leaf-proofs.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
-import { type PublicProblem, publicProblem } from './problem-kind.ts'
+import { isOutOfRoom, type PublicProblem, publicProblem } from './problem-kind.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
@@ -49,6 +49,8 @@ export class Log {
   readonly reader: Pool
   #integratedSize: number
   #unsignedSince: number | undefined
+  /** When a disk was full, where nothing was committed since. */
+  #outOfRoomAt: number | undefined
   #sequencer: Sequencer | undefined
   #problem: Error | undefined = new Unavailable('the log is starting')
 
@@ -303,6 +305,7 @@ export class Log {
       commitTimeoutMs: this.#timing.commitTimeoutMs,
       checkMayWrite: () => this.#checkMayWrite(),
       onCommitted: (state, batch, seconds) => {
+        this.#outOfRoomAt = undefined
         const entries = batch.after.edge.size - batch.before.edge.size
         this.#options.onMeasured?.({ kind: 'commit', entries, seconds })
         this.#tiles.add(state.edge, batch.fullTiles)
@@ -322,9 +325,12 @@ export class Log {
 
   /** What keeps those who wait from their answers, although nothing has failed yet. */
   #delay(): PublicProblem | undefined {
-    const { commitSlowMs, unsignedMaxMs } = this.#timing
+    const { commitSlowMs, outOfRoomMs, unsignedMaxMs } = this.#timing
     if ((this.#sequencer?.commitWaitMs ?? 0) > commitSlowMs) {
       return { code: 'DATABASE', detail: `the database has kept a commit waiting for more than ${commitSlowMs} ms` }
+    }
+    if (this.#outOfRoomAt !== undefined && performance.now() - this.#outOfRoomAt < outOfRoomMs) {
+      return { code: 'DATABASE', detail: 'a disk was full when the log last wrote' }
     }
     if (!this.#isUnsignedTooLong()) return undefined
     return { code: 'UNAVAILABLE', detail: `the head has not been signed for ${unsignedMaxMs} ms` }
@@ -353,6 +359,7 @@ export class Log {
 
   #refuse(error: unknown): void {
     this.#problem = error instanceof Error ? error : new Error(String(error))
+    if (isOutOfRoom(error)) this.#outOfRoomAt = performance.now()
     this.#pool.rejectAll(new Unavailable('the log had to stop before this was written', 1, { cause: error }))
     this.#publisher.stop(error)
   }

@@ -23,6 +23,14 @@ export function publicProblem(error: unknown): PublicProblem {
   return { code: 'INTERNAL', detail: "something went wrong; the server's own log says what" }
 }
 
+/** Whether a disk was full, the database's (SQLSTATE 53100) or ours. Looks at the causes too. */
+export function isOutOfRoom(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if ('code' in each && /^(53100|ENOSPC|EDQUOT)$/.test(String(each.code))) return true
+  }
+  return false
+}
+
 /** An SQLSTATE, or a connection that is refused, lost or too slow. */
 function isOfDatabase(error: unknown): boolean {
   if (error instanceof DatabaseOutage) return true

@@ -101,6 +101,29 @@ test.each([
   expect(json).toMatchObject({ accepted: 2, quarantined: 1 })
 })
 
+test('a record of more values than a payload may have is quarantined, in an array and as a line, and the others go in', async () => {
+  const many = `{"payload":{"a":[${'1,'.repeat(1_100_000)}1]}}`
+  const roomy = await openTestApi({ limits: { recordsMax: 5, bodyBytesMax: 4_000_000 } })
+  try {
+    for (const [body, headers] of [
+      [`[${good},${many},${good}]`, {}],
+      [`${good}\n${many}\n${good}`, ndjson],
+    ] as const) {
+      const { status, json } = await roomy.post(body, headers)
+      expect({ status, ...json }).toMatchObject({ status: 200, accepted: 2, quarantined: 1 })
+      expect(json.results).toMatchObject([{ i: 1, code: 'json-not-strict' }])
+    }
+    const { status, json } = await roomy.post(many)
+    expect({ status, code: json.code, pointer: json.pointer }).toEqual({
+      status: 400,
+      code: 'json-not-strict',
+      pointer: '',
+    })
+  } finally {
+    await roomy.close()
+  }
+})
+
 test('a record over its limit is quarantined, with the first MiB of its bytes and the hash of all of them', async () => {
   const large = JSON.stringify(submissionWith({ payload: { a: 'x'.repeat(1_048_577) } }))
   const { json } = await postLines(`${good}\n${large}`)

@@ -77,6 +77,25 @@ test('two requests on one connection, the second sent before the first is answer
   expect((await exchange([one + bad + one], 3)).statuses).toEqual([201, 400, 201])
 })
 
+test('who sends 200 requests ahead of their answers does not keep others waiting for all of them', async () => {
+  const [many, one] = await Promise.all([open(), open()])
+  let answers = 0
+  many.on('data', (chunk) => {
+    answers += String(chunk).split('HTTP/1.1 200').length - 1
+  })
+  const asked = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'
+  many.write(asked.repeat(200))
+  one.write(asked)
+  await once(one, 'data')
+  expect(answers).toBeLessThan(200)
+  await until(
+    () => answers === 200,
+    () => `${answers} answers`,
+  )
+  many.destroy()
+  one.destroy()
+})
+
 test('a request without a body is refused as no JSON', async () => {
   const { statuses, text } = await exchange([head({})])
   expect(statuses).toEqual([400])

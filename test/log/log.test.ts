@@ -89,6 +89,23 @@ describe('a running log', () => {
     await running.stop()
   })
 
+  test('is not ready after a disk was full, until it commits again, and takes entries meanwhile', async () => {
+    let isFull = true
+    const commit = (session: Session): Promise<void> =>
+      isFull ? Promise.reject(Object.assign(new Error('could not extend file'), { code: '53100' })) : session.commit()
+    const running = await home.start({ wrapSession: (session) => ({ ...session, commit: () => commit(session) }) })
+    await expect(submit(running.log, recordsOf(0, 3))).rejects.toThrow(Unavailable)
+    await until(
+      () => running.log.health.code === 'DATABASE',
+      () => `health ${JSON.stringify(running.log.health)}`,
+    )
+    expect(running.log.health.problem).toContain('a disk was full')
+    isFull = false
+    await submit(running.log, recordsOf(0, 3))
+    await untilReady(running)
+    await running.stop()
+  })
+
   test('does not sign an idle head before its time', async () => {
     const { log, stop } = await home.start({ checkpointIntervalMs: 1 })
     await submit(log, recordsOf(0, 3))

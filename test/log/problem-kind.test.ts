@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { LogIncident, Unavailable } from '../../src/log/incident.ts'
-import { publicProblem } from '../../src/log/problem-kind.ts'
+import { isOutOfRoom, publicProblem } from '../../src/log/problem-kind.ts'
 import { TlogError } from '../../tlog/errors.ts'
 
 function errorOf(message: string, members: Record<string, unknown> = {}): Error {
@@ -24,4 +24,13 @@ test.each([
 test('incidents and what passes by itself keep their words, which are ours', () => {
   expect(publicProblem(new LogIncident('FORKED', 'two roots'))).toEqual({ code: 'FORKED', detail: 'two roots' })
   expect(publicProblem(new Unavailable('starting'))).toEqual({ code: 'UNAVAILABLE', detail: 'starting' })
+})
+
+test('a full disk is found in an error or its causes: of PostgreSQL by its SQLSTATE, of the system by its code', () => {
+  const database = errorOf('could not extend file', { code: '53100', severity: 'ERROR' })
+  expect(isOutOfRoom(database)).toBe(true)
+  expect(isOutOfRoom(new LogIncident('OUTCOME_UNKNOWN', 'commit', { cause: database }))).toBe(true)
+  expect(isOutOfRoom(errorOf('write', { code: 'ENOSPC' }))).toBe(true)
+  expect(isOutOfRoom(errorOf('too many connections', { code: '53300', severity: 'FATAL' }))).toBe(false)
+  expect(isOutOfRoom('ENOSPC')).toBe(false)
 })
