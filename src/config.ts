@@ -1,6 +1,8 @@
 // The only reader of the environment. Every setting stands in the table once, with its unit and default; `dendrolog
 // config` prints it from there.
 
+import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
+
 export type Config = {
   readonly databaseUrl: string | undefined
   readonly roleUrls: RoleUrls
@@ -218,48 +220,12 @@ export function reportConfig(environment: Environment = process.env): readonly S
   })
 }
 
-/** A variable that begins like our settings and is none, with the setting that may be meant. */
-export type UnknownSetting = { readonly name: string; readonly nearest: string | undefined }
-
-/** What is set and read by nobody: a mistyped setting would be passed over in silence. */
+/** What is set and read by nobody. */
 export function findUnknownSettings(environment: Environment = process.env): readonly UnknownSetting[] {
-  const known = Object.values(settings).map(({ name }) => name)
-  return Object.keys(environment)
-    .filter((name) => !known.includes(name) && (name.startsWith(ourPrefix) || isNearlyDatabaseUrl(name)))
-    .sort()
-    .map((name) => ({ name, nearest: nearestOf(name, known) }))
-}
-
-const ourPrefix = 'DENDROLOG_'
-
-/** Without it the server makes a database of its own. */
-function isNearlyDatabaseUrl(name: string): boolean {
-  return editDistance(name, settings.databaseUrl.name) <= 2
-}
-
-/** The known name that is the nearest by what stands behind the prefix; undefined where none is near. */
-function nearestOf(name: string, known: readonly string[]): string | undefined {
-  const distances = known.map((each) => editDistance(withoutPrefix(name), withoutPrefix(each)))
-  const least = Math.min(...distances)
-  return least <= withoutPrefix(name).length / 3 ? known[distances.indexOf(least)] : undefined
-}
-
-function withoutPrefix(name: string): string {
-  return name.startsWith(ourPrefix) ? name.slice(ourPrefix.length) : name
-}
-
-/** Levenshtein's: characters to insert, remove or replace. */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= to.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[to.length] ?? 0
+  return unknownAmong(
+    Object.keys(environment),
+    Object.values(settings).map(({ name }) => name),
+  )
 }
 
 function readRoleUrls(text: (s: Setting) => string): RoleUrls {

@@ -1,6 +1,5 @@
 import type { Context, Hono } from 'hono'
 import { Unavailable } from '../../src/log/incident.ts'
-import { proveConsistency } from '../../src/log/proofs.ts'
 import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
@@ -143,7 +142,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   const { first, second } = readKnownQuery(c, consistencyQuery)
   if (first > second) throw malformed('first', `${first} is above second ${second}`)
   if (second > checkpoint.treeSize) throw malformed('second', aboveTree(second, checkpoint.treeSize))
-  const proving = proveConsistency(server.log.tiles, asTreeSize(first), asTreeSize(second), checkpoint, server.hash)
+  const proving = server.log.proofs.proveConsistency(asTreeSize(first), asTreeSize(second), checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
   return c.json({ consistency: hashes.map(formatBase64) }, 200, { 'cache-control': `public, ${immutable}` })
 }

@@ -5,6 +5,7 @@ import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
+import { asLeafIndex } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { formatProofFile, type ProofFile } from '../../tlog/proof-file.ts'
@@ -125,7 +126,7 @@ function proofJson({ index, leafHash, treeSize, hashes, checkpoint }: EntryProof
 async function readProof(server: Server, place: Place): Promise<EntryProof> {
   const { sequenceNumber, checkpoint } = await findPublished(server, place)
   const leafIndex = sequenceNumber - 1
-  const { leafHash, hashes } = await server.log.proofs.prove(leafIndex, checkpoint)
+  const { leafHash, hashes } = await server.log.proofs.prove(asLeafIndex(leafIndex), checkpoint)
   if (place.kind === 'id') {
     const [columns] = await server.entries.readColumns(sequenceNumber, sequenceNumber)
     if (columns === undefined) throw gone(sequenceNumber)

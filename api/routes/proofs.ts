@@ -1,5 +1,4 @@
 import type { Context, Hono } from 'hono'
-import { proveConsistency } from '../../src/log/proofs.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
@@ -74,7 +73,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   const { to: toSize, from } = readQuery(c, consistencyQuery)
   const to = publishedSize(toSize, checkpoint, 'to')
   if (from > to) throw malformed('from', `${from} is above to ${to}`)
-  const proving = proveConsistency(server.log.tiles, asTreeSize(from), to, checkpoint, server.hash)
+  const proving = server.log.proofs.proveConsistency(asTreeSize(from), to, checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
   return c.json({ from, to, hashes: hashes.map(formatBase64) })
 }

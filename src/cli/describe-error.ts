@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
-import { ConfigError, findUnknownSettings, readSetting, type UnknownSetting } from '../config.ts'
+import { ConfigError, findUnknownSettings, readSetting } from '../config.ts'
+import type { UnknownSetting } from '../unknown-settings.ts'
 import { type Command, UsageError, visibleText } from './command.ts'
 
 /** An error as one line. */

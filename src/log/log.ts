@@ -5,14 +5,14 @@ import type { Committer } from '../store/committer.ts'
 import { type LogLock, openLockCandidate } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
+import { Delays } from './delays.ts'
 import { readFollowingCheckpoint } from './follow-checkpoints.ts'
 import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
-import { LeafProofs } from './leaf-proofs.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
-import { isOutOfRoom, type PublicProblem, publicProblem } from './problem-kind.ts'
+import { publicProblem } from './problem-kind.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
@@ -22,6 +22,7 @@ import { untilLost, waitForLeadership, waitForLock } from './standby.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
 import { openTilesBelow } from './tiles-below.ts'
+import { TreeProofs } from './tree-proofs.ts'
 
 const statementTimeoutMs = 30_000
 const prepareEarlyFrom = 1_024
@@ -38,9 +39,9 @@ export class Log {
   readonly #publisher: Publisher
   readonly #tiles: TileCache
   readonly #receipts: ReceiptWriter
-  /** Of single leaves, under checkpoints. */
-  readonly proofs: LeafProofs
+  readonly proofs: TreeProofs
   readonly #timing: LogTiming
+  readonly #delays: Delays
   #lock: LogLock | undefined
   /** Of the checkpoint at which this server stopped last: a later one shows that another leads well. */
   #stoppedAt = -1
@@ -48,15 +49,13 @@ export class Log {
   /** The auditors' login, for everything that is read. */
   readonly reader: Pool
   #integratedSize: number
-  #unsignedSince: number | undefined
-  /** When a disk was full, where nothing was committed since. */
-  #outOfRoomAt: number | undefined
   #sequencer: Sequencer | undefined
   #problem: Error | undefined = new Unavailable('the log is starting')
 
   private constructor(options: LogOptions, published: StoredCheckpoint, lock: LogLock | undefined) {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
+    this.#delays = new Delays(this.#timing)
     this.#lock = lock
     this.#pool = new PendingPool(options.poolLimits)
     this.#connections = {
@@ -66,7 +65,7 @@ export class Log {
     this.reader = openPool(options.reader, 8, statementTimeoutMs)
     this.#tiles = new TileCache(openTilesBelow(this.reader, options.schema, options.hash), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
-    this.proofs = new LeafProofs(this.#tiles, options.hash)
+    this.proofs = new TreeProofs(this.#tiles, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {
       intervalMs: options.checkpointIntervalMs,
@@ -75,7 +74,7 @@ export class Log {
       flushed: (maxMs) => this.#pool.flushed(maxMs),
       onPublished: (checkpoint, seconds) => {
         options.onMeasured?.({ kind: 'publish', seconds })
-        this.#notePublished(checkpoint)
+        this.#delays.notePublished(checkpoint.treeSize, this.#integratedSize)
       },
     })
   }
@@ -112,7 +111,10 @@ export class Log {
   }
 
   get health(): LogHealth {
-    const problem = this.#problem === undefined ? this.#delay() : publicProblem(this.#problem)
+    const problem =
+      this.#problem === undefined
+        ? this.#delays.problem(this.#sequencer?.commitWaitMs ?? 0)
+        : publicProblem(this.#problem)
     return {
       isReady: problem === undefined,
       isLeader: this.#sequencer !== undefined,
@@ -273,7 +275,7 @@ export class Log {
     const checkpoint = await readFollowingCheckpoint(followed, this.published)
     if (checkpoint !== undefined) {
       this.#integratedSize = Math.max(this.#integratedSize, checkpoint.treeSize)
-      this.#unsignedSince = undefined
+      this.#delays.notePublished(checkpoint.treeSize, checkpoint.treeSize)
       this.#publisher.accept(checkpoint)
     }
     const isIncident = this.#problem instanceof LogIncident && this.#problem.code !== 'LOCKED'
@@ -303,9 +305,9 @@ export class Log {
       pool: this.#pool,
       query: this.#connections.writer.query,
       commitTimeoutMs: this.#timing.commitTimeoutMs,
-      checkMayWrite: () => this.#checkMayWrite(),
+      checkMayWrite: () => this.#delays.checkMayWrite(),
       onCommitted: (state, batch, seconds) => {
-        this.#outOfRoomAt = undefined
+        this.#delays.noteCommitted()
         const entries = batch.after.edge.size - batch.before.edge.size
         this.#options.onMeasured?.({ kind: 'commit', entries, seconds })
         this.#tiles.add(state.edge, batch.fullTiles)
@@ -316,33 +318,7 @@ export class Log {
 
   #noteIntegrated(size: number): void {
     this.#integratedSize = size
-    if (size > this.published.treeSize) this.#unsignedSince ??= performance.now()
-  }
-
-  #notePublished(checkpoint: StoredCheckpoint): void {
-    this.#unsignedSince = checkpoint.treeSize < this.#integratedSize ? performance.now() : undefined
-  }
-
-  /** What keeps those who wait from their answers, although nothing has failed yet. */
-  #delay(): PublicProblem | undefined {
-    const { commitSlowMs, outOfRoomMs, unsignedMaxMs } = this.#timing
-    if ((this.#sequencer?.commitWaitMs ?? 0) > commitSlowMs) {
-      return { code: 'DATABASE', detail: `the database has kept a commit waiting for more than ${commitSlowMs} ms` }
-    }
-    if (this.#outOfRoomAt !== undefined && performance.now() - this.#outOfRoomAt < outOfRoomMs) {
-      return { code: 'DATABASE', detail: 'a disk was full when the log last wrote' }
-    }
-    if (!this.#isUnsignedTooLong()) return undefined
-    return { code: 'UNAVAILABLE', detail: `the head has not been signed for ${unsignedMaxMs} ms` }
-  }
-
-  #isUnsignedTooLong(): boolean {
-    return this.#unsignedSince !== undefined && performance.now() - this.#unsignedSince > this.#timing.unsignedMaxMs
-  }
-
-  #checkMayWrite(): void {
-    if (!this.#isUnsignedTooLong()) return
-    throw new Unavailable(`the head has not been signed for ${this.#timing.unsignedMaxMs} ms`)
+    this.#delays.noteIntegrated(size, this.published.treeSize)
   }
 
   #signingTime(): number {
@@ -359,7 +335,7 @@ export class Log {
 
   #refuse(error: unknown): void {
     this.#problem = error instanceof Error ? error : new Error(String(error))
-    if (isOutOfRoom(error)) this.#outOfRoomAt = performance.now()
+    this.#delays.noteFailed(error)
     this.#pool.rejectAll(new Unavailable('the log had to stop before this was written', 1, { cause: error }))
     this.#publisher.stop(error)
   }

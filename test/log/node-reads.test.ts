@@ -1,10 +1,9 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { LeafProofs } from '../../src/log/leaf-proofs.ts'
 import { readRoots } from '../../src/log/node-reads.ts'
-import { proveConsistency, proveInclusionAt } from '../../src/log/proofs.ts'
 import { TileCache, type TilesBelow } from '../../src/log/tile-cache.ts'
 import { openTilesBelow } from '../../src/log/tiles-below.ts'
+import { TreeProofs } from '../../src/log/tree-proofs.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
 import { formatHex } from '../../tlog/bytes.ts'
@@ -80,19 +79,19 @@ function openCache(): void {
 describe('proofs from the database', () => {
   test('of leaves take one part of the tile of each, and the tile above once', async () => {
     openCache()
-    const proofs = new LeafProofs(cache, nativeSha256)
-    await proofs.prove(65_300, checkpoint)
-    await proofs.prove(300, checkpoint)
+    const proofs = new TreeProofs(cache, nativeSha256)
+    await proofs.prove(asLeafIndex(65_300), checkpoint)
+    await proofs.prove(asLeafIndex(300), checkpoint)
     // The first leaf's part is what the tile above was checked by.
     expect(asked.sort()).toEqual(['part 0/0/0', 'part 0/1/2', 'part 0/255/1', 'tile 1/0/256'])
   })
 
   test('of any leaf under the checkpoint are those of the reference, and what is above is read once', async () => {
     openCache()
-    const proofs = new LeafProofs(cache, nativeSha256)
+    const proofs = new TreeProofs(cache, nativeSha256)
     const indexes = [0, 15, 16, 255, 256, 40_000, 65_535, 65_536, 69_999].filter((i) => i >> 8 !== lostTile)
     for (const index of indexes) {
-      const { leafHash, hashes } = await proofs.prove(index, checkpoint)
+      const { leafHash, hashes } = await proofs.prove(asLeafIndex(index), checkpoint)
       const plan = planInclusionProof(asLeafIndex(index), asTreeSize(size))
       expect(hex([leafHash, ...hashes])).toEqual(
         hex([tree.root(index, index + 1), ...plan.map(({ lo, hi }) => tree.root(lo, hi))]),
@@ -109,7 +108,9 @@ describe('proofs from the database', () => {
   test('of a leaf are not handed out where the root, the tile above or the part is another', async () => {
     openCache()
     const other = { ...checkpoint, root: new Uint8Array(32).fill(7) as Hash }
-    await expect(new LeafProofs(cache, nativeSha256).prove(300, other)).rejects.toMatchObject({ name: 'TlogError' })
+    await expect(new TreeProofs(cache, nativeSha256).prove(asLeafIndex(300), other)).rejects.toMatchObject({
+      name: 'TlogError',
+    })
     for (const wrong of ['tile', 'part'] as const) {
       const altered = new TileCache(
         {
@@ -122,7 +123,7 @@ describe('proofs from the database', () => {
         nativeSha256,
       )
       altered.add(edge, [])
-      const proving = new LeafProofs(altered, nativeSha256).prove(300, checkpoint)
+      const proving = new TreeProofs(altered, nativeSha256).prove(asLeafIndex(300), checkpoint)
       await expect(proving).rejects.toMatchObject({ name: 'TlogError' })
     }
   })
@@ -157,14 +158,14 @@ describe('proofs from the database', () => {
   test('of a leaf in a tile without mid roots are made of the whole tile', async () => {
     openCache()
     const index = asLeafIndex(256 * oldTile + 77)
-    await proveInclusionAt(cache, index, asTreeSize(size), checkpoint, nativeSha256)
+    await new TreeProofs(cache, nativeSha256).prove(index, checkpoint)
     expect(asked).toContain(`tile 0/${oldTile}/256`)
   })
 
   test('of other leaves are there although one tile is lost', async () => {
     openCache()
     const prove = (tile: number): Promise<unknown> =>
-      proveInclusionAt(cache, asLeafIndex(256 * tile), asTreeSize(size), checkpoint, nativeSha256)
+      new TreeProofs(cache, nativeSha256).prove(asLeafIndex(256 * tile), checkpoint)
     const [before, lost, behind] = await Promise.allSettled([prove(lostTile - 1), prove(lostTile), prove(lostTile + 1)])
     expect([before?.status, behind?.status]).toEqual(['fulfilled', 'fulfilled'])
     expect(lost).toMatchObject({ status: 'rejected', reason: { name: 'RangeError' } })
@@ -186,9 +187,13 @@ describe('proofs from the database', () => {
       nativeSha256,
     )
     altered.add(edge, [])
-    const proving = proveInclusionAt(altered, asLeafIndex(256), asTreeSize(size), checkpoint, nativeSha256)
+    const proving = new TreeProofs(altered, nativeSha256).prove(asLeafIndex(256), checkpoint)
     await expect(proving).rejects.toMatchObject({ name: 'TlogError' })
-    const consistency = proveConsistency(altered, asTreeSize(256 * 5 + 3), asTreeSize(size), checkpoint, nativeSha256)
+    const consistency = new TreeProofs(altered, nativeSha256).proveConsistency(
+      asTreeSize(256 * 5 + 3),
+      asTreeSize(size),
+      checkpoint,
+    )
     await expect(consistency).rejects.toMatchObject({ name: 'TlogError' })
   })
 })
