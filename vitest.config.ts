@@ -11,6 +11,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    // What mostly waits has a configuration of its own: the README's test command takes less than five minutes.
+    exclude: ['test/**/*.slow.test.ts'],
     globalSetup: ['test/support/cluster.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -1,6 +1,7 @@
 import type { Context, Hono } from 'hono'
 import { Unavailable } from '../../src/log/incident.ts'
 import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
+import { nativeBase64 } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
@@ -144,7 +145,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   if (second > checkpoint.treeSize) throw malformed('second', aboveTree(second, checkpoint.treeSize))
   const proving = server.log.proofs.proveConsistency(asTreeSize(first), asTreeSize(second), checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-  return c.json({ consistency: hashes.map(formatBase64) }, 200, { 'cache-control': `public, ${immutable}` })
+  return c.json({ consistency: hashes.map(nativeBase64) }, 200, { 'cache-control': `public, ${immutable}` })
 }
 
 /** The search tables say where a leaf is; that it is there, the proof says. */
@@ -176,7 +177,7 @@ async function proveByHash(
     throw new TlogError('leaf-mismatch', `entry ${number}: the search tables know it by another leaf hash`)
   }
   const path = await log.proofs.proveAt(index, size, checkpoint)
-  return { leaf_index: index, audit_path: path.map(formatBase64) }
+  return { leaf_index: index, audit_path: path.map(nativeBase64) }
 }
 
 async function answerEntries(server: Server, c: Context<Env>): Promise<Response> {
@@ -218,7 +219,7 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
     if (found === undefined) throw new Error(`entry ${index + 1} was read and is not there`)
     const path = await log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
     const { leaf, payload } = found
-    return { leaf_input: formatBase64(leaf), extra_data: textOf(payload), audit_path: path.map(formatBase64) }
+    return { leaf_input: formatBase64(leaf), extra_data: textOf(payload), audit_path: path.map(nativeBase64) }
   })
 }
 

@@ -2,6 +2,7 @@ import type { Context, Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
 import { proveInclusion } from '../../src/log/receipt.ts'
 import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
+import { nativeBase64 } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
@@ -114,7 +115,7 @@ async function readEntryJson(server: Server, place: Place, share: BudgetShare): 
 type EntryProof = ProofFile & { readonly leafHash: Hash; readonly treeSize: number }
 
 function proofJson({ index, leafHash, treeSize, hashes, checkpoint }: EntryProof): InclusionJson {
-  const inclusionProof = { leafIndex: index, treeSize, hashes: hashes.map(formatBase64) }
+  const inclusionProof = { leafIndex: index, treeSize, hashes: hashes.map(nativeBase64) }
   return { leafIndex: index, leafHash: formatBase64(leafHash), inclusionProof, checkpoint }
 }
 

@@ -1,6 +1,6 @@
 import type { Context, Hono } from 'hono'
+import { nativeBase64 } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
-import { formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
@@ -65,7 +65,7 @@ async function answerInclusion(server: Server, c: Context<Env>): Promise<Respons
   if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
   const proving = server.log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-  return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(formatBase64) })
+  return c.json({ leafIndex: index, treeSize: size, hashes: hashes.map(nativeBase64) })
 }
 
 async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
@@ -75,7 +75,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   if (from > to) throw malformed('from', `${from} is above to ${to}`)
   const proving = server.log.proofs.proveConsistency(asTreeSize(from), to, checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-  return c.json({ from, to, hashes: hashes.map(formatBase64) })
+  return c.json({ from, to, hashes: hashes.map(nativeBase64) })
 }
 
 const notReadInTime = 'the tiles could not be read in time'
