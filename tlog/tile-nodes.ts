@@ -31,7 +31,7 @@ export function rootOfSlots(tile: Uint8Array, from: number, to: number, hash: Sh
   if (tile.length < hashBytes * to) {
     throw new TlogError('malformed-tile', `tile of ${tile.length} bytes: no slot ${to - 1}`)
   }
-  if (to - from === 1) return tile.slice(hashBytes * from, hashBytes * to) as Hash
+  if (to - from === 1) return new Uint8Array(tile.subarray(hashBytes * from, hashBytes * to)) as Uint8Array as Hash
   // In place: pair i is read from byte 64 * i, which holds its prefix, and written 32 * i bytes from the front.
   const work = new Uint8Array(1 + hashBytes * (to - from))
   work.set(tile.subarray(hashBytes * from, hashBytes * to), 1)
