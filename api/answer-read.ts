@@ -30,7 +30,7 @@ export async function requireReader(server: Server, c: Context<Env>, deadline: D
 
 /** What entries under a checkpoint are read from. */
 export function publishedLog({ entries, log, hash }: Server, checkpoint: StoredCheckpoint): PublishedLog {
-  return { reads: entries, tiles: log.tiles, checkpoint, hash }
+  return { reads: entries, tiles: log.tiles, proofs: log.proofs, checkpoint, hash }
 }
 
 /**

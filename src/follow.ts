@@ -29,7 +29,8 @@ export type FollowTiming = {
   readonly busyRate: number
   /** While the log is busy a step is followed by so many times its own time of rest: ingestion goes before. */
   readonly restWhileBusy: number
-  /** More than so many entries behind, it rests an eighth as long: what is put off has to be done. */
+  /** More than `behindMax` entries behind, it rests less: what is put off has to be done. */
+  readonly restFarBehind: number
   readonly behindMax: number
 }
 
@@ -39,7 +40,8 @@ const defaultTiming: FollowTiming = {
   retryMaxMs: 30_000,
   busyRate: 2_000,
   restWhileBusy: 56,
-  behindMax: 2_000_000,
+  restFarBehind: 2,
+  behindMax: 1_000_000,
 }
 
 /** The loop that runs a follower. Its failures are its own: nothing of the log waits for it. */
@@ -73,7 +75,8 @@ export class Following {
       const isIdle = !this.#hasWorked && this.#position !== undefined && this.#position >= size
       if (!isIdle && !(await this.#tryStep(size))) await pause(this.#retryMs())
       // A step that found nothing may find nothing again: in a database that has less than was published, say.
-      else await pause(isIdle || !this.#hasWorked ? this.#timing.idleMs : this.#restMs(size, startedAt))
+      else if (isIdle || !this.#hasWorked) await pause(this.#timing.idleMs)
+      else await this.#rest(size, performance.now() - startedAt, pause)
     }
   }
 
@@ -94,13 +97,19 @@ export class Following {
     }
   }
 
-  #restMs(size: number, startedAt: number): number {
-    const tookMs = performance.now() - startedAt
-    const published = this.#options.publishedSize() - size
-    const { busyRate, restWhileBusy, behindMax } = this.#timing
-    if (published * 1_000 <= busyRate * tookMs) return 0
+  /** After a step of `tookMs`, when `size` was published before; no longer than the log is busy. */
+  async #rest(size: number, tookMs: number, pause: (ms: number) => Promise<void>): Promise<void> {
+    const { idleMs, busyRate, restWhileBusy, restFarBehind, behindMax } = this.#timing
     const isFarBehind = size - (this.#position ?? 0) > behindMax
-    return (isFarBehind ? restWhileBusy / 8 : restWhileBusy) * tookMs
+    const restMs = (isFarBehind ? restFarBehind : restWhileBusy) * tookMs
+    let [before, passedMs] = [size, tookMs]
+    for (let restedMs = 0; restedMs < restMs; restedMs += idleMs) {
+      const now = this.#options.publishedSize()
+      if ((now - before) * 1_000 <= busyRate * passedMs) return
+      await pause(Math.min(idleMs, restMs - restedMs))
+      before = now
+      passedMs = idleMs
+    }
   }
 
   #retryMs(): number {

@@ -104,7 +104,11 @@ export function openSearch(
 ): SearchTables {
   const reads = entryReads(log.reader.query, schema)
   const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
-    readPublishedColumns({ reads, tiles: log.tiles, checkpoint: log.published, hash: nativeSha256 }, from, to)
+    readPublishedColumns(
+      { reads, tiles: log.tiles, proofs: log.proofs, checkpoint: log.published, hash: nativeSha256 },
+      from,
+      to,
+    )
   const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
   return openSearchTables({ read: state.query, follow: follow.query }, schema, {
     publishedSize: () => log.published.treeSize,

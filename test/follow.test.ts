@@ -110,6 +110,35 @@ test('a follower that failed still says how far it was, and work that brings it 
   await running
 })
 
+test('a follower that rests because the log is busy goes on when it is not any more', async () => {
+  let size = 1_000
+  const grow = setInterval(() => {
+    size += 1_000
+  }, 1)
+  const follower = counter()
+  const { step } = follower
+  // Rest is so many times what a step takes.
+  const slowStep: Follower['step'] = (upTo) => new Promise((resolve) => setTimeout(() => resolve(step(upTo)), 5))
+  const slow = { idleMs: 5, restWhileBusy: 1e9, busyRate: 1 }
+  const options = { publishedSize: () => size, onFailed: () => {}, timing: slow }
+  const following = new Following({ ...follower, step: slowStep }, options)
+  const stop = new AbortController()
+  const running = following.run(stop.signal)
+  await until(
+    () => follower.calls.length === 1,
+    () => `${follower.calls.length} steps`,
+  )
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(follower.calls.length).toBe(1)
+  clearInterval(grow)
+  await until(
+    () => follower.calls.length > 2,
+    () => `${follower.calls.length} steps`,
+  )
+  stop.abort()
+  await running
+})
+
 test('a follower that is told to stop stops, however long it would have waited', async () => {
   const failing = { ...counter(), readPosition: () => Promise.reject(new Error('away')) }
   const long = { idleMs: 1e6, retryMs: 1e6, retryMaxMs: 1e6 }

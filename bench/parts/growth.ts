@@ -91,7 +91,7 @@ async function catchUp(server: ServerProcess, size: number): Promise<number> {
   const startedAt = performance.now()
   while ((await readLag(server, size)) > 0) {
     if (performance.now() - startedAt > caughtUpWithinMs) throw new Error('search did not catch up')
-    await sleep(50)
+    await sleep(1_000)
   }
   return (performance.now() - startedAt) / 1_000
 }

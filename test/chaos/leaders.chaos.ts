@@ -12,7 +12,8 @@ import { dropDatabase, leaderOf, makeServers, querySql, type Servers, untilLeads
 
 const loadMs = Number(process.env.DENDROLOG_CHAOS_LOAD_MS ?? 60_000)
 const killEveryMs = 5_000
-const clients = { batchers: 3, singles: 4 }
+/** As much as this process can make and remember beside two servers and a database. */
+const clients = { batchers: 4, singles: 4, batch: 250 }
 
 let servers: Servers
 let running: ServerProcess[]

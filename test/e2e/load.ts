@@ -44,10 +44,13 @@ export class Load {
     this.#token = token
   }
 
-  /** Runs `batchers` loops of NDJSON requests and `singles` loops of one event a request. */
-  async run(signal: AbortSignal, { batchers, singles }: { batchers: number; singles: number }): Promise<void> {
+  /** Runs `batchers` loops of NDJSON requests, of `batch` events each, and `singles` loops of one event a request. */
+  async run(
+    signal: AbortSignal,
+    { batchers, singles, batch = 40 }: { batchers: number; singles: number; batch?: number },
+  ): Promise<void> {
     const loops = [
-      ...Array.from({ length: batchers }, () => this.#loop(signal, 40)),
+      ...Array.from({ length: batchers }, () => this.#loop(signal, batch)),
       ...Array.from({ length: singles }, () => this.#loop(signal, 1)),
     ]
     await Promise.all(loops)

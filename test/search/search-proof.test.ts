@@ -45,7 +45,11 @@ async function openProof(timing: Partial<ProofTiming> = {}): Promise<SearchProof
   const reads = entryReads(log.reader.query, schema)
   return new SearchProof(state.query, schema, {
     readEntries: (from, to) =>
-      readPublishedColumns({ reads, tiles: log.tiles, checkpoint: log.published, hash: nativeSha256 }, from, to),
+      readPublishedColumns(
+        { reads, tiles: log.tiles, proofs: log.proofs, checkpoint: log.published, hash: nativeSha256 },
+        from,
+        to,
+      ),
     publishedSize: () => log.published.treeSize,
     searchedSize: () => position,
     onDefects: (defects) => found.push(...defects),

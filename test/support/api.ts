@@ -94,6 +94,7 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
           {
             reads: entryReads(log.reader.query, schema),
             tiles: log.tiles,
+            proofs: log.proofs,
             checkpoint: log.published,
             hash: nativeSha256,
           },
