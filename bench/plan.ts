@@ -26,7 +26,7 @@ export type Plan = {
 
 export const usage: string = `npm run bench [-- [--quick] [--only part,...] [--dir folder] [--profile folder]]
 
-  --quick            two minutes: fewer and shorter runs
+  --quick            three minutes: fewer and shorter runs
   --only part,...    of ${partNames.join(', ')}
   --dir folder       where the data folders are made (default: the system's folder for temporary files)
   --profile folder   the servers write CPU profiles there (they are slower then)
