@@ -8,8 +8,8 @@ import { type FullTilePlace, type PartPlace, readPartsAt, readTilesAt } from '..
 import { openTileStore } from '../store/tile-store.ts'
 import type { TilesBelow } from './tile-cache.ts'
 
-/** Of one statement: 512 KiB of tiles, 256 KiB of parts. */
-const tilesMax = 64
+/** Of one statement: 256 KiB of tiles, 256 KiB of parts. */
+const tilesMax = 32
 const partsMax = 256
 /** Statements at once of each kind: the pool is others' too. */
 const underwayMax = 2
