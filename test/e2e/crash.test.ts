@@ -18,7 +18,7 @@ import { Load } from './load.ts'
 import { expectAcknowledged, expectWholeLog, withClient } from './whole-log.ts'
 
 /** Of all kinds together. A round takes some 4 s. */
-const rounds = Number(process.env.DENDROLOG_TEST_ROUNDS ?? 1)
+const rounds = Number(process.env.DENDROLOG_TEST_ROUNDS ?? 2)
 const testMs = 30_000 + rounds * 15_000
 const clients = { batchers: 3, singles: 5 }
 
