@@ -11,7 +11,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    // What mostly waits has a configuration of its own: the README's test command takes less than five minutes.
+    // What takes long has a configuration of its own: the README's test command takes less than five minutes.
     exclude: ['test/**/*.slow.test.ts'],
     globalSetup: ['test/support/cluster.ts'],
     testTimeout: 60_000,
