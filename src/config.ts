@@ -28,6 +28,7 @@ export type Config = {
   readonly bodyBytesMax: number
   readonly recordsMax: number
   readonly publicEntries: boolean
+  readonly tileFiles: boolean
   readonly publicMetrics: boolean
   readonly requestsPerSecond: number
   readonly entriesPerSecond: number
@@ -139,6 +140,7 @@ const settings = {
     'of a token that has no limit of its own; more is 429; 0: no limit',
   ),
   entriesPerSecond: setting('DENDROLOG_RATE_LIMIT_ENTRIES', '0', 'entries/s', 'the same, of entries it submits'),
+  tileFiles: setting('DENDROLOG_TILE_FILES', 'true', 'boolean', 'full tiles are copied into files, to be read faster'),
   publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
   actSumIntervalMs: setting(
@@ -187,6 +189,7 @@ export function readConfig(environment: Environment = process.env): Config {
     recordsMax: readInteger(settings.recordsMax, text(settings.recordsMax), 1, 65_536),
     requestsPerSecond: readInteger(settings.requestsPerSecond, text(settings.requestsPerSecond), 0, 1_000_000),
     entriesPerSecond: readInteger(settings.entriesPerSecond, text(settings.entriesPerSecond), 0, 10_000_000),
+    tileFiles: readBoolean(settings.tileFiles, text(settings.tileFiles)),
     publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),

@@ -1,5 +1,7 @@
 // What `serve` wires of a log and of what works on its database.
+import { join } from 'node:path'
 import type { Config } from './config.ts'
+import { Following } from './follow.ts'
 import { type Database, expectedLogin, type Instance, keysFolderOf } from './instance.ts'
 import { isShared } from './log/cell-place.ts'
 import { systemClock } from './log/clock.ts'
@@ -19,12 +21,16 @@ import { committingThread, openCommitterIn } from './store/committer.ts'
 import { entryReads } from './store/entries.ts'
 import { LoginWatch } from './store/logins.ts'
 import { openPool, type Pool } from './store/session.ts'
+import { type TileSource, tileFiler } from './tiles/tile-filer.ts'
+import { TileFiles } from './tiles/tile-files.ts'
 
 const signerTimeoutMs = 30_000
 /** A stopped process loses its transaction after this time (DESIGN section 5). */
 const writerIdleTimeoutMs = 5_000
 /** Indexes of a segment take a second or more. */
 const followTimeoutMs = 120_000
+/** What is filed while it is in memory need not be read again; at 50,000 entries/s that takes 4 % of a core. */
+const filerTiming = { restWhileBusy: 8 }
 
 /** The log with its threads; what it does wrong is told and written down. */
 export function openLog(
@@ -35,6 +41,7 @@ export function openLog(
   record: IncidentRecord,
   { commitSeconds, batchEntries, publishSeconds }: Metrics,
   { signing, committing }: Threads,
+  tileFiles: TileFiles | undefined,
 ): Promise<Log> {
   const { writer, reader, signer } = database.connections
   const report = reportIncidents(logger)
@@ -51,6 +58,7 @@ export function openLog(
     batchLimits: { entriesMax: config.batchEntriesMax, bytesMax: config.batchBytesMax },
     checkpointIntervalMs: config.checkpointIntervalMs,
     resignIntervalMs: config.resignIntervalMs,
+    ...(tileFiles === undefined ? {} : { tileFiles }),
     openSigner: () => openSignerIn(signing),
     openCommitter: () => openCommitterIn(committing),
     prepareLeading: () => {
@@ -116,6 +124,39 @@ export function openSearch(
     onFailed: reportFollowers(logger, followerFailures),
     proof: { readEntries, onDefects },
   })
+}
+
+/** Undefined where there are to be none, or can be none: everything is in the database too. */
+export async function openTileFiles(
+  config: Config,
+  { origin }: Instance,
+  logger: Logger,
+): Promise<TileFiles | undefined> {
+  if (!config.tileFiles) return undefined
+  const folder = join(config.dataDir, 'tiles')
+  try {
+    return await TileFiles.open(folder, origin)
+  } catch (error) {
+    logger.warn({ err: error, folder }, 'files of tiles cannot be used: tiles come from the database')
+    return undefined
+  }
+}
+
+/** Copies the published tree's full tiles until `signal` aborts. */
+export async function runTileFiler(
+  files: TileFiles,
+  log: Log,
+  logger: Logger,
+  { followerFailures }: Metrics,
+  signal: AbortSignal,
+): Promise<void> {
+  const source: TileSource = {
+    readTile: (level, index, width) => log.tiles.readTile(level, index, width),
+    prove: (index) => log.proofs.prove(index, log.published),
+  }
+  const filer = tileFiler(files, source, nativeSha256)
+  const onFailed = reportFollowers(logger, followerFailures)
+  await new Following(filer, { publishedSize: () => log.published.treeSize, onFailed, timing: filerTiming }).run(signal)
 }
 
 /** The signer's login is looked at by signing. */

@@ -20,7 +20,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
-import { openLog, openSearch, openStateful, threadsOf, watchLogins } from './serve-log.ts'
+import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
@@ -82,7 +82,8 @@ async function serveDatabase(
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
   const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
   const threads = threadsOf(config, database, instance)
-  const log = await openLog(config, database, instance, logger, record, metrics, threads)
+  const tileFiles = await openTileFiles(config, instance, logger)
+  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearch(log, database, stateful, logger, record, metrics)
   const acts = await openLogActs(log, instance.keys, logger, {
@@ -100,7 +101,8 @@ async function serveDatabase(
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
-  const following = search.run(stopFollowing.signal)
+  const filing = tileFiles && runTileFiler(tileFiles, log, logger, metrics, stopFollowing.signal)
+  const following = Promise.all([search.run(stopFollowing.signal), filing])
   const stopRecord = new AbortController()
   const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
   const stopActs = new AbortController()
@@ -130,6 +132,7 @@ async function serveDatabase(
     await Promise.all([recording, following, watching, acts.close()])
     const { state, follow, quarantine } = stateful
     await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
+    await tileFiles?.close()
     await Promise.all([instance.cell.close(), threads.signing.close(), threads.committing.close()])
   }
 }

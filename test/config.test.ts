@@ -10,6 +10,7 @@ test('an empty environment gives the defaults', () => {
       checkpointIntervalMs: 200,
       resignIntervalMs: 60_000,
       publicEntries: false,
+      tileFiles: true,
       publicMetrics: false,
     },
   })

@@ -20,6 +20,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/log': ['tlog', 'src/ops', 'src/store'],
   'src/follow.ts': ['src/store'],
   'src/search': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
+  'src/tiles': ['tlog', 'src/follow.ts'],
   'src/ingest': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/auth'],
   'src/witness': ['tlog', 'src/ops'],
   'src/tls': ['src/ops', 'src/store', 'src/config.ts'],

@@ -100,6 +100,11 @@ export function buildPyramid(tile: Uint8Array, hash: Sha256 = nobleSha256): Tile
   return pyramid
 }
 
+/** The roots of each 16 slots of a full tile. */
+export function midRootsIn(pyramid: TilePyramid): Uint8Array {
+  return pyramid[Math.log2(midWidth)] as Uint8Array
+}
+
 /** `rootOfSlots` without a hash. Throws `malformed-tile` where the tile has fewer slots. */
 export function rootInPyramid(pyramid: TilePyramid, from: number, to: number): Hash {
   const roots = pyramid[Math.log2(to - from)]

@@ -10,6 +10,7 @@ import type { PoolLimits } from './pool.ts'
 import type { ProblemCode } from './problem-kind.ts'
 import type { SignerCell } from './signer-cell.ts'
 import type { LogSigner } from './signing-thread.ts'
+import type { TileFilesReader } from './tiles-below.ts'
 
 export type LogOptions = {
   readonly origin: string
@@ -31,6 +32,8 @@ export type LogOptions = {
   readonly onMeasured?: (measured: Measured) => void
   /** Called before each attempt to open the log again: brings back a database that is ours to run. */
   readonly beforeReopen?: (signal: AbortSignal) => Promise<void>
+  /** Copies of full tiles, which are asked before the database. */
+  readonly tileFiles?: TileFilesReader
   /** Opens the signer on what it remembers; in this thread where nothing is said. */
   readonly openSigner?: () => Promise<LogSigner>
   /** Opens the connection that commits. */

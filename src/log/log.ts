@@ -21,7 +21,7 @@ import { type LogSigner, openSignerHere } from './signing-thread.ts'
 import { untilLost, waitForLeadership, waitForLock } from './standby.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
-import { openTilesBelow } from './tiles-below.ts'
+import { filesBefore, openTilesBelow } from './tiles-below.ts'
 import { TreeProofs } from './tree-proofs.ts'
 
 const statementTimeoutMs = 30_000
@@ -63,7 +63,8 @@ export class Log {
       signer: openPool(options.signer, 2, statementTimeoutMs),
     }
     this.reader = openPool(options.reader, 8, statementTimeoutMs)
-    this.#tiles = new TileCache(openTilesBelow(this.reader, options.schema, options.hash), options.hash)
+    const stored = openTilesBelow(this.reader, options.schema, options.hash)
+    this.#tiles = new TileCache(filesBefore(options.tileFiles, stored), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
     this.proofs = new TreeProofs(this.#tiles, options.hash)
     this.#integratedSize = published.treeSize

@@ -13,8 +13,12 @@ const partialTilesMax = 64
 /** Where tiles come from that are not kept. */
 export type TilesBelow = TileReader & {
   /** Of a full tile; undefined where only whole ones are stored. */
-  readonly readPart: (level: number, index: number, group: number) => Promise<TilePart | undefined>
+  readonly readPart: (level: number, index: number, group: number) => Perhaps<TilePart>
+  /** A full tile that is had so cheaply that it is not worth keeping; undefined where `readTile` must be asked. */
+  readonly readFiled?: (level: number, index: number) => Perhaps<Uint8Array>
 }
+
+type Perhaps<T> = T | undefined | Promise<T | undefined>
 
 /**
  * Tiles from memory where possible: full ones that were made or read lately, partial ones from the edge of the tree.
@@ -41,7 +45,10 @@ export class TileCache implements TileReader {
   }
 
   async readTile(level: number, index: number, width: number): Promise<Uint8Array> {
-    return (this.#find(level, index, width) ?? (await this.#read(level, index, width))).tile
+    const kept = this.#find(level, index, width)
+    if (kept !== undefined) return kept.tile
+    const filed = width === tileWidth ? await this.#below.readFiled?.(level, index) : undefined
+    return filed ?? (await this.#read(level, index, width)).tile
   }
 
   /** All perfect subtrees of a tile, computed once; at once where the tile is kept. */
@@ -56,14 +63,12 @@ export class TileCache implements TileReader {
    * What 16 slots of a full tile need, or all of it where that is kept or where parts are not stored. A part is not kept:
    * of many millions of leaves the same is seldom asked for again.
    */
-  readPart(level: number, index: number, group: number): TilePyramid | Promise<TilePart | TilePyramid> {
+  readPart(level: number, index: number, group: number): TilePart | TilePyramid | Promise<TilePart | TilePyramid> {
     const kept = this.#find(level, index, tileWidth)
-    return kept === undefined ? this.#readPart(level, index, group) : this.#pyramidOf(kept)
-  }
-
-  async #readPart(level: number, index: number, group: number): Promise<TilePart | TilePyramid> {
-    const part = await this.#below.readPart(level, index, group)
-    return part ?? this.readPyramid(level, index, tileWidth)
+    if (kept !== undefined) return this.#pyramidOf(kept)
+    const part = this.#below.readPart(level, index, group)
+    if (!(part instanceof Promise)) return part ?? this.readPyramid(level, index, tileWidth)
+    return part.then((read) => read ?? this.readPyramid(level, index, tileWidth))
   }
 
   #pyramidOf(kept: KeptTile): TilePyramid {
@@ -75,12 +80,16 @@ export class TileCache implements TileReader {
     const key = `${level}/${index}/${width}`
     const underway = this.#reading.get(key)
     if (underway !== undefined) return underway
-    const reading = this.#below
-      .readTile(level, index, width)
+    const reading = this.#readBelow(level, index, width)
       .then((tile) => this.#keep(level, index, width, tile))
       .finally(() => this.#reading.delete(key))
     this.#reading.set(key, reading)
     return reading
+  }
+
+  async #readBelow(level: number, index: number, width: number): Promise<Uint8Array> {
+    const filed = width === tileWidth ? await this.#below.readFiled?.(level, index) : undefined
+    return filed ?? this.#below.readTile(level, index, width)
   }
 
   #find(level: number, index: number, width: number): KeptTile | undefined {

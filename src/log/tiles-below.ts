@@ -14,6 +14,28 @@ const partsMax = 256
 /** Statements at once of each kind: the pool is others' too. */
 const underwayMax = 2
 
+type Perhaps<T> = T | undefined | Promise<T | undefined>
+
+/** Full tiles that need no database; undefined where there is none, or not as it was written. */
+export type TileFilesReader = {
+  readonly readTile: (place: FullTilePlace) => Perhaps<Uint8Array>
+  readonly readPart: (place: FullTilePlace, group: number) => Perhaps<TilePart>
+}
+
+/** Full tiles from files, and the rest from below. */
+export function filesBefore(files: TileFilesReader | undefined, below: TilesBelow): TilesBelow {
+  if (files === undefined) return below
+  return {
+    ...below,
+    readFiled: (level, index) => files.readTile({ level, index }),
+    readPart: (level, index, group) => {
+      const filed = files.readPart({ level, index }, group)
+      if (!(filed instanceof Promise)) return filed ?? below.readPart(level, index, group)
+      return filed.then((part) => part ?? below.readPart(level, index, group))
+    },
+  }
+}
+
 /** Tiles of the database; those that are wanted at the same time are read together. */
 export function openTilesBelow({ query, queryNamed }: Pool, schema: Schema, hash: Sha256): TilesBelow {
   const store = openTileStore(query, schema, hash)

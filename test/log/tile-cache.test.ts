@@ -124,4 +124,16 @@ describe('the tile cache', () => {
     await cache.readTile(0, 0, 256)
     expect(asked).toEqual(['0/0.256'])
   })
+
+  test('takes full tiles that are filed from there, keeps none of them, and asks below for the others', async () => {
+    const filed: TilesBelow = { ...below, readFiled: (_, index) => (index === 3 ? leavesOf(768, 1_024) : undefined) }
+    cache = new TileCache(filed, nativeSha256)
+    expect(Buffer.from(await cache.readTile(0, 3, 256))).toEqual(leavesOf(768, 1_024))
+    expect((await cache.readPyramid(0, 3, 256))[0]).toEqual(leavesOf(768, 1_024))
+    expect(asked).toEqual([])
+    await cache.readTile(0, 3, 255)
+    await cache.readTile(0, 4, 256)
+    await cache.readTile(0, 3, 100)
+    expect(asked).toEqual(['0/4.256'])
+  })
 })
