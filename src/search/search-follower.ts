@@ -1,10 +1,13 @@
 import type { Follower } from '../follow.ts'
 import type { Schema } from '../store/batch.ts'
-import { extendSearch, indexSearch, readSearchPosition } from '../store/search.ts'
+import { extendSearch, indexSearch, indexSearchTail, readSearchPosition } from '../store/search.ts'
 import type { Query } from '../store/session.ts'
 
 /** Of one step: 50 ms or so, after which others have their turn at the database. */
 const stepEntries = 16_384
+
+/** Of a segment that is not full: fewer are looked through in a millisecond. */
+const tailRowsMin = 8_192
 
 /**
  * Fills the search tables behind the published log, and makes the indexes of each segment that is full: one a step.
@@ -28,7 +31,8 @@ export function searchFollower(query: Query, schema: Schema, mustFill: () => boo
       // First: a segment without them is looked through from end to end.
       if (await indexSearch(query, schema)) return { position: before, hasWorked: true }
       position = await extendSearch(query, schema, upTo, stepEntries)
-      return { position, hasWorked: position > before }
+      const hasWorked = position > before || (await indexSearchTail(query, schema, tailRowsMin))
+      return { position, hasWorked }
     },
   }
 }

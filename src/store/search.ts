@@ -18,6 +18,12 @@ export async function indexSearch(query: Query, schema: Schema): Promise<boolean
   return readBoolean(row ?? {}, 'made')
 }
 
+/** Makes one index of the last segment where that has `rowsMin` rows and is not full; false where none is left. */
+export async function indexSearchTail(query: Query, schema: Schema, rowsMin: number): Promise<boolean> {
+  const [row] = await query(`select ${schema.state}.index_search_tail($1) as made`, [rowsMin])
+  return readBoolean(row ?? {}, 'made')
+}
+
 /** The number of the last entry in the search tables; 0 where there is none yet. */
 export async function readSearchPosition(query: Query, schema: Schema): Promise<number> {
   const [row] = await query(`select position from ${schema.state}.positions where follower = 'search'`)

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { searchRange } from '../../src/search/search.ts'
 import { searchFollower } from '../../src/search/search-follower.ts'
-import { extendSearch, indexSearch, readSearchPosition } from '../../src/store/search.ts'
+import { extendSearch, indexSearch, indexSearchTail, readSearchPosition } from '../../src/store/search.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
 import { createTestLog, schema, submissionOf, type TestLog } from '../support/log.ts'
 
-// Past the end of a segment: 131,072 entries have their indexes, the others are looked through.
+// Past the end of a segment: 131,072 entries have their indexes, the others when there is nothing else to do.
 
 const segment = 131_072
-const entries = segment + 5_000
+const entries = segment + 9_000
 let home: TestLog
 let state: Pool
 let admin: Pool
@@ -57,9 +57,12 @@ test('a step never leaves its segment, goes no further than it is told, nor than
   expect(await extendSearch(state.query, schema, 1_000, 500)).toBe(500)
   expect(await extendSearch(state.query, schema, 1_000, 5_000)).toBe(1_000)
   expect(await extendSearch(state.query, schema, 1_000, 5_000)).toBe(1_000)
+  expect(await indexSearchTail(state.query, schema, 1_001)).toBe(false)
   expect(await indexSearch(state.query, schema)).toBe(false)
   expect(await extendSearch(state.query, schema, 9_007_199_254_740_991, 1_000_000)).toBe(segment)
   expect(await readSearchPosition(state.query, schema)).toBe(segment)
+  // It is full: the follower makes its indexes, as of a segment that does not grow.
+  expect(await indexSearchTail(state.query, schema, 1)).toBe(false)
   expect(await indexesOf(first)).toBe(2)
 })
 
@@ -71,8 +74,9 @@ test('a follower that finds a full segment without indexes makes them first, onc
   await admin.query('analyze pg_catalog.pg_inherits')
   for (let hasWorked = true; hasWorked; ) ({ position, hasWorked } = await follower.step(entries + 1))
   expect(position).toBe(entries)
-  expect([await indexesOf(first), await indexesOf(second)]).toEqual([7, 2])
+  expect([await indexesOf(first), await indexesOf(second)]).toEqual([7, 7])
   expect(await indexSearch(state.query, schema)).toBe(false)
+  expect(await indexSearchTail(state.query, schema, 1)).toBe(false)
 })
 
 test('the search tables hold what the ledger holds', async () => {
