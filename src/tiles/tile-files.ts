@@ -19,10 +19,13 @@ const slotsBytes = hashBytes * midWidth
 /** More are read again from the database until there is room. */
 const damagedMax = 1_024
 /**
- * A read of what the system has in memory takes 4 us here, and five times as much in another thread. One that takes
- * longer than this had to wait for a disk: then they are read in other threads for a while.
+ * A read of what the system has in memory takes 4 us here, and five times as much in another thread. One that took longer
+ * than this may have waited for a disk, or only for a processor. After five such reads in a row, or where for some time
+ * more than one of 20 is such, they are made in other threads for ten seconds.
  */
 const slowReadMs = 0.5
+const slowWeight = 20
+const slowMax = 100
 const elsewhereMs = 10_000
 
 const openFile = promisify(open)
@@ -41,6 +44,7 @@ export class TileFiles {
   readonly #levels: Level[] = []
   readonly #damaged = new Map<string, TilePlace>()
   readonly #scratch = Buffer.allocUnsafeSlow(recordBytes)
+  #slowness = 0
   #elsewhereUntil = Number.NEGATIVE_INFINITY
 
   private constructor(folder: string, origin: string, slowMs: number) {
@@ -122,8 +126,15 @@ export class TileFiles {
       return false
     } finally {
       const now = performance.now()
-      if (now - startedAt > this.#slowReadMs) this.#elsewhereUntil = now + elsewhereMs
+      this.#noteTime(now - startedAt, now)
     }
+  }
+
+  #noteTime(tookMs: number, now: number): void {
+    this.#slowness = Math.max(0, this.#slowness + (tookMs > this.#slowReadMs ? slowWeight : -1))
+    if (this.#slowness < slowMax) return
+    this.#slowness = 0
+    this.#elsewhereUntil = now + elsewhereMs
   }
 
   #check(place: TilePlace, record: Buffer): Buffer | undefined {
