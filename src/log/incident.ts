@@ -1,3 +1,5 @@
+import { TlogError } from '../../tlog/errors.ts'
+
 /** What the log found wrong with what it builds on. Codes are those of findings (DESIGN section 6). */
 export type IncidentCode =
   | 'ROLLBACK'
@@ -23,6 +25,11 @@ export class LogIncident extends Error {
     this.name = 'LogIncident'
     this.code = code
   }
+}
+
+/** Whether what was read is missing or wrong: with any other error it could not be looked at. */
+export function isMismatch(error: unknown): boolean {
+  return error instanceof TlogError || error instanceof RangeError
 }
 
 /** A submission could not be taken or its fate is not known; the client may send it again. */

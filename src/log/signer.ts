@@ -13,7 +13,7 @@ import { readNewestHead } from '../store/heads.ts'
 import type { Query } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
 import { clockSkewMaxMicroseconds } from './clock.ts'
-import { LogIncident } from './incident.ts'
+import { isMismatch, LogIncident } from './incident.ts'
 import { isSealed, type SealKey } from './seal.ts'
 import type { SignerCell } from './signer-cell.ts'
 
@@ -212,6 +212,8 @@ async function readSignedEdge(options: SignerOptions, tiles: TileReader, last: S
     checkEdge(edge, last.root, options.hash)
     return edge
   } catch (cause) {
+    // A database that cannot be asked is no other one.
+    if (!isMismatch(cause)) throw cause
     const detail = `the database's first ${last.treeSize} entries are not those of checkpoint ${last.number}`
     throw new LogIncident('FORKED', `${detail} (root ${formatHex(last.root)})`, { cause })
   }

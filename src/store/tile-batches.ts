@@ -59,6 +59,23 @@ export async function readPartsAt(
   })
 }
 
+/**
+ * `read`, which throws RangeError where one is missing, such that the others are there for those who want them: for
+ * Batched.
+ */
+export function eachAlone<P, T>(
+  read: (places: readonly P[]) => Promise<readonly T[]>,
+): (places: readonly P[]) => Promise<readonly (T | Promise<T>)[]> {
+  return async (places) => {
+    try {
+      return await read(places)
+    } catch (error) {
+      if (!(error instanceof RangeError) || places.length === 1) throw error
+      return places.map(async (place) => (await read([place]))[0] as T)
+    }
+  }
+}
+
 const partBytes = midRootsBytes + slotsBytes
 
 /** Stands for none: 512 zero bytes are the hashes of nothing. */

@@ -81,6 +81,18 @@ describe.each(Object.keys(steps) as Step[])('the step "%s" of signing', (step) =
   })
 })
 
+test.each(['read head', 'read tiles', 'read leaf hashes'] as const)(
+  'where the step "%s" of opening fails, that is what is told: a database that cannot be asked is not FORKED',
+  async (step) => {
+    await append(0, 600)
+    await (await openSigner(connections.query, home.cell)).sign(Date.now(), 60_000)
+    const { query, cell, arm } = faulty(step, false)
+    arm()
+    await expect(openSigner(query, cell)).rejects.toThrow(`injected: ${step}`)
+    expect(await home.check()).toMatchObject({ size: 600, publishedSize: 600 })
+  },
+)
+
 describe('a cell that fails under a running log', () => {
   test.each([
     { fault: 'before writing', isDone: false },

@@ -18,6 +18,7 @@ import {
 } from '../../instance.ts'
 import { isShared, openCell } from '../../log/cell-place.ts'
 import { checkSigned, verifierOf } from '../../log/follow-checkpoints.ts'
+import { isMismatch } from '../../log/incident.ts'
 import { readLogFile, writeLogFile } from '../../log/log-file.ts'
 import { type LogKeys, openKeys } from '../../log/log-keys.ts'
 import { isSealed } from '../../log/seal.ts'
@@ -135,6 +136,7 @@ async function checkBeginning(tiles: Parameters<typeof edgeFromTiles>[0], size: 
     const edge = await edgeFromTiles(tiles, size, nativeSha256)
     checkEdge(edge, root, nativeSha256)
   } catch (cause) {
+    if (!isMismatch(cause)) throw cause
     throw new Error(`the database's first ${size} entries are not those that were signed: FORKED`, { cause })
   }
 }
