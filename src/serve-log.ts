@@ -90,12 +90,18 @@ export function threadsOf(config: Config, { connections, schema }: Database, { o
   }
 }
 
-/** `follow`: for statements of followers, which take long. */
-export type Stateful = { readonly state: Pool; readonly follow: Pool; readonly quarantine: Pool }
+/** `search`: for those who search; `follow`: for statements of followers, which take long. */
+export type Stateful = {
+  readonly state: Pool
+  readonly search: Pool
+  readonly follow: Pool
+  readonly quarantine: Pool
+}
 
 export function openStateful({ connections }: Database): Stateful {
   return {
-    state: openPool(connections.state, 6, 10_000),
+    state: openPool(connections.state, 4, 10_000),
+    search: openPool(connections.state, 2, 10_000, { keep: 2 }),
     follow: openPool(connections.state, 1, followTimeoutMs),
     quarantine: openPool(connections.writer, 2, 10_000),
   }
@@ -105,7 +111,7 @@ export function openStateful({ connections }: Database): Stateful {
 export function openSearch(
   log: Log,
   { schema }: Database,
-  { state, follow }: Stateful,
+  { search, follow }: Stateful,
   logger: Logger,
   record: IncidentRecord,
   { followerFailures, searchMismatches }: Metrics,
@@ -118,7 +124,7 @@ export function openSearch(
       to,
     )
   const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
-  return openSearchTables({ read: state.query, follow: follow.query }, schema, {
+  return openSearchTables({ read: search, follow: follow.query }, schema, {
     publishedSize: () => log.published.treeSize,
     mustFill: () => log.health.code !== 'NOT_LEADER',
     onFailed: reportFollowers(logger, followerFailures),

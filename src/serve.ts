@@ -130,8 +130,7 @@ async function serveDatabase(
     stopRecord.abort()
     stopFollowing.abort()
     await Promise.all([recording, following, watching, acts.close()])
-    const { state, follow, quarantine } = stateful
-    await Promise.all([log.close(), state.close(), follow.close(), quarantine.close()])
+    await Promise.all([log.close(), ...Object.values(stateful).map((pool) => pool.close())])
     await tileFiles?.close()
     await Promise.all([instance.cell.close(), threads.signing.close(), threads.committing.close()])
   }

@@ -62,7 +62,7 @@ export class Log {
       writer: openPool(options.writer, 3, statementTimeoutMs),
       signer: openPool(options.signer, 2, statementTimeoutMs),
     }
-    this.reader = openPool(options.reader, 8, statementTimeoutMs)
+    this.reader = openPool(options.reader, 8, statementTimeoutMs, { keep: 2 })
     const stored = openTilesBelow(this.reader, options.schema, options.hash)
     this.#tiles = new TileCache(filesBefore(options.tileFiles, stored), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)

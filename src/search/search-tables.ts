@@ -2,7 +2,7 @@ import type { Hash } from '../../tlog/hash.ts'
 import { Following, type FollowOptions } from '../follow.ts'
 import type { Schema } from '../store/batch.ts'
 import { findLeaf, type NumberRange } from '../store/search.ts'
-import type { Query } from '../store/session.ts'
+import type { Pool, Query } from '../store/session.ts'
 import { type Found, type Search, searchRange } from './search.ts'
 import { searchFollower } from './search-follower.ts'
 import { SearchProof, type SearchProofOptions } from './search-proof.ts'
@@ -28,7 +28,7 @@ export type SearchTablesOptions = FollowOptions & {
 
 /** Both queries are of the login that keeps state; the follower's has statements of many seconds. */
 export function openSearchTables(
-  queries: { readonly read: Query; readonly follow: Query },
+  queries: { readonly read: Pick<Pool, 'query' | 'queryNamed'>; readonly follow: Query },
   schema: Schema,
   options: SearchTablesOptions,
 ): SearchTables {
@@ -42,8 +42,8 @@ export function openSearchTables(
   return {
     provenSize: () => proof.provenSize,
     position: () => following.position ?? 0,
-    find: (search, range, limit, untilMs) => searchRange(queries.read, schema, search, range, limit, untilMs),
-    findLeaf: (leaf, upTo) => findLeaf(queries.read, schema, leaf, upTo),
+    find: (search, range, limit, untilMs) => searchRange(queries.read.query, schema, search, range, limit, untilMs),
+    findLeaf: (leaf, upTo) => findLeaf(queries.read.queryNamed, schema, leaf, upTo),
     run: async (signal) => {
       await Promise.all([following.run(signal), proof.run(signal)])
     },

@@ -1,7 +1,7 @@
 import type { Hash } from '../../tlog/hash.ts'
 import type { Schema } from './batch.ts'
 import { readBoolean, readInteger } from './row.ts'
-import type { Query } from './session.ts'
+import type { NamedQuery, Query } from './session.ts'
 
 // The search tables: a copy of what entries are searched by, in segments of 131,072 entries. No evidence: what is found
 // here is compared with the ledger before it is served.
@@ -67,8 +67,15 @@ export async function findNumbers(
 }
 
 /** The lowest number of an entry up to `upTo` with this leaf hash. */
-export async function findLeaf(query: Query, schema: Schema, leaf: Hash, upTo: number): Promise<number | undefined> {
+export async function findLeaf(
+  query: NamedQuery,
+  schema: Schema,
+  leaf: Hash,
+  upTo: number,
+): Promise<number | undefined> {
+  // By name: planned each time, it takes 20 ms more for the segments of ten million entries.
   const [row] = await query(
+    `leaf ${schema.state}`.slice(0, 63),
     `select min(sequence_number) as sequence_number
      from ${schema.state}.search
      where substr(leaf_hash, 1, 8) = $1 and leaf_hash = $2 and sequence_number <= $3

@@ -20,7 +20,7 @@ test('where as many wait for a connection as may, the next is refused at once; t
   const holder = new Client(database.admin)
   await holder.connect()
   await holder.query('select pg_advisory_lock(1)')
-  const pool = openPool(database.admin, 1, 10_000, 2)
+  const pool = openPool(database.admin, 1, 10_000, { waitingMax: 2 })
   try {
     const running = pool.query('select pg_advisory_lock(1)')
     const waiting = [pool.query('select 1 as n'), pool.query('select 2 as n')]

@@ -84,7 +84,7 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
   const tokens = await createTokens(test, state)
   const unexpected: unknown[] = []
   const searchDefects: SearchDefect[] = []
-  const search = openSearchTables({ read: state.query, follow: state.query }, schema, {
+  const search = openSearchTables({ read: state, follow: state.query }, schema, {
     publishedSize: () => log.published.treeSize,
     onFailed: (_, error) => unexpected.push(error),
     timing: { idleMs: 5 },
