@@ -29,6 +29,7 @@ export type Config = {
   readonly recordsMax: number
   readonly publicEntries: boolean
   readonly publicMetrics: boolean
+  readonly publicDocs: boolean
   readonly requestsPerSecond: number
   readonly entriesPerSecond: number
   readonly actSumIntervalMs: number
@@ -140,6 +141,7 @@ const settings = {
   ),
   entriesPerSecond: setting('DENDROLOG_RATE_LIMIT_ENTRIES', '0', 'entries/s', 'the same, of entries it submits'),
   publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
+  publicDocs: setting('DENDROLOG_PUBLIC_DOCS', 'true', 'boolean', '/openapi.json and /docs are open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
   actSumIntervalMs: setting(
     'DENDROLOG_ACT_SUM_INTERVAL_MS',
@@ -188,6 +190,7 @@ export function readConfig(environment: Environment = process.env): Config {
     requestsPerSecond: readInteger(settings.requestsPerSecond, text(settings.requestsPerSecond), 0, 1_000_000),
     entriesPerSecond: readInteger(settings.entriesPerSecond, text(settings.entriesPerSecond), 0, 10_000_000),
     publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
+    publicDocs: readBoolean(settings.publicDocs, text(settings.publicDocs)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),

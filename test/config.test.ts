@@ -11,6 +11,7 @@ test('an empty environment gives the defaults', () => {
       resignIntervalMs: 60_000,
       publicEntries: false,
       publicMetrics: false,
+      publicDocs: true,
     },
   })
 })
@@ -25,6 +26,7 @@ test.each([
   ['DENDROLOG_CHECKPOINT_INTERVAL_MS', '9'],
   ['DENDROLOG_RECORDS_MAX', '0'],
   ['DENDROLOG_PUBLIC_ENTRIES', 'yes'],
+  ['DENDROLOG_PUBLIC_DOCS', 'no'],
   ['DENDROLOG_SIGNER_STATE', 's3://bucket'],
   ['DENDROLOG_SIGNER_STATE', 'mysql://h/d'],
   ['DENDROLOG_S3_ENDPOINT', 'localhost:9000'],
