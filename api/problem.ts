@@ -173,7 +173,7 @@ export function formatProblem(problem: Problem, requestId: string = newRequestId
     'content-type': problemType,
     'cache-control': 'no-store',
     'x-request-id': requestId,
-    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(jittered(retryAfterSeconds)) }),
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': retryAfterText(retryAfterSeconds) }),
     ...problem.place.headers,
   }
   return { status, headers, body: JSON.stringify(document) }
@@ -213,7 +213,7 @@ function isInputCode(code: TlogErrorCode): code is InputCode {
   return inputCodes.has(code)
 }
 
-/** Up to twice the time, so that those who were sent away together do not come back together. */
-function jittered(seconds: number): number {
-  return Math.ceil(seconds * (1 + Math.random()))
+/** Value of Retry-After: up to twice the time, so that those who were sent away together do not come back together. */
+export function retryAfterText(seconds: number): string {
+  return String(Math.ceil(seconds * (1 + Math.random())))
 }

@@ -1,4 +1,7 @@
 import { scopesOf } from '../src/auth/scope.ts'
+import { identityOf } from '../src/auth/token.ts'
+import type { StoredToken } from '../src/store/tokens.ts'
+import { formatMicroseconds } from '../tlog/time.ts'
 import {
   described,
   integer,
@@ -58,3 +61,25 @@ export const token: JsonSchema = named(
     lastUsedAt: described('To the minute', orNull(time)),
   }),
 )
+
+type TokenJson = Omit<StoredToken, TimeName> & { readonly identity: string; readonly createdAt: string } & Readonly<
+    Record<Exclude<TimeName, 'createdAt'>, string | null>
+  >
+type TimeName = 'createdAt' | 'expiresAt' | 'revokedAt' | 'lastUsedAt'
+
+/** Never with secret or hash. */
+export function tokenJson(token: StoredToken): TokenJson {
+  const { id, name, role, scopes, state, requestsPerSecond, entriesPerSecond, createdBy } = token
+  return {
+    ...{ id, name, identity: identityOf(name), role, scopes, state, requestsPerSecond, entriesPerSecond },
+    createdAt: formatMicroseconds(token.createdAt),
+    createdBy,
+    expiresAt: timeOrNull(token.expiresAt),
+    revokedAt: timeOrNull(token.revokedAt),
+    lastUsedAt: timeOrNull(token.lastUsedAt),
+  }
+}
+
+function timeOrNull(us: number | null): string | null {
+  return us === null ? null : formatMicroseconds(us)
+}

@@ -59,6 +59,8 @@ export type Server = {
   readonly metrics: Metrics
   /** Whether everybody may read them; otherwise administrators. */
   readonly publicMetrics: boolean
+  /** Whether everybody may read what the paths are; otherwise administrators. */
+  readonly publicDocs: boolean
   /** Told of what a handler did not expect. */
   readonly onUnexpected: OnUnexpected
   /** Told of every problem that is answered. */

@@ -30,6 +30,7 @@ export type Config = {
   readonly publicEntries: boolean
   readonly tileFiles: boolean
   readonly publicMetrics: boolean
+  readonly publicDocs: boolean
   readonly requestsPerSecond: number
   readonly entriesPerSecond: number
   readonly actSumIntervalMs: number
@@ -142,6 +143,7 @@ const settings = {
   entriesPerSecond: setting('DENDROLOG_RATE_LIMIT_ENTRIES', '0', 'entries/s', 'the same, of entries it submits'),
   tileFiles: setting('DENDROLOG_TILE_FILES', 'true', 'boolean', 'full tiles are copied into files, to be read faster'),
   publicMetrics: setting('DENDROLOG_PUBLIC_METRICS', 'false', 'boolean', '/metrics is open to everybody'),
+  publicDocs: setting('DENDROLOG_PUBLIC_DOCS', 'true', 'boolean', '/openapi.json and /docs are open to everybody'),
   publicEntries: setting('DENDROLOG_PUBLIC_ENTRIES', 'false', 'boolean', 'entries are open to everybody'),
   actSumIntervalMs: setting(
     'DENDROLOG_ACT_SUM_INTERVAL_MS',
@@ -191,6 +193,7 @@ export function readConfig(environment: Environment = process.env): Config {
     entriesPerSecond: readInteger(settings.entriesPerSecond, text(settings.entriesPerSecond), 0, 10_000_000),
     tileFiles: readBoolean(settings.tileFiles, text(settings.tileFiles)),
     publicMetrics: readBoolean(settings.publicMetrics, text(settings.publicMetrics)),
+    publicDocs: readBoolean(settings.publicDocs, text(settings.publicDocs)),
     publicEntries: readBoolean(settings.publicEntries, text(settings.publicEntries)),
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),

@@ -78,6 +78,7 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     onEntriesRead: acts.noteRead,
     metrics,
     publicMetrics: config.publicMetrics,
+    publicDocs: config.publicDocs,
     onUnexpected: reportRequests(logger),
     onRefused: reportRefusals(logger),
   }

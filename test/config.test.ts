@@ -12,6 +12,7 @@ test('an empty environment gives the defaults', () => {
       publicEntries: false,
       tileFiles: true,
       publicMetrics: false,
+      publicDocs: true,
     },
   })
 })
@@ -26,6 +27,7 @@ test.each([
   ['DENDROLOG_CHECKPOINT_INTERVAL_MS', '9'],
   ['DENDROLOG_RECORDS_MAX', '0'],
   ['DENDROLOG_PUBLIC_ENTRIES', 'yes'],
+  ['DENDROLOG_PUBLIC_DOCS', 'no'],
   ['DENDROLOG_SIGNER_STATE', 's3://bucket'],
   ['DENDROLOG_SIGNER_STATE', 'mysql://h/d'],
   ['DENDROLOG_S3_ENDPOINT', 'localhost:9000'],

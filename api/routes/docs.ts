@@ -1,28 +1,39 @@
 import type { Context, Hono } from 'hono'
+import { requireRole } from '../authenticate.ts'
 import { openToBrowsers } from '../cors.ts'
+import { deadlineIn } from '../deadline.ts'
 import { formatDocsPage, type Page } from '../docs-page.ts'
 import type { Env } from '../env.ts'
 import { type OpenApiDocument, openApiOf } from '../openapi.ts'
-import { describe, jsonType, type Operation } from '../operation.ts'
+import { type Caller, describe, type Handler, jsonType, type Operation } from '../operation.ts'
 import { plainText } from '../schema.ts'
 import type { Server } from '../server.ts'
 
-/** `GET /openapi.json`, and the same for people at `/docs`: made when they are first asked for, of all routes of the app. */
+/**
+ * `GET /openapi.json`, and the same for people at `/docs`: made when they are first asked for, of all routes of the app.
+ * For everybody or, where that is set, for administrators.
+ */
 export function routeDocs(app: Hono<Env>, server: Server): void {
   let made: Made | undefined
   const make = (): Made => {
     made ??= formatAll(openApiOf(app, server.identity.origin))
     return made
   }
-  openToBrowsers(app, '/openapi.json')
-  app.get(
-    '/openapi.json',
-    describe(document, (c) => c.body(make().json, 200, { 'content-type': jsonType, ...cached })),
-  )
-  app.get(
-    '/docs',
-    describe(docs, (c) => answerPage(c, make().page)),
-  )
+  const who = server.publicDocs ? 'everybody' : 'docs:read'
+  const route = (path: string, operation: Omit<Operation, 'who'>, handler: Handler): void => {
+    app.get(path, describe({ ...operation, who }, guarded(server, who, handler)))
+  }
+  if (server.publicDocs) openToBrowsers(app, '/openapi.json')
+  route('/openapi.json', document, (c) => c.body(make().json, 200, { 'content-type': jsonType, ...cached }))
+  route('/docs', docs, (c) => answerPage(c, make().page))
+}
+
+function guarded(server: Server, who: Caller, handler: Handler): Handler {
+  if (who === 'everybody') return handler
+  return async (c, type) => {
+    await requireRole(server, c, who, deadlineIn(server.times.answerMs))
+    return handler(c, type)
+  }
 }
 
 type Made = { readonly json: string; readonly page: Page }
@@ -43,17 +54,15 @@ function answerPage(c: Context<Env>, { html, securityPolicy }: Page): Response {
   })
 }
 
-const document: Operation = {
+const document: Omit<Operation, 'who'> = {
   id: 'readOpenApi',
   summary: 'This document',
-  who: 'everybody',
   answers: { 200: { doc: 'OpenAPI 3.1', content: { [jsonType]: { type: 'object' } } } },
 }
 
-const docs: Operation = {
+const docs: Omit<Operation, 'who'> = {
   id: 'readDocs',
   summary: 'This document as a page',
-  who: 'everybody',
   answers: {
     200: { doc: 'HTML without scripts; nothing is loaded from elsewhere', content: { 'text/html': plainText } },
   },

@@ -5,6 +5,7 @@ import { openToBrowsers } from '../cors.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { choice, readQuery, withDefault } from '../parameters.ts'
+import { retryAfterText } from '../problem.ts'
 import {
   base64,
   base64Hash,
@@ -52,6 +53,7 @@ export function routeLog(app: Hono<Env>, server: Server): void {
     '/checkpoint',
     describe(checkpoint, (c) => c.body(server.log.published.note, 200, noteHeaders)),
   )
+  // Always for everybody: orchestrators and load balancers that ask have no tokens, and are told codes and sizes only.
   app.get(
     '/healthz',
     describe(alive, (c) => c.json({ status: 'alive' })),
@@ -66,7 +68,10 @@ async function answerReady(server: Server, c: Context<Env>): Promise<Response> {
   const { for: use } = readQuery(c, readyQuery)
   const { status, problem } = await (use === 'reads' ? readForReads(server) : readForWrites(server))
   const { problem: _, isReady: _isReady, ...health } = server.log.health
-  return c.json({ status, ...(problem ? { problem } : {}), ...health }, status === 'ready' ? 200 : 503)
+  const answer = { status, ...(problem ? { problem } : {}), ...health }
+  if (status === 'ready') return c.json(answer, 200)
+  // As submissions are told that are refused for the same reason.
+  return c.json(answer, 503, { 'retry-after': status === 'standby' ? '1' : retryAfterText(1) })
 }
 
 const key = {

@@ -1,8 +1,6 @@
 import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
-import { identityOf } from '../../src/auth/token.ts'
 import type { StoredToken } from '../../src/store/tokens.ts'
-import { formatMicroseconds } from '../../tlog/time.ts'
 import { requireRole } from '../authenticate.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -10,7 +8,7 @@ import { type Members, withMembers } from '../json-body.ts'
 import { describe, type Handler, jsonOrCbor, jsonType, type Operation } from '../operation.ts'
 import { anyUuid, decimal, optional, readQuery, required, withDefault } from '../parameters.ts'
 import { listOf, object, orNull, text, uuid } from '../schema.ts'
-import { expiry, token, wantedToken } from '../schema-token.ts'
+import { expiry, token, tokenJson, wantedToken } from '../schema-token.ts'
 import type { Server } from '../server.ts'
 import { readExpiresAt, readWantedToken, wantedMembers } from '../token-members.ts'
 
@@ -151,23 +149,6 @@ async function answerTokens(server: Server, c: Context<Env>): Promise<Response> 
 
 function answerToken(c: Context<Env>, token: StoredToken): Response {
   return c.json(tokenJson(token), 200, noStore)
-}
-
-/** Never with secret or hash. */
-function tokenJson(token: StoredToken): object {
-  const { id, name, role, scopes, state, requestsPerSecond, entriesPerSecond, createdBy } = token
-  return {
-    ...{ id, name, identity: identityOf(name), role, scopes, state, requestsPerSecond, entriesPerSecond },
-    createdAt: formatMicroseconds(token.createdAt),
-    createdBy,
-    expiresAt: timeOrNull(token.expiresAt),
-    revokedAt: timeOrNull(token.revokedAt),
-    lastUsedAt: timeOrNull(token.lastUsedAt),
-  }
-}
-
-function timeOrNull(us: number | null): string | null {
-  return us === null ? null : formatMicroseconds(us)
 }
 
 function readId(c: Context<Env>): string {

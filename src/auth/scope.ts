@@ -9,12 +9,13 @@ export type Scope =
   | 'tokens:read'
   | 'tokens:manage'
   | 'metrics:read'
+  | 'docs:read'
 
 /** What a role may do, in parts: a token has all of its role, or only some. */
 export const scopesOf: Readonly<Record<TokenRole, readonly Scope[]>> = {
   writer: ['entries:submit', 'bytes:add'],
   auditor: ['entries:read', 'entries:search', 'entries:stream'],
-  admin: ['tokens:read', 'tokens:manage', 'metrics:read'],
+  admin: ['tokens:read', 'tokens:manage', 'metrics:read', 'docs:read'],
 }
 
 const tokenRoles = ['writer', 'auditor', 'admin'] as const

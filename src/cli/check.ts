@@ -14,7 +14,7 @@ export const checkCommand: Command = {
   help: `Checks, with nothing but the log's verifier key, what a server answered or \`prove\` wrote. Asks nobody.
 
   a receipt             that the entry is what its leaf says, that the leaf is in the tree, and that the log signed the
-                        tree
+                        tree; of an act of the log itself (\`dendrolog.…\`) also that the log signed it
   an inclusion proof    (JSON, or a C2SP tlog-proof) that a leaf of this hash is in a tree that the log signed, or that
                         is the beginning of one
   a consistency proof   (JSON) that a tree that the log signed begins with that of so many entries and this root
@@ -24,8 +24,8 @@ export const checkCommand: Command = {
   --leaf-hash HASH  the hash that the leaf must have, in hex or base64. A proof of our servers carries the hash of its
                     leaf; one of others may not
   --json            {"holds", "code", "detail", "origin", "treeSize", "root", "leafIndex", "leafHash", "entry",
-                    "consistency"}: holds is true, or false (a check failed) or null (could not check) with code and
-                    detail; what is not known is null
+                    "isOwnAct", "consistency"}: holds is true, or false (a check failed) or null (could not check) with
+                    code and detail; what is not known is null
 
 Exit status: 0 it holds, 1 it does not, 2 it could not be checked (no receipt or proof, no key, the key of another log,
 an unknown format).`,

@@ -1,6 +1,8 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readSetting } from '../config.ts'
+import { namePattern } from '../../api/token-members.ts'
+import { TokenRefusal } from '../auth/token-office.ts'
+import { readConfig, readSetting } from '../config.ts'
 import {
   type Command,
   type ExitStatus,
@@ -15,6 +17,7 @@ import {
 } from './command.ts'
 import { openFetch, readServerUrl } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
+import { makeLocalToken } from './tokens/local.ts'
 import {
   expireToken,
   listTokens,
@@ -27,7 +30,7 @@ import {
 
 export const tokensCommand: Command = {
   summary: 'make, list, revoke tokens, and let them expire',
-  synopsis: 'make NAME --role ROLE | list | revoke ID|NAME | expire ID|NAME --at TIME  [OPTIONS]',
+  synopsis: 'make NAME --role ROLE [--local] | list | revoke ID|NAME | expire ID|NAME --at TIME  [OPTIONS]',
   help: `Asks a running server, as an administrator.
 
   make NAME           makes a token and prints its secret, which nobody can see again; NAME is what entries and acts
@@ -35,11 +38,14 @@ export const tokensCommand: Command = {
     --role ROLE       writer, auditor or admin
     --scope SCOPE     only this part of the role; may be given more than once (writer: entries:submit, bytes:add;
                       auditor: entries:read, entries:search, entries:stream; admin: tokens:read, tokens:manage,
-                      metrics:read)
+                      metrics:read, docs:read)
     --expires TIME    RFC 3339, like 2027-01-31T00:00:00Z (default: never)
     --requests N      requests a second that one server takes of it, 0 for no limit (default: the server's setting)
     --entries N       entries a second, likewise
     --out FILE        writes the secret to a new file of mode 0600 instead
+    --local           asks no server: makes a token of the role admin with the keys of the data folder and the database
+                      of the settings, which are those of \`serve\`; for when no administrator's secret is left. The
+                      server may run; the log tells of it as of any other
   list                those that hold; --all shows expired and revoked ones too
   revoke ID|NAME      for ever; servers refuse it within 5 s
   expire ID|NAME --at TIME
@@ -62,6 +68,7 @@ const options = {
   requests: { type: 'string' },
   entries: { type: 'string' },
   out: { type: 'string' },
+  local: { type: 'boolean' },
   all: { type: 'boolean' },
   at: { type: 'string' },
   url: { type: 'string' },
@@ -75,11 +82,11 @@ type Verb = {
   readonly takesPlace: boolean
   /** Options that it takes beside those of every verb. */
   readonly options: readonly (keyof Values)[]
-  readonly run: (server: TokenServer, place: string, values: Values, signal: AbortSignal) => Promise<void>
+  readonly run: (place: string, values: Values, signal: AbortSignal) => Promise<void>
 }
 
 const verbs: Readonly<Record<string, Verb>> = {
-  make: { takesPlace: true, options: ['role', 'scope', 'expires', 'requests', 'entries', 'out'], run: make },
+  make: { takesPlace: true, options: ['role', 'scope', 'expires', 'requests', 'entries', 'out', 'local'], run: make },
   list: { takesPlace: false, options: ['all'], run: list },
   revoke: { takesPlace: true, options: [], run: revoke },
   expire: { takesPlace: true, options: ['at'], run: expire },
@@ -97,10 +104,10 @@ async function runTokens(args: readonly string[], signal: AbortSignal): Promise<
   const stray = Object.keys(values).find((option) => !known.includes(option as keyof Values))
   if (stray !== undefined) throw new UsageError(`${name} takes no --${stray}`)
   try {
-    await verb.run(await openServer(values), place ?? '', values, signal)
+    await verb.run(place ?? '', values, signal)
     return exitHolds
   } catch (error) {
-    if (!(error instanceof ServerRefusal)) throw error
+    if (!(error instanceof ServerRefusal || error instanceof TokenRefusal)) throw error
     process.stderr.write(`dendrolog tokens: ${visibleText(error.message)}\n`)
     if (values.json) printJson({ error: error.message, code: error.code })
     return exitViolation
@@ -113,8 +120,25 @@ async function openServer(values: Values): Promise<TokenServer> {
   return { url, fetch: await openFetch(values.ca), token: await readTokenFile(file, 'admin') }
 }
 
-async function make(server: TokenServer, name: string, values: Values, signal: AbortSignal): Promise<void> {
-  const { role, scope, expires, requests, entries, out } = values
+async function make(name: string, values: Values, signal: AbortSignal): Promise<void> {
+  const making = values.local === true ? readLocal(name, values, signal) : readWanted(name, values, signal)
+  const { out, json } = values
+  if (out === undefined) {
+    const { token, secret } = await making()
+    if (json) return printJson({ token, secret })
+    process.stderr.write(`${describe(token)}\nThis is its secret; it is not shown again:\n`)
+    return printLine(secret)
+  }
+  const token = await makeInto(out, making)
+  if (json) return printJson({ token })
+  printLine(`${describe(token)}; its secret is in ${visibleText(out)}`)
+}
+
+type Making = () => ReturnType<typeof makeToken>
+
+/** What a server is asked for. */
+function readWanted(name: string, values: Values, signal: AbortSignal): Making {
+  const { role, scope, expires, requests, entries } = values
   if (role === undefined) throw new UsageError('make: want --role writer, auditor or admin')
   const wanted = {
     ...{ name, role },
@@ -123,19 +147,21 @@ async function make(server: TokenServer, name: string, values: Values, signal: A
     ...(requests === undefined ? {} : { requestsPerSecond: readCount('--requests', requests) }),
     ...(entries === undefined ? {} : { entriesPerSecond: readCount('--entries', entries) }),
   }
-  if (out === undefined) {
-    const { token, secret } = await makeToken(server, wanted, signal)
-    if (values.json) return printJson({ token, secret })
-    process.stderr.write(`${describe(token)}\nThis is its secret; it is not shown again:\n`)
-    return printLine(secret)
-  }
-  const token = await makeInto(out, async () => makeToken(server, wanted, signal))
-  if (values.json) return printJson({ token })
-  printLine(`${describe(token)}; its secret is in ${visibleText(out)}`)
+  return async () => makeToken(await openServer(values), wanted, signal)
+}
+
+/** Administrators only, of the whole role: they make what else is wanted. */
+function readLocal(name: string, values: Values, signal: AbortSignal): Making {
+  const known: readonly string[] = ['role', 'local', 'out', 'json']
+  const stray = Object.keys(values).find((option) => !known.includes(option))
+  if (stray !== undefined) throw new UsageError(`make --local takes no --${stray}`)
+  if (values.role !== 'admin') throw new UsageError('make --local: want --role admin')
+  if (!namePattern.test(name)) throw new UsageError(`make --local: want a name like ${namePattern.source}`)
+  return async () => makeLocalToken(readConfig(), name, signal)
 }
 
 /** The file is there before the token: a secret that cannot be kept is not asked for. */
-async function makeInto(file: string, making: () => ReturnType<typeof makeToken>): Promise<ShownToken> {
+async function makeInto(file: string, making: Making): Promise<ShownToken> {
   const handle = await openNew(file)
   try {
     const { token, secret } = await making().catch(async (error: unknown) => {
@@ -169,9 +195,10 @@ async function openNew(file: string): Promise<FileHandle> {
   }
 }
 
-async function list(server: TokenServer, _: string, { all, json }: Values, signal: AbortSignal): Promise<void> {
+async function list(_: string, values: Values, signal: AbortSignal): Promise<void> {
+  const { all, json } = values
   const tokens: ShownToken[] = []
-  for await (const token of listTokens(server, signal)) {
+  for await (const token of listTokens(await openServer(values), signal)) {
     if (all === true || token.state === 'live') tokens.push(token)
   }
   if (json) return printJson({ tokens })
@@ -190,15 +217,16 @@ function cellsOf({ name, role, scopes, state, lastUsedAt, expiresAt, id }: Shown
   return texts.map(visibleText)
 }
 
-async function revoke(server: TokenServer, place: string, { json }: Values, signal: AbortSignal): Promise<void> {
-  const token = await revokeToken(server, place, signal)
-  if (json) printJson({ token })
+async function revoke(place: string, values: Values, signal: AbortSignal): Promise<void> {
+  const token = await revokeToken(await openServer(values), place, signal)
+  if (values.json) printJson({ token })
   else printLine(`${describe(token)} was revoked at ${token.revokedAt}; other servers refuse it within 5 s`)
 }
 
-async function expire(server: TokenServer, place: string, { at, json }: Values, signal: AbortSignal): Promise<void> {
+async function expire(place: string, values: Values, signal: AbortSignal): Promise<void> {
+  const { at, json } = values
   if (at === undefined) throw new UsageError('expire: want --at TIME; to end a token now, revoke it')
-  const token = await expireToken(server, place, at, signal)
+  const token = await expireToken(await openServer(values), place, at, signal)
   if (json) printJson({ token })
   else printLine(`${describe(token)} expires at ${token.expiresAt}`)
 }

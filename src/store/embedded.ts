@@ -20,7 +20,7 @@ import {
   readClusterMajor,
 } from './embedded/data-folder.ts'
 import { lockFolder } from './embedded/folder-lock.ts'
-import { adminUser, type Postmaster, startOrAdopt, stopPostmaster } from './embedded/postmaster.ts'
+import { adminUser, askPostmaster, type Postmaster, startOrAdopt, stopPostmaster } from './embedded/postmaster.ts'
 import { chooseRunAs } from './embedded/run-as.ts'
 import { clusterSettings } from './embedded/settings.ts'
 import { syncFolder } from './secret-file.ts'
@@ -76,6 +76,17 @@ export async function openCluster(options: ClusterOptions, signal?: AbortSignal)
     await unlock()
     throw error
   }
+}
+
+/**
+ * The superuser's connection to the cluster of a data folder, which may be another process's; undefined where there is
+ * none or none answers. Changes nothing. Throws ClusterError where it refuses the folder's password.
+ */
+export async function findRunningCluster(dataDir: string): Promise<ClientConfig | undefined> {
+  const folder = dataFolderAt(resolve(dataDir))
+  if ((await readClusterMajor(folder)) === undefined) return undefined
+  const answer = await askPostmaster({ folder, password: await openPassword(folder, true) })
+  return answer.kind === 'up' ? { ...answer.config, database: databaseName } : undefined
 }
 
 async function openLocked(

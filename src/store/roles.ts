@@ -125,12 +125,21 @@ export function scramVerifier(password: string, salt: Uint8Array): string {
 }
 
 function parsePasswords(file: string, text: string): Readonly<Record<string, string>> {
-  const value: unknown = JSON.parse(text)
+  const value = parseJson(text)
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   if (!isObject || !Object.values(value).every((password) => typeof password === 'string' && password !== '')) {
     throw new Error(`${file}: want a JSON object of passwords`)
   }
   return value as Record<string, string>
+}
+
+/** The reason why it is none would quote the file. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function passwordsOf(choose: (role: LoginRole) => string): RolePasswords {

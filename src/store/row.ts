@@ -5,8 +5,10 @@ export type Row = Readonly<Record<string, unknown>>
 
 /** A bigint column as a number; the database holds none above 2^53-1 that we wrote. */
 export function readInteger(row: Row, column: string): number {
-  const n = Number(row[column])
-  if (row[column] === null || !Number.isSafeInteger(n)) throw new RangeError(`column ${column}: got ${row[column]}`)
+  const value = row[column]
+  const n = Number(typeof value === 'string' || typeof value === 'number' ? value : Number.NaN)
+  // Number() reads 0 from an empty text too, and 16 from 0x10.
+  if (!Number.isSafeInteger(n) || String(n) !== String(value)) throw new RangeError(`column ${column}: got ${value}`)
   return n
 }
 

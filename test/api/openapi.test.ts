@@ -245,6 +245,24 @@ test('the docs page has every path and schema, and loads nothing', async () => {
   expect(page).not.toMatch(/<script|<link|<img|https?:|url\(|@import|\[object/)
 })
 
+test('the document and its page are for administrators where that is set, and say so', async () => {
+  const closed = await openTestApi({ server: { publicDocs: false } })
+  try {
+    for (const path of ['/openapi.json', '/docs']) {
+      const statuses = [await closed.get(path), await closed.get(path, 'auditor'), await closed.get(path, 'admin')]
+      expect(statuses.map(({ status }) => status)).toEqual([401, 403, 200])
+      for (const { headers } of statuses) expect(headers.has('access-control-allow-origin')).toBe(false)
+    }
+    const { paths } = (await closed.get('/openapi.json', 'admin')).json as {
+      paths: Record<string, { get: { security: unknown } }>
+    }
+    for (const path of ['/openapi.json', '/docs']) expect(paths[path]?.get.security).toEqual([{ admin: ['docs:read'] }])
+    expect((await closed.get('/readyz')).status).toBe(200)
+  } finally {
+    await closed.close()
+  }
+})
+
 test('nothing of this was unexpected', () => {
   expect(api.unexpected).toEqual([])
 })

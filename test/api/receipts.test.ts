@@ -129,6 +129,7 @@ test('while its database refuses the writer it is 503 with Retry-After; what is 
   expect(headers.get('retry-after')).toMatch(/^[1-9][0-9]?$/)
   const readiness = await stopped.get('/readyz')
   expect(readiness.status).toBe(503)
+  expect(readiness.headers.get('retry-after')).toMatch(/^[12]$/)
   expect(readiness.json.code).toMatch(/^[A-Z_]+$/)
   for (const words of [readiness.text, String(json.detail)]) {
     expect(words).not.toMatch(/permission denied|User does not|terminated|administrator/)

@@ -37,7 +37,7 @@ test('of two servers one leads; the other serves all reads, refuses submissions 
   await untilServed(second(), `/v1/entries/${entry.sequenceNumber}/proof`)
 
   const ready = await fetch(`${second().url}/readyz`)
-  expect(ready.status).toBe(503)
+  expect([ready.status, ready.headers.get('retry-after')]).toEqual([503, '1'])
   expect(await ready.json()).toMatchObject({ status: 'standby', code: 'NOT_LEADER', isLeader: false })
   expect((await fetch(`${second().url}/readyz?for=reads`)).status).toBe(200)
   expect((await fetch(`${first().url}/readyz?for=reads`)).status).toBe(200)

@@ -2,8 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, type ClientConfig } from 'pg'
 import { expect } from 'vitest'
-import { parseCheckpoint } from '../../tlog/checkpoint.ts'
-import { checkLog } from '../support/check-log.ts'
+import { nodeSignatureCheck } from '../../src/ops/signing.ts'
+import { parseBase64 } from '../../tlog/bytes.ts'
+import { type Checkpoint, openCheckpoint, parseCheckpoint } from '../../tlog/checkpoint.ts'
+import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
+import { asHash } from '../../tlog/hash.ts'
+import { textVerifier } from '../../tlog/note.ts'
+import { parseVkey } from '../../tlog/note-key.ts'
+import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
+import { checkLog, type LogSummary } from '../support/check-log.ts'
 import type { Load } from './load.ts'
 import { verifyChain } from './outsider.ts'
 
@@ -42,15 +49,56 @@ export async function expectAcknowledged(client: Client, load: Load): Promise<vo
  * An entry of the log's own may come in between: then once more.
  */
 export async function expectWholeLog(config: ClientConfig, url: string): Promise<number> {
-  const { origin, vkey, sthPublicKey } = (await (await fetch(`${url}/v1/log`)).json()) as Identity
+  return (await checkWholeLog(config, url)).size
+}
+
+/** As `expectWholeLog`, and what was found. */
+export async function checkWholeLog(config: ClientConfig, url: string): Promise<LogSummary> {
+  const { origin, vkey, sthPublicKey } = await readIdentity(url)
   for (let triesLeft = 5; ; triesLeft--) {
     const count = await withClient(config, verifyChain)
     await waitForCheckpoint(url, count)
-    const { size, publishedSize } = await checkLog({ reader: config, origin, vkey, sthPublicKey })
-    if (size > count && triesLeft > 0) continue
-    expect([size, publishedSize]).toEqual([count, count])
-    return count
+    const summary = await checkLog({ reader: config, origin, vkey, sthPublicKey })
+    if (summary.size > count && triesLeft > 0) continue
+    expect([summary.size, summary.publishedSize]).toEqual([count, count])
+    return summary
   }
+}
+
+/**
+ * A server publishes the tree that was checked, or one that begins with it, and proves `samples` of its leaves, first and
+ * last among them, to be in there.
+ */
+export async function expectServes(url: string, checked: LogSummary, samples = 100): Promise<void> {
+  await waitForCheckpoint(url, checked.size)
+  const { size, root } = await readCheckpoint(url)
+  const ours = { size: asTreeSize(checked.size), root: asHash(checked.root) }
+  const hashes = await readHashes(`${url}/v1/proofs/consistency?from=${ours.size}&to=${size}`)
+  checkConsistency(ours.size, size, ours.root, root, hashes)
+  const last = checked.size - 1
+  const indexes = new Set(Array.from({ length: samples }, (_, i) => Math.round((i * last) / (samples - 1))))
+  for (const index of indexes) {
+    const proof = await readHashes(`${url}/v1/proofs/inclusion?index=${index}&size=${size}`)
+    checkInclusion(asLeafIndex(index), size, asHash(checked.leaves[index] ?? new Uint8Array()), proof, root)
+  }
+}
+
+/** Signed by the log's key. */
+async function readCheckpoint(url: string): Promise<Checkpoint> {
+  const { origin, vkey } = await readIdentity(url)
+  const note = new Uint8Array(await (await fetch(`${url}/checkpoint`)).arrayBuffer())
+  return openCheckpoint(note, origin, [textVerifier(parseVkey(vkey), nodeSignatureCheck)]).checkpoint
+}
+
+async function readHashes(url: string): Promise<ReturnType<typeof asHash>[]> {
+  const answer = await fetch(url)
+  expect(answer.status, url).toBe(200)
+  const { hashes } = (await answer.json()) as { hashes: string[] }
+  return hashes.map((hash) => asHash(parseBase64(hash)))
+}
+
+async function readIdentity(url: string): Promise<Identity> {
+  return (await (await fetch(`${url}/v1/log`)).json()) as Identity
 }
 
 async function waitForCheckpoint(url: string, size: number): Promise<void> {

@@ -16,6 +16,7 @@ afterEach(() => home.drop())
 
 async function asWriter(...statements: readonly { text: string; values?: unknown[] }[]): Promise<void> {
   const client = new Client(home.database.as('app_writer_role'))
+  client.on('error', () => {})
   await client.connect()
   try {
     for (const { text, values = [] } of statements) await client.query(text, values)

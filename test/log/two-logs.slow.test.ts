@@ -91,6 +91,7 @@ test('a lock that is held keeps no snapshot and no transaction number that vacuu
 
 test('no login but the writer can keep a log from its lock', async () => {
   const auditor = new Client(home.database.as('auditor_reader_role'))
+  auditor.on('error', () => {})
   await auditor.connect()
   try {
     const key = `pg_catalog.hashtextextended('dendrolog log security', 0)`

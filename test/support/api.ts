@@ -222,6 +222,7 @@ function serverOf(
     publicEntries: false,
     metrics: createMetrics(() => readings),
     publicMetrics: false,
+    publicDocs: true,
     authenticate: (secret) => tokens.authenticator.authenticate(secret),
     tokens: tokens.office,
     rateLimiter: new RateLimiter(),

@@ -56,6 +56,7 @@ async function asAdmin<T>(work: (client: Client) => Promise<T>): Promise<T> {
 }
 
 async function connected<T>(client: Client, work: (client: Client) => Promise<T>): Promise<T> {
+  client.on('error', () => {})
   await client.connect()
   try {
     return await work(client)

@@ -113,6 +113,7 @@ export async function dropDatabase(config: ClientConfig): Promise<void> {
 
 export async function querySql(config: ClientConfig, text: string, values: unknown[] = []): Promise<unknown[]> {
   const client = new Client(config)
+  client.on('error', silent)
   await client.connect()
   try {
     return (await client.query(text, values)).rows

@@ -8,7 +8,7 @@ import { leafHashOf, type Proved, type Result } from './judge.ts'
 
 const nothingKnown = {
   ...{ origin: null, treeSize: null, root: null, leafIndex: null },
-  ...{ leafHash: null, entry: null, consistency: null },
+  ...{ leafHash: null, entry: null, isOwnAct: null, consistency: null },
 }
 
 /** Always the same members; what is not known is null. */
@@ -25,8 +25,11 @@ export function resultJson(result: Result): Readonly<Record<string, unknown>> {
     leafIndex: leafIndexOf(proved),
     leafHash: leaf === undefined ? null : formatBase64(leaf),
   }
-  const entry = proved.kind === 'entry' ? entryMembers(proved.fields) : null
-  return { holds: true, code: null, detail: null, ...place, entry, consistency: consistencyOf(proved) }
+  const said =
+    proved.kind === 'entry'
+      ? { entry: entryMembers(proved.fields), isOwnAct: proved.isOwnAct }
+      : { entry: null, isOwnAct: null }
+  return { holds: true, code: null, detail: null, ...place, ...said, consistency: consistencyOf(proved) }
 }
 
 /** A result as lines. */
@@ -48,9 +51,11 @@ export function describeResult(result: Result): string {
   const { sequenceNumber, action, actorId, resource, timestamp, occurredAt, writer } = proved.fields
   const claimed = occurredAt === null ? '' : `, said to have occurred ${formatMicroseconds(occurredAt)}`
   return `holds: entry ${sequenceNumber} ${quoteText(action)} on ${quoteText(resource)} by ${quoteText(actorId)}
-  logged ${formatMicroseconds(timestamp)} for ${quoteText(writer)}${claimed}
+  logged ${formatMicroseconds(timestamp)} for ${quoteText(writer)}${claimed}${proved.isOwnAct ? ownAct : ''}
   stands at index ${sequenceNumber - 1} of ${signed}`
 }
+
+const ownAct = '\n  an act of the log itself, signed by it'
 
 function leafIndexOf(proved: Proved): number | null {
   if (proved.kind === 'consistency') return null

@@ -4,6 +4,7 @@ import { TlogError, type TlogErrorCode } from '../../../tlog/errors.ts'
 import { type Hash, leafHash } from '../../../tlog/hash.ts'
 import { type NoteVerifier, textVerifier } from '../../../tlog/note.ts'
 import { formatKeyId, type VerifierKey } from '../../../tlog/note-key.ts'
+import { checkOwnAct, type OwnActEntry, ownActionPrefix } from '../../../tlog/own-act.ts'
 import { checkProofFile, leafHashOfExtra, parseProofFile, proofFileHeader } from '../../../tlog/proof-file.ts'
 import { checkProofJson, isProofJson, type ProvedConsistency, type ProvedLeaf } from '../../../tlog/proof-json.ts'
 import { type CheckedReceipt, checkReceipt, parseReceipt } from '../../../tlog/receipt.ts'
@@ -12,7 +13,10 @@ import { nodeSignatureCheck } from '../../ops/signing.ts'
 import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation } from '../command.ts'
 
 /** What a file shows: an entry with all it says, a leaf of which only the hash is known, or that a tree extends another. */
-export type Proved = ({ readonly kind: 'entry' } & CheckedReceipt) | ProvedLeaf | ProvedConsistency
+export type Proved = ProvedEntry | ProvedLeaf | ProvedConsistency
+
+/** `isOwnAct`: the log itself did what the entry says, and signed that. */
+export type ProvedEntry = { readonly kind: 'entry'; readonly isOwnAct: boolean } & CheckedReceipt
 
 /** What came of a check. `code` is a TlogError's, or says why nothing could be checked. */
 export type Result =
@@ -60,7 +64,25 @@ function checkBytes(bytes: Uint8Array, verifier: NoteVerifier, leaf: Hash | unde
   const refusal = describeProblem(value)
   if (refusal !== undefined) return { kind: 'unknown', code: 'not-a-receipt', detail: refusal }
   if (isProofJson(value)) return { kind: 'holds', proved: checkProofJson(value, verifier, nativeSha256) }
-  return { kind: 'holds', proved: { kind: 'entry', ...checkReceipt(value, verifier, nativeSha256) } }
+  return { kind: 'holds', proved: checkEntry(value, verifier) }
+}
+
+function checkEntry(receipt: unknown, verifier: NoteVerifier): ProvedEntry {
+  const checked = checkReceipt(receipt, verifier, nativeSha256)
+  const isOwnAct = checked.fields.action.startsWith(ownActionPrefix)
+  if (isOwnAct) checkAct((receipt as { readonly entry: OwnActEntry }).entry, verifier)
+  return { kind: 'entry', isOwnAct, ...checked }
+}
+
+/** That others signed it, or nobody, is a violation here: the receipt is of this log, which takes such entries of itself only. */
+function checkAct(entry: OwnActEntry, verifier: NoteVerifier): void {
+  try {
+    checkOwnAct(entry, verifier, nativeSha256)
+  } catch (cause) {
+    if (!(cause instanceof TlogError)) throw cause
+    const reason = `${JSON.stringify(entry.action)} is for acts of the log itself, which did not sign this one`
+    throw new TlogError('act-mismatch', `${reason}: ${cause.message}`, { cause })
+  }
 }
 
 function isProofFile(bytes: Uint8Array): boolean {

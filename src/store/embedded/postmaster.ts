@@ -43,7 +43,7 @@ export const adminUser = 'dendrolog_admin'
  * nothing: pg_ctl calls a killed, not yet reaped postmaster running. What it started it stops again if it fails.
  */
 export async function startOrAdopt(postmaster: Postmaster, signal?: AbortSignal): Promise<Running> {
-  const first = await ask(postmaster)
+  const first = await askPostmaster(postmaster)
   if (first.kind === 'up') return { config: first.config, startedAs: 'adopted' }
   try {
     return { config: await startAndWait(postmaster, signal), startedAs: 'started' }
@@ -59,7 +59,7 @@ async function startAndWait(postmaster: Postmaster, signal?: AbortSignal): Promi
   let failures = 0
   while (performance.now() < deadline) {
     signal?.throwIfAborted()
-    const answer = await ask(postmaster)
+    const answer = await askPostmaster(postmaster)
     if (answer.kind === 'up') return answer.config
     if (answer.kind === 'down') {
       const result = await launch(postmaster, signal)
@@ -82,9 +82,10 @@ export async function stopPostmaster(postmaster: Postmaster): Promise<void> {
   if (state.status !== 3) throw await failed(postmaster, 'does not stop', result)
 }
 
-type Answer = { kind: 'up'; config: ClientConfig } | { kind: 'starting' } | { kind: 'down' }
+export type Answer = { kind: 'up'; config: ClientConfig } | { kind: 'starting' } | { kind: 'down' }
 
-async function ask(postmaster: Postmaster): Promise<Answer> {
+/** Whether a query gets through to the folder's postmaster. Throws ClusterError where it refuses the password. */
+export async function askPostmaster(postmaster: Pick<Postmaster, 'folder' | 'password'>): Promise<Answer> {
   const socketDir = await readSocketDir(postmaster.folder)
   if (socketDir === undefined) return { kind: 'down' }
   const config = { host: socketDir, port: 5432, user: adminUser, password: postmaster.password, database: 'postgres' }
@@ -102,7 +103,7 @@ async function ask(postmaster: Postmaster): Promise<Answer> {
 }
 
 /** 57P03: starting up, recovering or shutting down. No SQLSTATE: nobody there, or it does not answer. */
-function classify({ folder }: Postmaster, cause: unknown): Answer {
+function classify({ folder }: Pick<Postmaster, 'folder'>, cause: unknown): Answer {
   const code = (cause as { code?: string }).code
   if (code === '57P03') return { kind: 'starting' }
   if (code === '28P01' || code === '28000') {
