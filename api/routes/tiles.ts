@@ -79,7 +79,7 @@ function readPath(c: Context<Env>): TilePath {
 
 async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Promise<Response> {
   checkPublished(server, coord)
-  const reading = server.log.tiles.readTile(coord.level, coord.index, coord.width)
+  const reading = server.log.served.read(coord, server.log.published)
   const tile = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': `public, ${year}` }
   return c.body(tile as Uint8Array<ArrayBuffer>, 200, headers)

@@ -17,6 +17,7 @@ import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
 import { Sequencer } from './sequencer.ts'
+import { ServedTiles } from './served-tiles.ts'
 import { type LogSigner, openSignerHere } from './signing-thread.ts'
 import { untilLost, waitForLeadership, waitForLock } from './standby.ts'
 import type { Submission } from './submission.ts'
@@ -40,6 +41,7 @@ export class Log {
   readonly #tiles: TileCache
   readonly #receipts: ReceiptWriter
   readonly proofs: TreeProofs
+  readonly served: ServedTiles
   readonly #timing: LogTiming
   readonly #delays: Delays
   #lock: LogLock | undefined
@@ -67,6 +69,7 @@ export class Log {
     this.#tiles = new TileCache(filesBefore(options.tileFiles, stored), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
     this.proofs = new TreeProofs(this.#tiles, options.hash)
+    this.served = new ServedTiles(this.#tiles, this.proofs, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {
       intervalMs: options.checkpointIntervalMs,

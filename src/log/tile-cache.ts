@@ -41,7 +41,19 @@ export class TileCache implements TileReader {
   /** Takes what a commit made. */
   add(edge: TreeEdge, fullTiles: readonly FullTile[]): void {
     this.#edge = edge
-    for (const { level, index, hashes } of fullTiles) this.#fullOf(level).keep(`${level}/${index}`, { tile: hashes })
+    for (const { level, index, hashes } of fullTiles) this.trust(level, index, hashes)
+  }
+
+  /** Takes a full tile that was shown to be the tree's. */
+  trust(level: number, index: number, tile: Uint8Array): void {
+    this.#fullOf(level).keep(`${level}/${index}`, { tile, isTrusted: true })
+  }
+
+  /** A tile that a commit made, that was trusted, or that is filed; undefined where only the database may have it. */
+  readTrusted(level: number, index: number, width: number): Perhaps<Uint8Array> {
+    const kept = this.#find(level, index, width)
+    if (kept?.isTrusted === true) return kept.tile
+    return width === tileWidth ? this.#below.readFiled?.(level, index) : undefined
   }
 
   async readTile(level: number, index: number, width: number): Promise<Uint8Array> {
@@ -81,7 +93,7 @@ export class TileCache implements TileReader {
     const underway = this.#reading.get(key)
     if (underway !== undefined) return underway
     const reading = this.#readBelow(level, index, width)
-      .then((tile) => this.#keep(level, index, width, tile))
+      .then((tile) => this.#keep(level, index, width, tile, false))
       .finally(() => this.#reading.delete(key))
     this.#reading.set(key, reading)
     return reading
@@ -99,8 +111,9 @@ export class TileCache implements TileReader {
     const partial = this.#partial.find(`${level}/${index}/${width}`)
     if (partial !== undefined) return partial
     // What a tile has of slots never changes: a narrower one is the beginning of a wider one.
-    const wider = full?.tile ?? this.#edgeTile(level, index, width)
-    return wider === undefined ? undefined : this.#keep(level, index, width, wider.subarray(0, 32 * width))
+    const edge = this.#edgeTile(level, index, width)
+    const wider = full ?? (edge && { tile: edge, isTrusted: true })
+    return wider && this.#keep(level, index, width, wider.tile.subarray(0, 32 * width), wider.isTrusted)
   }
 
   /** The last tile of a level in the newest tree, where it is that one and has as many slots. */
@@ -111,8 +124,8 @@ export class TileCache implements TileReader {
     return index === Math.floor(edge.size / tileWidth ** (level + 1)) ? slots : undefined
   }
 
-  #keep(level: number, index: number, width: number, tile: Uint8Array): KeptTile {
-    const kept: KeptTile = { tile }
+  #keep(level: number, index: number, width: number, tile: Uint8Array, isTrusted: boolean): KeptTile {
+    const kept: KeptTile = { tile, isTrusted }
     if (width === tileWidth) this.#fullOf(level).keep(`${level}/${index}`, kept)
     else this.#partial.keep(`${level}/${index}/${width}`, kept)
     return kept
@@ -124,7 +137,8 @@ export class TileCache implements TileReader {
   }
 }
 
-type KeptTile = { readonly tile: Uint8Array; pyramid?: TilePyramid }
+/** What came from the database is not trusted: whoever builds on it checks what he built. */
+type KeptTile = { readonly tile: Uint8Array; readonly isTrusted: boolean; pyramid?: TilePyramid }
 
 /** The tiles that were used last. */
 class RecentTiles {

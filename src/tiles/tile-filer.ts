@@ -1,9 +1,8 @@
-import { equalBytes } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type LeafIndex, type TreeSize } from '../../tlog/coords.ts'
-import { TlogError } from '../../tlog/errors.ts'
-import { type Hash, nodeHash, type Sha256 } from '../../tlog/hash.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
 import { slotCount, tileWidth } from '../../tlog/tile.ts'
-import { buildPyramid, levelsPerTile, midRootsIn, rootInPyramid, type TilePyramid } from '../../tlog/tile-nodes.ts'
+import { buildPyramid, midRootsIn } from '../../tlog/tile-nodes.ts'
+import { checkTileOnPath, type FirstLeafProof } from '../../tlog/tile-path.ts'
 import type { Follower, Step } from '../follow.ts'
 import type { FiledTile, TileFiles, TilePlace } from './tile-files.ts'
 
@@ -11,10 +10,8 @@ export type TileSource = {
   /** A full tile of the published tree; unchecked. */
   readonly readTile: (level: number, index: number, width: number) => Promise<Uint8Array>
   /** The proof of a leaf in the published tree; checked. */
-  readonly prove: (index: LeafIndex) => Promise<LeafProof>
+  readonly prove: (index: LeafIndex) => Promise<FirstLeafProof>
 }
-
-type LeafProof = { readonly leafHash: Hash; readonly hashes: readonly Hash[] }
 
 /** Of one step: some 4 ms of hashing. */
 const tilesMax = 16
@@ -58,27 +55,6 @@ async function readChecked(source: TileSource, place: TilePlace, hash: Sha256): 
   const tile = await source.readTile(level, index, tileWidth)
   const first = asLeafIndex(index * tileWidth ** (level + 1))
   const pyramid = buildPyramid(tile, hash)
-  checkOnPath(place, pyramid, await source.prove(first), hash)
+  checkTileOnPath(level, index, pyramid, await source.prove(first), hash)
   return { tile, midRoots: midRootsIn(pyramid) }
-}
-
-/**
- * The siblings of the first slot's way up are made of all other slots: where they and the slot are those of a proof that
- * holds, so is the tile.
- */
-function checkOnPath({ level, index }: TilePlace, pyramid: TilePyramid, proof: LeafProof, hash: Sha256): void {
-  const { leafHash, hashes } = proof
-  const below = levelsPerTile * level
-  // Of the first leaf below the tile all siblings are to its right.
-  const first = hashes.slice(0, below).reduce((left, right) => nodeHash(left, right, hash), leafHash)
-  const want = [first, ...hashes.slice(below, below + levelsPerTile)]
-  const got = want.map((_, i) => (i === 0 ? rootInPyramid(pyramid, 0, 1) : siblingOfFirst(pyramid, i - 1)))
-  if (want.length === levelsPerTile + 1 && got.every((each, i) => equalBytes(each, want[i] as Hash))) return
-  throw new TlogError('root-mismatch', `tile ${index} of level ${level} is not that of the signed tree`)
-}
-
-/** The root of the slots from 2^height on, as many. */
-function siblingOfFirst(pyramid: TilePyramid, height: number): Hash {
-  const width = 2 ** height
-  return rootInPyramid(pyramid, width, 2 * width)
 }
