@@ -1,10 +1,9 @@
 import type { Context, Hono } from 'hono'
-import { Unavailable } from '../../src/log/incident.ts'
 import { countThatFits, payloadsBytesMax, readPublishedEntries } from '../../src/log/published-entries.ts'
 import { nativeBase64 } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
-import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
+import { asLeafIndex, asTreeSize, type LeafIndex, type TreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { answerRead, publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
@@ -161,23 +160,29 @@ async function answerProofByHash(server: Server, c: Context<Env>): Promise<Respo
 }
 
 async function proveByHash(
-  { log, search }: Server,
+  server: Server,
   leaf: Hash,
   size: TreeSize,
   checkpoint: StoredCheckpoint,
 ): Promise<{ readonly leaf_index: number; readonly audit_path: readonly string[] }> {
-  const number = await search.findLeaf(leaf, size)
-  if (number === undefined) {
-    if (search.position() >= size) throw new Problem('not-found', `no leaf of the first ${size} has this hash`)
-    throw new Unavailable(`leaves are known by their hash up to ${search.position()} so far`)
-  }
-  const index = asLeafIndex(number - 1)
+  const { log } = server
+  const index = await findLeaf(server, leaf, size)
   const { leafHash } = await log.proofs.prove(index, checkpoint)
   if (!equalBytes(leafHash, leaf)) {
-    throw new TlogError('leaf-mismatch', `entry ${number}: the search tables know it by another leaf hash`)
+    throw new TlogError('leaf-mismatch', `entry ${index + 1}: the tree has it with another leaf hash`)
   }
   const path = await log.proofs.proveAt(index, size, checkpoint)
   return { leaf_index: index, audit_path: path.map(nativeBase64) }
+}
+
+/** In the search tables; what is too new for them, in the tiles. */
+async function findLeaf({ log, search }: Server, leaf: Hash, size: TreeSize): Promise<LeafIndex> {
+  const searchedSize = Math.min(search.position(), size)
+  const number = await search.findLeaf(leaf, size)
+  if (number !== undefined) return asLeafIndex(number - 1)
+  const index = searchedSize < size ? await log.leaves.find(leaf, searchedSize, size) : undefined
+  if (index === undefined) throw new Problem('not-found', `no leaf of the first ${size} has this hash`)
+  return asLeafIndex(index)
 }
 
 async function answerEntries(server: Server, c: Context<Env>): Promise<Response> {

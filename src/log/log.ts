@@ -9,6 +9,7 @@ import { Delays } from './delays.ts'
 import { readFollowingCheckpoint } from './follow-checkpoints.ts'
 import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
+import { LeafScan } from './leaf-scan.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
@@ -42,6 +43,7 @@ export class Log {
   readonly #receipts: ReceiptWriter
   readonly proofs: TreeProofs
   readonly served: ServedTiles
+  readonly leaves: LeafScan
   readonly #timing: LogTiming
   readonly #delays: Delays
   #lock: LogLock | undefined
@@ -69,6 +71,7 @@ export class Log {
     this.#tiles = new TileCache(filesBefore(options.tileFiles, stored), options.hash)
     this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
     this.proofs = new TreeProofs(this.#tiles, options.hash)
+    this.leaves = new LeafScan(this.#tiles)
     this.served = new ServedTiles(this.#tiles, this.proofs, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {

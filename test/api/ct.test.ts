@@ -7,7 +7,7 @@ import { encodeTreeHead } from '../../tlog/sth.ts'
 import { appendLeafHashes, emptyEdge } from '../../tlog/tree-edge.ts'
 import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
 import { type Answer, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
-import { until } from '../support/log.ts'
+import { recordsOf, submit, until } from '../support/log.ts'
 
 const entries = 1_203
 let api: TestApi
@@ -203,6 +203,21 @@ test('a hash of no leaf is 404, and so are one that comes later and a tree that 
   ]) {
     const { status, json } = await api.get(`/ct/v1/get-proof-by-hash?hash=${hash}&tree_size=${size}`)
     expect({ hash, size, status, code: json.code }).toEqual({ hash, size, status: 404, code: 'not-found' })
+  }
+})
+
+test('a leaf that the search tables do not have yet is found in the tiles', async () => {
+  const young = await openTestApi({ search: { mustFill: () => false } })
+  try {
+    await submit(young.log, recordsOf(0, 300))
+    const { treeSize } = await young.log.waitForCheckpoint(300)
+    const tile = await young.log.tiles.readTile(0, 1, 44)
+    const query = encodeURIComponent(formatBase64(tile.subarray(32 * 43)))
+    const path = `/ct/v1/get-proof-by-hash?tree_size=${treeSize}&hash=`
+    expect(await young.get(`${path}${query}`)).toMatchObject({ status: 200, json: { leaf_index: 299 } })
+    expect(await young.get(`${path}${someHash}`)).toMatchObject({ status: 404, json: { code: 'not-found' } })
+  } finally {
+    await young.close()
   }
 })
 

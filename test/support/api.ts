@@ -23,7 +23,7 @@ import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import type { SearchDefect } from '../../src/search/search-defect.ts'
 import type { ProofTiming } from '../../src/search/search-proof.ts'
-import { openSearchTables, type SearchTables } from '../../src/search/search-tables.ts'
+import { openSearchTables, type SearchTables, type SearchTablesOptions } from '../../src/search/search-tables.ts'
 import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
 import { type EntryReads, entryReads, findSequenceNumber } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
@@ -73,6 +73,7 @@ export type TestApiOptions = {
   readonly server?: Partial<Server>
   readonly proofTiming?: Partial<ProofTiming>
   readonly entries?: Partial<EntryReads>
+  readonly search?: Pick<SearchTablesOptions, 'mustFill'>
 }
 
 export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -88,6 +89,7 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
     publishedSize: () => log.published.treeSize,
     onFailed: (_, error) => unexpected.push(error),
     timing: { idleMs: 5 },
+    ...options.search,
     proof: {
       readEntries: (from, to) =>
         readPublishedColumns(
