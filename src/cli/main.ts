@@ -7,6 +7,7 @@ import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson,
 import { configCommand } from './config.ts'
 import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
+import { interruption } from './interrupt.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { proveCommand } from './prove.ts'
@@ -28,8 +29,6 @@ const commands: Readonly<Record<string, Command>> = {
 const lingerMs = 2_000
 
 const [name, ...args] = process.argv.slice(2)
-const stop = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
 // A reader that has seen enough (`| head`) is no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
@@ -47,7 +46,7 @@ async function runCommand(name: string | undefined, args: readonly string[]): Pr
   if (command === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, overview())
   if (asksForHelp(args)) return print(`${usage(name, command)}\n\n${command.help.trim()}\n`)
   try {
-    return await command.run(args, stop.signal)
+    return await command.run(args, interruption(command.stopMs))
   } catch (error) {
     if (error instanceof UsageError) return refuseUse(`${name}: ${error.message}`, `${usage(name, command)}\n`)
     return refuse(name, args, error)
