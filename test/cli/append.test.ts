@@ -301,7 +301,7 @@ test('a state that is about another log is refused', async () => {
 test('the token may be alone in a file; a refused or missing one is no secret told', async () => {
   const tokenFile = join(folder, 'token')
   const args = ['append', '-', '--url', server.url, '--token-file', tokenFile]
-  await writeFile(tokenFile, `${tokens.writer}\n`)
+  await writeFile(tokenFile, `${tokens.writer}\n`, { mode: 0o600 })
   expect(await run(args, {}, makeRecords(1, 'token'))).toMatchObject({ status: 0 })
   await writeFile(tokenFile, tokens.auditor)
   const wrong = await run(args, {}, makeRecords(1, 'token'))

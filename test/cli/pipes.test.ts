@@ -26,6 +26,7 @@ test.each([
   ['check', '/dev/zero', '--vkey', vkey],
   ['check', 'package.json', '--vkey-file', 'PIPE'],
   ['prove', '0', '--vkey', vkey, '--ca', 'PIPE'],
+  ['tokens', 'list', '--token-file', 'PIPE'],
 ])('what is no regular file is not waited for: %s %s %s %s', async (...args) => {
   const { status, stdout, stderr } = await run(args.map((arg) => (arg === 'PIPE' ? pipe : arg)))
   expect([status, stdout + stderr]).toEqual([2, expect.stringMatching(/(pipe|\/dev\/zero): is no regular file/)])

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
@@ -78,7 +78,7 @@ test('what the server refuses for good is 1, what could not be asked is 2', asyn
     ['--url', 'http://127.0.0.1:1'],
     ['--token-file', join(folder, 'writer.token')],
   ]
-  await writeFile(join(folder, 'writer.token'), api.tokens.writer)
+  await writeFile(join(folder, 'writer.token'), api.tokens.writer, { mode: 0o600 })
   for (const [more, reason] of [
     [away, 'no answer'],
     [writer, 'want the token of an administrator'],
@@ -86,6 +86,17 @@ test('what the server refuses for good is 1, what could not be asked is 2', asyn
     const { status, stderr } = await tokens('list', ...more)
     expect([status, stderr]).toEqual([2, expect.stringContaining(reason)])
   }
+})
+
+test('a token file that others may read is refused, also behind a link', async () => {
+  const [file, link] = [join(folder, 'tokens.json'), join(folder, 'link.json')]
+  await symlink(file, link)
+  await chmod(file, 0o644)
+  const seen = [await tokens('list'), await tokens('list', '--token-file', link)]
+  await chmod(file, 0o600)
+  const reason = `token file ${file}: others may read it (mode 644): chmod 600`
+  for (const each of seen) expect(each).toMatchObject({ status: 2, stderr: expect.stringContaining(reason) })
+  expect((await tokens('list', '--token-file', link)).status).toBe(0)
 })
 
 test.each([
