@@ -33,6 +33,11 @@ const [name, ...args] = process.argv.slice(2)
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
+// Node's own status would be 1, and say that a violation was found.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${stackOf(error)}\n`)
+  process.exit(exitCouldNotCheck)
+})
 // Not process.exit(): what was written to a pipe would be lost.
 process.exitCode = await runCommand(name, args)
 // A driver that refused a login by itself leaves its connection open, and the process would wait for its end.
@@ -91,6 +96,7 @@ function overview(): string {
 
 ${lines.join('')}
 \`dendrolog COMMAND --help\` explains one; \`--json\` makes any of them answer for programs; \`dendrolog --version\`
-says which one this is. Settings are environment variables, see \`dendrolog config\`. Exit status: 0 holds, 1 a violation was found, 2 could not check.
+says which one this is. Settings are environment variables, see \`dendrolog config\`.
+Exit status: 0 it holds or is done, 1 a violation was found, 2 it could not be checked or done, bad use too.
 `
 }

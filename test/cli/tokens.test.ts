@@ -58,7 +58,7 @@ test('--out keeps the secret in a new file of mode 0600, and never in one that i
   expect(again.stderr).toContain('is there already')
   expect(await readFile(file, 'utf8')).toBe(secret)
   const refused = await tokens('make', 'billing', '--role', 'writer', '--out', `${file}.2`)
-  expect(refused.status).toBe(1)
+  expect(refused.status).toBe(2)
   await expect(stat(`${file}.2`)).rejects.toThrow('ENOENT')
 })
 
@@ -69,10 +69,11 @@ test('a token expires when it is told to, and JSON says so', async () => {
   expect(JSON.parse(expired.stdout)).toMatchObject({ token: { expiresAt: '2200-01-01T00:00:00.000000Z' } })
 })
 
-test('what the server refuses for good is 1, what could not be asked is 2', async () => {
+test('what the server refuses for good is 2 with a code, what could not be asked is 2', async () => {
   const last = await tokens('revoke', 'admin', '--json')
-  expect([last.status, JSON.parse(last.stdout).code]).toEqual([1, 'last-admin'])
-  expect((await tokens('revoke', 'nobody')).status).toBe(1)
+  expect([last.status, JSON.parse(last.stdout).code]).toEqual([2, 'last-admin'])
+  expect((await tokens('revoke', 'nobody')).status).toBe(2)
+  expect((await tokens('make', 'x', '--role', 'king')).status).toBe(2)
   expect((await tokens('expire', 'writer', '--at', 'tomorrow')).stderr).toContain('RFC 3339')
   const [away, writer] = [
     ['--url', 'http://127.0.0.1:1'],
