@@ -63,6 +63,18 @@ export function decimal(min: number = 0, max: number = Number.MAX_SAFE_INTEGER):
   return { schema: integer(min, max), parse }
 }
 
+const uint64Max = 2n ** 64n - 1n
+
+/** A decimal number of `min` to 2^64-1, in its one spelling. No log has 2^53-1 entries: what is above is read as that. */
+export function uint64(min: number): Kind<number> {
+  const parse = (text: string, parameter: string): number => {
+    const isNumber = /^(0|[1-9]\d{0,19})$/.test(text) && BigInt(text) <= uint64Max
+    if (!isNumber || Number(text) < min) throw malformed(parameter, `want a decimal number of ${min} to 2^64-1`)
+    return Math.min(Number(text), Number.MAX_SAFE_INTEGER)
+  }
+  return { schema: { type: 'integer', format: 'uint64', minimum: min }, parse }
+}
+
 export function choice<T extends string>(...values: readonly T[]): Kind<T> {
   const parse = (text: string, parameter: string): T => {
     const value = values.find((known) => known === text)

@@ -165,6 +165,8 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
     const found = await readLogFile(config.dataDir)
     refuseHalves(config, found, await hasLog(writer.query, database.schema))
     const isNew = found?.state !== 'ready'
+    // The server needs none of it; where others read it they are administrators.
+    await readSecretFile(tokenFilePath(config))
     const origin = found?.origin ?? config.origin ?? `localhost/${randomBytes(4).toString('hex')}`
     if (config.origin !== undefined && config.origin !== origin) {
       throw new ConfigError(

@@ -11,7 +11,7 @@ import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonType, type Operation } from '../operation.ts'
-import { decimal, hash, malformed, readKnownQuery, required } from '../parameters.ts'
+import { hash, malformed, readKnownQuery, required, uint64 } from '../parameters.ts'
 import { Problem } from '../problem.ts'
 import { base64, base64Hash, hashes, integer, type JsonSchema, listOf, type Members, object } from '../schema.ts'
 import type { Server } from '../server.ts'
@@ -58,17 +58,17 @@ export function routeCt(app: Hono<Env>, server: Server): void {
   )
 }
 
-const treeSize = required(decimal(1), 'At most the size of the newest signed tree head')
+const treeSize = required(uint64(1), 'At most the size of the newest signed tree head')
 const consistencyQuery = {
-  first: required(decimal(), 'Size of the smaller tree'),
-  second: required(decimal(), 'Size of the larger tree, at most that of the newest signed tree head'),
+  first: required(uint64(0), 'Size of the smaller tree'),
+  second: required(uint64(0), 'Size of the larger tree, at most that of the newest signed tree head'),
 }
 const proofByHashQuery = { hash: required(hash, 'Base64 of the leaf hash'), tree_size: treeSize }
 const rangeQuery = {
-  start: required(decimal(), 'The first leaf index'),
-  end: required(decimal(), 'The last one; the answer may end before it'),
+  start: required(uint64(0), 'The first leaf index'),
+  end: required(uint64(0), 'The last one; the answer may end before it'),
 }
-const entryAndProofQuery = { tree_size: treeSize, leaf_index: required(decimal(), 'Below the tree size') }
+const entryAndProofQuery = { tree_size: treeSize, leaf_index: required(uint64(0), 'Below the tree size') }
 
 function answers(doc: string, members: Members): Operation['answers'] {
   return { 200: { doc, content: { [jsonType]: object(members) } } }
@@ -140,8 +140,8 @@ function sthOf({ log }: Server): object {
 async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
   const checkpoint = server.log.published
   const { first, second } = readKnownQuery(c, consistencyQuery)
-  if (first > second) throw malformed('first', `${first} is above second ${second}`)
-  if (second > checkpoint.treeSize) throw malformed('second', aboveTree(second, checkpoint.treeSize))
+  if (first > second) throw malformed('first', 'is above second')
+  if (second > checkpoint.treeSize) throw malformed('second', aboveTree(checkpoint))
   const proving = server.log.proofs.proveConsistency(asTreeSize(first), asTreeSize(second), checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
   return c.json({ consistency: hashes.map(nativeBase64) }, 200, { 'cache-control': `public, ${immutable}` })
@@ -151,7 +151,7 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
 async function answerProofByHash(server: Server, c: Context<Env>): Promise<Response> {
   const checkpoint = server.log.published
   const { hash: leaf, tree_size: size } = readKnownQuery(c, proofByHashQuery)
-  if (size > checkpoint.treeSize) throw new Problem('not-found', aboveTree(size, checkpoint.treeSize))
+  if (size > checkpoint.treeSize) throw new Problem('not-found', `tree_size: ${aboveTree(checkpoint)}`)
   const { audit_path, leaf_index } = await deadlineIn(server.times.answerMs).within(
     proveByHash(server, leaf, asTreeSize(size), checkpoint),
     notReadInTime,
@@ -191,8 +191,8 @@ async function answerEntries(server: Server, c: Context<Env>): Promise<Response>
   const checkpoint = server.log.published
   const { treeSize } = checkpoint
   const { start, end } = readKnownQuery(c, rangeQuery)
-  if (start > end) throw malformed('start', `${start} is above end ${end}`)
-  if (start >= treeSize) throw malformed('start', `${start} is not below the tree size ${treeSize}`)
+  if (start > end) throw malformed('start', 'is above end')
+  if (start >= treeSize) throw malformed('start', `is not below the tree size ${treeSize}`)
   const wanted = Math.min(end, start - (start % entriesMax) + entriesMax - 1)
   const last = Math.min(wanted, treeSize - 1)
   const cached = cacheControl(server, wanted === last ? immutable : growing)
@@ -213,9 +213,9 @@ async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Res
   await requireReader(server, c, deadline)
   const checkpoint = server.log.published
   const { tree_size, leaf_index: index } = readKnownQuery(c, entryAndProofQuery)
-  if (tree_size > checkpoint.treeSize) throw malformed('tree_size', aboveTree(tree_size, checkpoint.treeSize))
+  if (tree_size > checkpoint.treeSize) throw malformed('tree_size', aboveTree(checkpoint))
   const size = asTreeSize(tree_size)
-  if (index >= size) throw malformed('leaf_index', `${index} is not below tree_size ${size}`)
+  if (index >= size) throw malformed('leaf_index', `is not below tree_size ${size}`)
   return answerRead(server, c, deadline, cacheControl(server, immutable), async (share) => {
     const { log, entries } = server
     const [bytes = 0] = await entries.readPayloadSizes(index + 1, index + 1)
@@ -232,8 +232,8 @@ function cacheControl(server: Server, age: string): string {
   return `${server.publicEntries ? 'public' : 'private'}, ${age}`
 }
 
-function aboveTree(size: number, treeSize: number): string {
-  return `${size} is above the tree size ${treeSize} of the newest signed tree head`
+function aboveTree({ treeSize }: StoredCheckpoint): string {
+  return `is above the tree size ${treeSize} of the newest signed tree head`
 }
 
 function textOf({ bytes, start, end }: { bytes: Uint8Array; start: number; end: number }): string {

@@ -9,8 +9,8 @@ import { type AppendState, createState, noCounts, type RefusedLine, readState } 
 import {
   type Command,
   type ExitStatus,
+  exitCouldNotCheck,
   exitHolds,
-  exitViolation,
   type Parsed,
   parseArguments,
   printJson,
@@ -40,7 +40,8 @@ Standard input cannot be read again: what was interrupted there cannot be resume
   --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300)
   --json              the result as JSON; refusedRecords lists the refused ones, of earlier runs too (1000 of those)
 
-Exit status: 0 all records are entries, 1 some were refused, 2 it did not come to the end: run it again.`,
+Exit status: 0 all records are entries, 2 some were refused, which the last line on standard error counts, or it did not
+come to the end: run it again.`,
   run: append,
 }
 
@@ -178,7 +179,8 @@ class Notes {
 
   finish({ origin, counts, place }: AppendState): ExitStatus {
     this.#progress?.clear()
-    const status = counts.refused > 0 ? exitViolation : exitHolds
+    const status = counts.refused > 0 ? exitCouldNotCheck : exitHolds
+    if (counts.refused > 0) this.say(`${counts.refused} records were refused and are no entries`)
     if (this.#asJson) {
       printJson({ origin, lines: place.line, ...counts, refusedRecords: this.#refused })
       return status

@@ -1,7 +1,7 @@
-import { createReadStream } from 'node:fs'
 import { parseBase64, parseHex } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { asHash, type Hash } from '../../tlog/hash.ts'
+import { readGivenFile, UnfitFile } from '../ops/given-file.ts'
 import { describeResult, resultJson } from './check/describe.ts'
 import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
 import { type Command, type ExitStatus, parseArguments, printJson, printLine, UsageError } from './command.ts'
@@ -29,6 +29,7 @@ export const checkCommand: Command = {
 
 Exit status: 0 it holds, 1 it does not, 2 it could not be checked (no receipt or proof, no key, the key of another log,
 an unknown format).`,
+  stopMs: 0,
   run: check,
 }
 
@@ -55,7 +56,8 @@ async function checkFile(file: string, vkey: VkeyValues, leaf: Hash | undefined)
   } catch (error) {
     if (error instanceof TlogError) return { kind: 'unknown', code: error.code, detail: error.message }
     // Nothing but files was touched.
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
+    const isOfFile = error instanceof UnfitFile || (error as NodeJS.ErrnoException).syscall !== undefined
+    if (!isOfFile) throw error
     return { kind: 'unknown', code: 'cannot-read', detail: describeError(error) }
   }
 }
@@ -70,14 +72,13 @@ function readLeafHash(text: string): Hash {
 }
 
 async function readReceipt(file: string): Promise<Uint8Array> {
+  if (file !== '-') return readGivenFile(file, receiptBytesMax)
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of file === '-' ? process.stdin : createReadStream(file)) {
+  for await (const chunk of process.stdin) {
     chunks.push(chunk as Buffer)
     bytes += (chunk as Buffer).length
-    if (bytes > receiptBytesMax) {
-      throw new TlogError('malformed-receipt', `${file}: more than ${receiptBytesMax} bytes are no receipt`)
-    }
+    if (bytes > receiptBytesMax) throw new UnfitFile(`standard input: has more than ${receiptBytesMax} bytes`)
   }
   return Buffer.concat(chunks)
 }

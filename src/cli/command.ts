@@ -5,9 +5,9 @@ export type ExitStatus = 0 | 1 | 2
 
 /** What was asked for holds, or was done. */
 export const exitHolds = 0
-/** A violation was found; of `append`: records were refused. */
+/** A violation was found. Nothing else. */
 export const exitViolation = 1
-/** It could not be found out, or not be done: bad use, no database, no server. */
+/** It could not be found out, or not be done: bad use, no database, no server, refused. */
 export const exitCouldNotCheck = 2
 
 /** A command of `dendrolog`. Bad use is a UsageError; other errors are answered by main.ts, both with status 2. */
@@ -18,6 +18,8 @@ export type Command = {
   readonly synopsis: string
   /** What `--help` prints below the usage line. */
   readonly help: string
+  /** So long it may take to end after SIGINT or SIGTERM, milliseconds; 2 s where it does not say. */
+  readonly stopMs?: number
   readonly run: (args: readonly string[], signal: AbortSignal) => Promise<ExitStatus>
 }
 

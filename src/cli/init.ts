@@ -30,6 +30,8 @@ The settings are those of \`serve\`; DENDROLOG_ORIGIN names the new log.
                        checkpoint are of one log
   --json               origin, vkey, dataDir, tokens (the file) and isNew as JSON; of --move-cell origin, to and kept, of
                        --hand-over origin and folder`,
+  // The PostgreSQL that it started is stopped.
+  stopMs: 10_000,
   run: explainStart(init),
 }
 

@@ -7,6 +7,7 @@ import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson,
 import { configCommand } from './config.ts'
 import { describeError, stackOf } from './describe-error.ts'
 import { initCommand } from './init.ts'
+import { interruption } from './interrupt.ts'
 import { keysCommand } from './keys.ts'
 import { migrateCommand } from './migrate.ts'
 import { proveCommand } from './prove.ts'
@@ -28,11 +29,14 @@ const commands: Readonly<Record<string, Command>> = {
 const lingerMs = 2_000
 
 const [name, ...args] = process.argv.slice(2)
-const stop = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
 // A reader that has seen enough (`| head`) is no error of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
+})
+// Node's own status would be 1, and say that a violation was found.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${stackOf(error)}\n`)
+  process.exit(exitCouldNotCheck)
 })
 // Not process.exit(): what was written to a pipe would be lost.
 process.exitCode = await runCommand(name, args)
@@ -47,7 +51,7 @@ async function runCommand(name: string | undefined, args: readonly string[]): Pr
   if (command === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, overview())
   if (asksForHelp(args)) return print(`${usage(name, command)}\n\n${command.help.trim()}\n`)
   try {
-    return await command.run(args, stop.signal)
+    return await command.run(args, interruption(command.stopMs))
   } catch (error) {
     if (error instanceof UsageError) return refuseUse(`${name}: ${error.message}`, `${usage(name, command)}\n`)
     return refuse(name, args, error)
@@ -92,6 +96,7 @@ function overview(): string {
 
 ${lines.join('')}
 \`dendrolog COMMAND --help\` explains one; \`--json\` makes any of them answer for programs; \`dendrolog --version\`
-says which one this is. Settings are environment variables, see \`dendrolog config\`. Exit status: 0 holds, 1 a violation was found, 2 could not check.
+says which one this is. Settings are environment variables, see \`dendrolog config\`.
+Exit status: 0 it holds or is done, 1 a violation was found, 2 it could not be checked or done, bad use too.
 `
 }

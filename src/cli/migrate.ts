@@ -14,6 +14,8 @@ PostgreSQL in the data folder, and stops again. Makes no log and sets no passwor
 server gets nothing but the logins of the roles.
 
   --json   {"applied": [{version, name}]}; on standard error what the database warns of meanwhile`,
+  // The PostgreSQL that it started is stopped.
+  stopMs: 10_000,
   run: explainStart(runMigrate),
 }
 

@@ -21,6 +21,8 @@ database, keys, tokens and the log. Settings are environment variables: see \`de
 
   --json   once it listens: ready (true or false), problem (text or null), origin, url, vkey, ca (the file
            that clients must trust, where the certificate is self-signed, or null) and tokens (the file)`,
+  // It ends by itself, when everything is answered.
+  stopMs: Number.POSITIVE_INFINITY,
   run: explainStart(runServe),
 }
 

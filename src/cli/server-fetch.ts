@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readGivenFile } from '../ops/given-file.ts'
 import { UsageError } from './command.ts'
 import { describeError } from './describe-error.ts'
 
@@ -41,10 +41,14 @@ export function readServerUrl(text: string): URL {
   return url
 }
 
+/** Those of a whole system are some 250 KB. */
+const caBytesMax = 8 * 1_048_576
+
 async function readCa(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const bytes = await readGivenFile(file, caBytesMax).catch((error: unknown) => {
     throw new UsageError(`--ca: ${file} cannot be read: ${describeError(error)}`)
   })
+  const text = bytes.toString('utf8')
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text
   throw new UsageError(`--ca: ${file} holds no PEM certificate`)
 }

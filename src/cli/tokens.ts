@@ -6,8 +6,8 @@ import { readConfig, readSetting } from '../config.ts'
 import {
   type Command,
   type ExitStatus,
+  exitCouldNotCheck,
   exitHolds,
-  exitViolation,
   type Parsed,
   parseArguments,
   printJson,
@@ -56,8 +56,8 @@ export const tokensCommand: Command = {
   --json              make: {"token", "secret"}, without the secret where it went to a file; list: {"tokens"};
                       others: {"token"}; refused: {"error", "code"}
 
-Exit status: 0 done, 1 the server refused it for good (no such token, name taken, the last administrator), 2 it could
-not be asked or did not let us.`,
+Exit status: 0 done, 2 not done: the server refused it (no such token, name taken, the last administrator: with --json
+there is a code) or could not be asked.`,
   run: runTokens,
 }
 
@@ -110,7 +110,7 @@ async function runTokens(args: readonly string[], signal: AbortSignal): Promise<
     if (!(error instanceof ServerRefusal || error instanceof TokenRefusal)) throw error
     process.stderr.write(`dendrolog tokens: ${visibleText(error.message)}\n`)
     if (values.json) printJson({ error: error.message, code: error.code })
-    return exitViolation
+    return exitCouldNotCheck
   }
 }
 

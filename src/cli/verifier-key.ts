@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
+import { readGivenFile } from '../ops/given-file.ts'
 import { UsageError } from './command.ts'
 
 export const vkeyOptions = { vkey: { type: 'string' }, 'vkey-file': { type: 'string' } } as const
@@ -11,7 +11,9 @@ export function requireVkey({ vkey, 'vkey-file': file }: VkeyValues): void {
   if ((vkey === undefined) === (file === undefined)) throw new UsageError('want one of --vkey and --vkey-file')
 }
 
+const vkeyBytesMax = 65_536
+
 /** The log's key; TlogError `malformed-key`, or what reading the file says. */
 export async function readVkey({ vkey, 'vkey-file': file }: VkeyValues): Promise<VerifierKey> {
-  return parseVkey((vkey ?? (await readFile(file ?? '', 'utf8'))).trim())
+  return parseVkey((vkey ?? (await readGivenFile(file ?? '', vkeyBytesMax)).toString('utf8')).trim())
 }

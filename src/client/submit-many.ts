@@ -99,13 +99,13 @@ async function sendHalves(
   return [...first, ...(await sendBatch(client, batch.slice(middle), signal))]
 }
 
-/** An answer must account for each event, or nothing is known of any. */
+/** An answer must account for each event, once, or nothing is known of any. */
 function outcomesOf(events: readonly IdentifiedEvent[], text: string | undefined): Outcome[] {
   const { accepted, firstIndex, results } = parseAnswer(text)
   const listed = new Map(results.map((result) => [result.i, result]))
   const isWhole = listed.size === results.length && accepted + results.length === events.length
   if (!isWhole || results.some(({ i }) => i >= events.length)) throw notUnderstood()
-  let next = (firstIndex ?? 0) + 1
+  let next = firstIndex + 1
   return events.map((event, i) => {
     const result = listed.get(i)
     return result === undefined
@@ -115,27 +115,43 @@ function outcomesOf(events: readonly IdentifiedEvent[], text: string | undefined
 }
 
 type Members = Readonly<Record<string, unknown>>
+type Listed = Members & { readonly i: number }
 type Answer = {
   readonly accepted: number
-  readonly firstIndex: number | null
-  readonly results: readonly (Members & { readonly i: number })[]
+  /** Of the first accepted one; says nothing where there is none. */
+  readonly firstIndex: number
+  /** Those that were not accepted. */
+  readonly results: readonly Listed[]
 }
 
 function outcomeOf(event: IdentifiedEvent, { status, sequenceNumber, code, detail, pointer }: Members): Outcome {
-  if (status === 'duplicate' && isCount(sequenceNumber)) return { kind: 'logged', event, sequenceNumber, isNew: false }
-  if (status === 'duplicate' || typeof code !== 'string') throw notUnderstood()
-  return {
-    ...{ kind: 'refused', event, code },
-    detail: String(detail),
-    pointer: typeof pointer === 'string' ? pointer : undefined,
+  if (status === 'duplicate') {
+    if (!isCount(sequenceNumber) || sequenceNumber === 0) throw notUnderstood()
+    return { kind: 'logged', event, sequenceNumber, isNew: false }
   }
+  if (typeof code !== 'string' || typeof detail !== 'string') throw notUnderstood()
+  return { kind: 'refused', event, code, detail, pointer: typeof pointer === 'string' ? pointer : undefined }
 }
 
 function parseAnswer(text: string | undefined): Answer {
-  const { accepted, firstIndex, results } = Object(parseJson(text ?? '')) as Members
-  const isWhole = isCount(accepted) && (accepted === 0 || isCount(firstIndex)) && Array.isArray(results)
-  if (!isWhole || !results.every((result) => isCount(Object(result).i))) throw notUnderstood()
-  return { accepted, firstIndex: firstIndex as number | null, results: results as Answer['results'] }
+  const answer = Object(parseJson(text ?? '')) as Members
+  const { accepted, firstIndex, results } = answer
+  const isListed = Array.isArray(results) && results.every((result) => isCount(Object(result).i))
+  if (!isCount(accepted) || !isListed || !isRange(answer, accepted)) throw notUnderstood()
+  const listed: readonly Listed[] = results
+  const countOf = (wanted: string): number => listed.filter(({ status }) => status === wanted).length
+  const [duplicates, quarantined] = [countOf('duplicate'), countOf('quarantined')]
+  const isCounted = answer.duplicates === duplicates && answer.quarantined === quarantined
+  if (!isCounted || duplicates + quarantined !== listed.length) throw notUnderstood()
+  return { accepted, firstIndex: Number(firstIndex), results: listed }
+}
+
+/** Whether so many entries are from the first to the last index; null is that of none. */
+function isRange({ firstIndex, lastIndex }: Members, accepted: number): boolean {
+  if (accepted === 0) return firstIndex === null && lastIndex === null
+  // The sequence number is one more.
+  const isSafe = isCount(firstIndex) && isCount(lastIndex) && lastIndex < Number.MAX_SAFE_INTEGER
+  return isSafe && lastIndex - firstIndex + 1 === accepted
 }
 
 function parseJson(text: string): unknown {

@@ -8,6 +8,7 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constant
 const unfinishedPattern = /^\..+\.dendrolog-[0-9a-f]{16}$/
 /** A write takes milliseconds; what is older was left by a process that died. */
 const unfinishedMs = 60_000
+const secretBytesMax = 1_048_576
 
 /**
  * Writes a file of mode 0600 so that a crash leaves the old content or the new one. Its folder must exist. What is
@@ -89,6 +90,7 @@ async function openSecretFile(file: string): Promise<FileHandle | undefined> {
 function checkSecret(file: string, found: Stats): void {
   const user = process.geteuid?.() ?? found.uid
   if (!found.isFile()) throw new Error(`${file}: is no regular file; put the file itself there`)
+  if (found.size > secretBytesMax) throw new Error(`${file}: has more than ${secretBytesMax} bytes`)
   if (found.mode % 0o100 !== 0) throw new Error(`${file}: others may read it (mode ${modeOf(found.mode)}): chmod 600`)
   if (found.uid === user || user === 0) return
   throw new Error(`${file}: belongs to user ${found.uid}, this is ${user}: chown it, or run as its owner`)

@@ -1,9 +1,10 @@
 /** A certificate and its key for HTTPS: read from PEM files, and refused unless a server could use them. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFile, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../config.ts'
+import { readGivenFile } from '../ops/given-file.ts'
 import { readSecretFile } from '../store/secret-file.ts'
 
 /** Where a pair lies; the certificate's file has the server's own first, then those that lead to its CA. */
@@ -21,6 +22,7 @@ export type KeyPair = {
 
 const certSetting = 'DENDROLOG_TLS_CERT'
 const keySetting = 'DENDROLOG_TLS_KEY'
+const certBytesMax = 1_048_576
 
 /** Reads and checks a pair. Throws ConfigErrors that name the setting and what to do; none quotes the key. */
 export async function readKeyPair(files: PairFiles): Promise<KeyPair> {
@@ -86,7 +88,7 @@ function parseKey(file: string, text: string): KeyObject {
 
 async function readCertificates(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8')
+    return (await readGivenFile(file, certBytesMax)).toString('utf8')
   } catch (error) {
     throw new ConfigError(certSetting, `${file}: cannot be read (${messageOf(error)})`)
   }

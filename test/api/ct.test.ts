@@ -99,6 +99,8 @@ test('a range that the end of the tree cuts short is kept for a minute only, sin
     [0, 9, 86_400],
     [0, entries - 1, 86_400],
     [0, entries + 5_000, 86_400],
+    [0, '9223372036854775807', 86_400],
+    [0, '18446744073709551615', 86_400],
     [1_100, entries, 60],
     [1_100, entries + 5_000, 60],
   ]) {
@@ -166,6 +168,9 @@ test.each([
   ['get-sth-consistency?first=1.0&second=2', 'first'],
   ['get-sth-consistency?first=&second=2', 'first'],
   ['get-sth-consistency?first=1&second=18446744073709551616', 'second'],
+  ['get-sth-consistency?first=18446744073709551615&second=1', 'first'],
+  ['get-entries?start=0&end=18446744073709551616', 'end'],
+  ['get-entries?start=9223372036854775806&end=9223372036854775807', 'start'],
   ['get-entries', 'start'],
   ['get-entries?start=0', 'end'],
   ['get-entries?start=2&end=1', 'start'],
@@ -174,6 +179,8 @@ test.each([
   ['get-entry-and-proof?leaf_index=0', 'tree_size'],
   ['get-entry-and-proof?leaf_index=0&tree_size=0', 'tree_size'],
   ['get-entry-and-proof?leaf_index=5&tree_size=5', 'leaf_index'],
+  ['get-entry-and-proof?leaf_index=9223372036854775807&tree_size=5', 'leaf_index'],
+  ['get-entry-and-proof?leaf_index=0&tree_size=9223372036854775807', 'tree_size'],
   [`get-entry-and-proof?leaf_index=0&tree_size=${entries + 1}`, 'tree_size'],
 ])('%s is 400 and names the parameter', async (path, parameter) => {
   const { status, json } = await ct(path)
@@ -200,6 +207,8 @@ test('a hash of no leaf is 404, and so are one that comes later and a tree that 
     [someHash, entries],
     [last, entries - 1],
     [last, entries + 1],
+    [last, '9007199254740992'],
+    [last, '18446744073709551615'],
   ]) {
     const { status, json } = await api.get(`/ct/v1/get-proof-by-hash?hash=${hash}&tree_size=${size}`)
     expect({ hash, size, status, code: json.code }).toEqual({ hash, size, status: 404, code: 'not-found' })
@@ -231,6 +240,8 @@ test.each([
   [`hash=${someHash}`, 'tree_size'],
   [`hash=${someHash}&tree_size=0`, 'tree_size'],
   [`hash=${someHash}&tree_size=-1`, 'tree_size'],
+  [`hash=${someHash}&tree_size=18446744073709551616`, 'tree_size'],
+  [`hash=${someHash}&tree_size=01`, 'tree_size'],
 ])('get-proof-by-hash?%s is 400', async (query, parameter) => {
   const { status, json } = await api.get(`/ct/v1/get-proof-by-hash?${query}`)
   expect(status).toBe(400)

@@ -159,8 +159,8 @@ test('refused records are listed with line, code and pointer, and the others are
   const long = makeRecord(1, 'x'.repeat(17_000_000))
   const text = [good, '', '{"actorId":1}', good.replace('{', '{"id":"no",'), 'no json', long, `${good}\r`, ' {} ', good]
   const file = await makeInput(text.join('\n'))
-  const { status, stdout } = await run(['append', file, '--url', server.url, '--json'], environment)
-  expect(status).toBe(1)
+  const { status, stdout, stderr } = await run(['append', file, '--url', server.url, '--json'], environment)
+  expect([status, stderr]).toEqual([2, 'dendrolog append: 5 records were refused and are no entries\n'])
   const result = JSON.parse(stdout) as { refusedRecords: { line: number; code: string; pointer?: string }[] }
   expect(result).toMatchObject({ lines: 9, accepted: 3, duplicates: 0, refused: 5 })
   const places = result.refusedRecords.map(({ line, code, pointer }) => [line, code, pointer])
@@ -173,7 +173,7 @@ test('refused records are listed with line, code and pointer, and the others are
   ])
   // Nothing is left to do, and the refused ones are still refused.
   const again = await run(['append', file, '--url', server.url, '--json'], environment)
-  expect({ status: again.status, stdout: again.stdout }).toEqual({ status: 1, stdout })
+  expect({ status: again.status, stdout: again.stdout }).toEqual({ status: 2, stdout })
   expect((await run(['append', file, '--url', server.url], environment)).stderr).toContain('line 5: refused: malformed')
   const readable = await run(['append', await makeInput('{}\n'), '--url', server.url], environment)
   expect(readable.stderr).toContain('line 1: refused: malformed-submission at /actorId: actorId: is required')
@@ -257,7 +257,7 @@ test('a request that is too large for a proxy is sent in halves, in order', asyn
   const before = await treeSize()
   const text = `${makeRecords(60, 'halves')}${makeRecord(60, 'x'.repeat(4_000))}\n`
   const { status, stdout } = await run(['append', await makeInput(text), '--url', url, '--json'], environment)
-  expect(status).toBe(1)
+  expect(status).toBe(2)
   expect(JSON.parse(stdout)).toMatchObject({ accepted: 60, refusedRecords: [{ line: 61, code: 'body-too-large' }] })
   const logged = await readEntries(before + 1, before + 61)
   expect(logged.map(({ payload }) => payload.n)).toEqual(Array.from({ length: 60 }, (_, n) => n))
@@ -301,7 +301,7 @@ test('a state that is about another log is refused', async () => {
 test('the token may be alone in a file; a refused or missing one is no secret told', async () => {
   const tokenFile = join(folder, 'token')
   const args = ['append', '-', '--url', server.url, '--token-file', tokenFile]
-  await writeFile(tokenFile, `${tokens.writer}\n`)
+  await writeFile(tokenFile, `${tokens.writer}\n`, { mode: 0o600 })
   expect(await run(args, {}, makeRecords(1, 'token'))).toMatchObject({ status: 0 })
   await writeFile(tokenFile, tokens.auditor)
   const wrong = await run(args, {}, makeRecords(1, 'token'))

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeFolder, removeFolder, run } from './binary.ts'
+import { makeFolder, program, removeFolder, run, runShell } from './binary.ts'
 
 let folder = ''
 let dataDir = ''
@@ -31,6 +31,10 @@ test('--version says which one this is', async () => {
     version: string
   }
   expect(await run(['--version'])).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test('a full disk below standard output is no violation: status 2', async () => {
+  expect(await runShell(`node ${program} --help > /dev/full`, folder)).toMatchObject({ status: 2 })
 })
 
 test.each([

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -84,6 +84,12 @@ test('keys and tokens are for their owner alone', async () => {
   expect(await modeOf('keys')).toBe('700')
   expect(await modeOf('tokens.json')).toBe('600')
   expect(await modeOf('keys/note-key')).toBe('600')
+  await chmod(join(dataDir, 'tokens.json'), 0o644)
+  const { status, stderr } = await run(['serve'], { DENDROLOG_DATA_DIR: dataDir, PORT: '0' })
+  expect({ status, line: lastLine(stderr) }).toEqual({
+    status: 2,
+    line: expect.stringMatching(/tokens\.json: others may read it \(mode 644\): chmod 600$/),
+  })
 })
 
 test('a folder without its database is refused with one line that says what to do', async () => {

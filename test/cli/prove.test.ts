@@ -30,7 +30,7 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${(await api.listen()).port}`
   vkey = api.server.identity.vkey
   tokenFile = join(folder, 'token')
-  await writeFile(tokenFile, api.tokens.auditor)
+  await writeFile(tokenFile, api.tokens.auditor, { mode: 0o600 })
   const lines = Array.from({ length: entries }, (_, n) => JSON.stringify(submissionWith({ resource: `doc/${n}` })))
   await api.post(`${lines.join('\n')}\n`, { 'content-type': 'application/x-ndjson' }, '?wait=published')
 })

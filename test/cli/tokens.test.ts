@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
@@ -58,7 +58,7 @@ test('--out keeps the secret in a new file of mode 0600, and never in one that i
   expect(again.stderr).toContain('is there already')
   expect(await readFile(file, 'utf8')).toBe(secret)
   const refused = await tokens('make', 'billing', '--role', 'writer', '--out', `${file}.2`)
-  expect(refused.status).toBe(1)
+  expect(refused.status).toBe(2)
   await expect(stat(`${file}.2`)).rejects.toThrow('ENOENT')
 })
 
@@ -69,16 +69,17 @@ test('a token expires when it is told to, and JSON says so', async () => {
   expect(JSON.parse(expired.stdout)).toMatchObject({ token: { expiresAt: '2200-01-01T00:00:00.000000Z' } })
 })
 
-test('what the server refuses for good is 1, what could not be asked is 2', async () => {
+test('what the server refuses for good is 2 with a code, what could not be asked is 2', async () => {
   const last = await tokens('revoke', 'admin', '--json')
-  expect([last.status, JSON.parse(last.stdout).code]).toEqual([1, 'last-admin'])
-  expect((await tokens('revoke', 'nobody')).status).toBe(1)
+  expect([last.status, JSON.parse(last.stdout).code]).toEqual([2, 'last-admin'])
+  expect((await tokens('revoke', 'nobody')).status).toBe(2)
+  expect((await tokens('make', 'x', '--role', 'king')).status).toBe(2)
   expect((await tokens('expire', 'writer', '--at', 'tomorrow')).stderr).toContain('RFC 3339')
   const [away, writer] = [
     ['--url', 'http://127.0.0.1:1'],
     ['--token-file', join(folder, 'writer.token')],
   ]
-  await writeFile(join(folder, 'writer.token'), api.tokens.writer)
+  await writeFile(join(folder, 'writer.token'), api.tokens.writer, { mode: 0o600 })
   for (const [more, reason] of [
     [away, 'no answer'],
     [writer, 'want the token of an administrator'],
@@ -86,6 +87,17 @@ test('what the server refuses for good is 1, what could not be asked is 2', asyn
     const { status, stderr } = await tokens('list', ...more)
     expect([status, stderr]).toEqual([2, expect.stringContaining(reason)])
   }
+})
+
+test('a token file that others may read is refused, also behind a link', async () => {
+  const [file, link] = [join(folder, 'tokens.json'), join(folder, 'link.json')]
+  await symlink(file, link)
+  await chmod(file, 0o644)
+  const seen = [await tokens('list'), await tokens('list', '--token-file', link)]
+  await chmod(file, 0o600)
+  const reason = `token file ${file}: others may read it (mode 644): chmod 600`
+  for (const each of seen) expect(each).toMatchObject({ status: 2, stderr: expect.stringContaining(reason) })
+  expect((await tokens('list', '--token-file', link)).status).toBe(0)
 })
 
 test.each([

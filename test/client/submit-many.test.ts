@@ -148,15 +148,53 @@ test('requests hold no more bytes than they may', async () => {
   expect(asked).toHaveLength(6)
 })
 
+type Json = Readonly<Record<string, unknown>>
+
+/** The answer to events that were accepted, as if those at `places` were not. */
+function withRefused(json: Json, places: readonly number[], more: Json = {}): Json {
+  const results = places.map((i) => ({ i, status: 'quarantined', code: 'x', detail: 'y', ...more }))
+  const accepted = Number(json.accepted) - places.length
+  const lastIndex = accepted === 0 ? null : Number(json.firstIndex) + accepted - 1
+  const firstIndex = accepted === 0 ? null : json.firstIndex
+  return { ...json, accepted, quarantined: places.length, firstIndex, lastIndex, results }
+}
+
+function withDuplicate(json: Json, sequenceNumber: number): Json {
+  return { ...withRefused(json, [0], { status: 'duplicate', sequenceNumber }), quarantined: 0, duplicates: 1 }
+}
+
+test('what those answers are made of is believed', async () => {
+  const { url } = await hostile(async (_, forward) => withJson(await forward(), (json) => withRefused(json, [1])))
+  const answered = await outcomes(clientOf(url), eventsOf(3))
+  expect(answered.map(({ kind }) => kind)).toEqual(['logged', 'refused', 'logged'])
+  const { url: known } = await hostile(async (_, forward) =>
+    withJson(await forward(), (json) => withDuplicate(json, 1)),
+  )
+  expect((await outcomes(clientOf(known), eventsOf(3)))[0]).toMatchObject({ isNew: false, sequenceNumber: 1 })
+})
+
 test.each<[string, (json: Record<string, unknown>) => unknown]>([
-  ['an event too few', (json) => ({ ...json, accepted: 2 })],
-  ['an event too many', (json) => ({ ...json, accepted: 4 })],
+  ['an event too few', (json) => ({ ...json, accepted: 2, lastIndex: Number(json.lastIndex) - 1 })],
+  ['an event too many', (json) => ({ ...json, accepted: 4, lastIndex: Number(json.lastIndex) + 1 })],
+  ['the same event twice', (json) => withRefused(json, [0, 0])],
+  ['a place that is none', (json) => withRefused(json, [3])],
+  ['a place that is no integer', (json) => withRefused(json, [0.5])],
+  ['a status that nobody knows', (json) => withRefused(json, [0], { status: 'lost' })],
+  ['a refusal without its reason', (json) => withRefused(json, [0], { detail: undefined })],
+  ['a refusal that is not counted', (json) => ({ ...withRefused(json, [0]), quarantined: 0 })],
   [
-    'the same event twice',
-    (json) => ({ ...json, accepted: 1, results: Array(2).fill({ i: 0, status: 'quarantined', code: 'x' }) }),
+    'a refusal that is counted as a duplicate',
+    (json) => ({ ...withRefused(json, [0]), quarantined: 0, duplicates: 1 }),
   ],
-  ['a place that is none', (json) => ({ ...json, accepted: 2, results: [{ i: 3, status: 'quarantined', code: 'x' }] })],
+  ['a duplicate that is entry 0', (json) => withDuplicate(json, 0)],
+  ['a duplicate that is entry 2^53', (json) => withDuplicate(json, 2 ** 53)],
   ['no index', (json) => ({ ...json, firstIndex: null })],
+  ['no last index', (json) => ({ ...json, lastIndex: null })],
+  ['an index below 0', (json) => ({ ...json, firstIndex: -1, lastIndex: 1 })],
+  ['an index that is a text', (json) => ({ ...json, firstIndex: String(json.firstIndex) })],
+  ['more indexes than entries', (json) => ({ ...json, lastIndex: Number(json.lastIndex) + 1 })],
+  ['indexes beyond 2^53-2', (json) => ({ ...json, firstIndex: 2 ** 53 - 3, lastIndex: 2 ** 53 - 1 })],
+  ['indexes of no entries', (json) => ({ ...withRefused(json, [0, 1, 2]), firstIndex: 5 })],
   ['nothing', () => null],
 ])('an answer with %s is not believed', async (_, change) => {
   const { url } = await hostile(async (_, forward) => withJson(await forward(), change))

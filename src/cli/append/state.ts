@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { link, open, readFile, rename, unlink } from 'node:fs/promises'
+import { link, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { formatHex, parseHex } from '../../../tlog/bytes.ts'
+import { readGivenFile } from '../../ops/given-file.ts'
 import { syncFolder } from '../../store/secret-file.ts'
 import type { Place } from './lines.ts'
 import type { RunKey } from './record-id.ts'
@@ -29,6 +30,7 @@ export type RefusedLine = Omit<RefusedRecord, 'i'> & { readonly line: number }
 
 /** The state is written anew with each batch: some 200 KB of it. */
 export const refusedKeptMax = 1_000
+const stateBytesMax = 16 * 1_048_576
 
 /** Of this and earlier runs. Indexes are those of entries made or found, null where there are none. */
 export type Counts = {
@@ -44,13 +46,13 @@ export const noCounts: Counts = { accepted: 0, duplicates: 0, refused: 0, firstI
 
 /** Undefined where there is no such file; an error where it is not what `append` wrote. */
 export async function readState(path: string): Promise<AppendState | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readGivenFile(path, stateBytesMax).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
     throw error
   })
-  if (text === undefined) return undefined
+  if (bytes === undefined) return undefined
   try {
-    return parseState(JSON.parse(text))
+    return parseState(JSON.parse(bytes.toString('utf8')))
   } catch (cause) {
     throw new Error(`${path}: is not what append wrote; if it was edited, restore it`, { cause })
   }

@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { encodeUtf8 } from '../../../tlog/bytes.ts'
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from '../../../tlog/checkpoint.ts'
 import { asTreeSize, type TreeSize } from '../../../tlog/coords.ts'
 import type { Hash } from '../../../tlog/hash.ts'
@@ -23,6 +21,7 @@ import { readLogFile, writeLogFile } from '../../log/log-file.ts'
 import { type LogKeys, openKeys } from '../../log/log-keys.ts'
 import { isSealed } from '../../log/seal.ts'
 import { checkExtends } from '../../log/signer.ts'
+import { readGivenFile } from '../../ops/given-file.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { cellPlaceOf, checkCellPlace, noMemory } from '../../signer-state.ts'
 import type { StoredCheckpoint } from '../../store/checkpoints.ts'
@@ -69,12 +68,13 @@ const noFile =
   'is a file, which is for one server. Move it to a place that several servers share (`dendrolog init --move-cell`), ' +
   'and set this to that place for each of them'
 
+const noteBytesMax = 1_048_576
+
 async function readHandedOver(folder: string): Promise<HandedOver> {
-  const note = encodeUtf8(
-    await readFile(join(folder, checkpointFile), 'utf8').catch((cause: NodeJS.ErrnoException) => {
-      throw new Error(`${join(folder, checkpointFile)}: the note of a checkpoint is wanted there (${cause.code})`)
-    }),
-  )
+  const file = join(folder, checkpointFile)
+  const note = await readGivenFile(file, noteBytesMax).catch((cause: NodeJS.ErrnoException) => {
+    throw new Error(`${file}: the note of a checkpoint is wanted there (${cause.code ?? cause.message})`, { cause })
+  })
   const { origin } = parseCheckpoint(parseNote(note).text)
   const keys = await openKeys(folder, origin)
   return { origin, keys, checkpoint: openCheckpoint(note, origin, [verifierOf(keys)]).checkpoint }
