@@ -72,7 +72,7 @@ export type LogTiming = {
   readonly commitSlowMs: number
   /** After a disk was full: so long the log is not ready, unless it commits. What it holds can be read and signed meanwhile. */
   readonly outOfRoomMs: number
-  /** How long opening waits for another process to let go of the log. */
+  /** Whoever holds the lock for so long is another process, and not what is left of one that ended. */
   readonly lockWaitMs: number
   /** A log that stands by looks for a new checkpoint, and for the lock, this often. */
   readonly standbyMs: number
