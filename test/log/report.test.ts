@@ -48,20 +48,27 @@ test('an incident is told once, another one at once', () => {
 
 test('what is wrong with the search tables is told with its places, counted, and an incident', async () => {
   const { logger, lines } = recorder()
-  const { searchMismatches } = createMetrics(() => {
+  const metrics = createMetrics(() => {
     throw new Error('nobody asks')
   })
   const incidents: LogIncident[] = []
-  const report = reportSearch(logger, searchMismatches, (incident) => incidents.push(incident))
+  const report = reportSearch(logger, metrics, (incident) => incidents.push(incident))
   report([
     { sequenceNumber: 17, kind: 'altered', columns: ['actor_id'] },
     { sequenceNumber: 18, kind: 'missing', columns: [] },
-    { sequenceNumber: 257, kind: 'unproved', columns: [] },
+    { sequenceNumber: 12, kind: 'damaged', columns: [] },
+    { sequenceNumber: 19, kind: 'damaged', columns: [] },
+    { sequenceNumber: 257, kind: 'unprovable', columns: [] },
   ])
   report(Array.from({ length: 30 }, (_, n) => ({ sequenceNumber: n + 1, kind: 'missing', columns: [] })))
-  expect(incidents.map(({ code }) => code)).toEqual(['LEAF_MISMATCH', 'SEARCH_MISMATCH', 'SEARCH_MISMATCH'])
-  expect(incidents[1]?.message).toContain('17 altered (actor_id), 18 missing')
-  expect(incidents[2]?.message).toMatch(/20 missing and 10 more$/)
-  expect(lines.map(({ count }) => count)).toEqual([1, 2, 30])
-  expect((await searchMismatches.get()).values[0]?.value).toBe(32)
+  expect(incidents.map(({ code }) => code)).toEqual([
+    ...['LEAF_MISMATCH', 'LEAF_MISMATCH', 'SEARCH_MISMATCH', 'SEARCH_MISMATCH'],
+  ])
+  expect(incidents[0]?.message).toMatch(/^rows of the ledger were changed .* sequence number 12, 19$/)
+  expect(incidents[1]?.message).toMatch(/^tiles of the tree do not fit .* 256 each, from sequence number 257$/)
+  expect(incidents[2]?.message).toContain('17 altered (actor_id), 18 missing')
+  expect(incidents[3]?.message).toMatch(/20 missing and 10 more$/)
+  expect(lines.map(({ count }) => count)).toEqual([2, 1, 2, 30])
+  expect((await metrics.searchMismatches.get()).values[0]?.value).toBe(32)
+  expect((await metrics.leafMismatches.get()).values[0]?.value).toBe(2)
 })
