@@ -8,7 +8,7 @@ import { systemClock } from './log/clock.ts'
 import type { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { readProvedColumns } from './log/published-entries.ts'
-import { reportFollowers, reportIncidents, reportSearch } from './log/report.ts'
+import { reportFollowers, reportIncidents, reportSearch, reportTurns } from './log/report.ts'
 import { openSignerIn, signingThread } from './log/signing-thread.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
@@ -71,6 +71,7 @@ export function openLog(
       commitSeconds.observe(measured.seconds)
       batchEntries.observe(measured.entries)
     },
+    onTurn: reportTurns(logger),
     onIncident: (error, place) => {
       report(error)
       record.note(error, place)

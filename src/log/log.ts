@@ -24,6 +24,7 @@ import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
 import { filesBefore, openTilesBelow } from './tiles-below.ts'
 import { TreeProofs } from './tree-proofs.ts'
+import { Turns } from './turns.ts'
 
 const statementTimeoutMs = 30_000
 const prepareEarlyFrom = 1_024
@@ -43,6 +44,7 @@ export class Log {
   readonly proofs: TreeProofs
   readonly #timing: LogTiming
   readonly #delays: Delays
+  readonly #turns: Turns
   readonly #leadership: Leadership
   /** Of the checkpoint at which this server stopped last: a later one shows that another leads well. */
   #stoppedAt = -1
@@ -57,6 +59,8 @@ export class Log {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
     this.#delays = new Delays(this.#timing)
+    const tell = options.onTurn ?? (() => {})
+    this.#turns = new Turns(tell, options.standsBy === true, () => this.#integratedSize)
     this.#leadership = new Leadership(this.#leadershipOptions(), lock)
     this.#pool = new PendingPool(options.poolLimits)
     this.#connections = {
@@ -210,6 +214,7 @@ export class Log {
       await this.#publisher.publish(signer)
       this.#sequencer = sequencer
       this.#problem = undefined
+      this.#turns.noteWork()
       await this.#work(sequencer, signer, lock)
       await this.#publisher.publish(signer)
       // All is answered: the next leader need not wait until connections and threads are closed.
@@ -246,6 +251,7 @@ export class Log {
       ...{ standsBy, writer, schema, lockWaitMs: this.#timing.lockWaitMs, standbyMs: this.#timing.standbyMs },
       follow: () => this.#follow(),
       onStandby: () => {
+        this.#turns.noteStandby()
         this.#publisher.resume()
         this.#options.prepareLeading?.()
       },
@@ -315,6 +321,7 @@ export class Log {
   #stopFor(error: unknown): void {
     this.#refuse(error)
     this.#stoppedAt = this.published.number
+    this.#turns.noteStop()
     this.#options.onIncident(error, this.place)
   }
 

@@ -4,6 +4,7 @@ import type { Metrics } from '../ops/metrics.ts'
 import { isOutage } from '../store/outage.ts'
 import type { ActRecorderOptions } from './act-recorder.ts'
 import { LogIncident } from './incident.ts'
+import type { Turn } from './log-options.ts'
 
 const sameMs = 60_000
 
@@ -15,6 +16,17 @@ export function reportIncidents(logger: Logger): (error: unknown) => void {
     if (heldBack === undefined) return
     logger.error({ err: error, heldBack }, 'the log stopped and will be opened again')
   }
+}
+
+/** Tells what begins anew: whoever reads that the log stopped wants to read when it went on, and where. */
+export function reportTurns(logger: Logger): (turn: Turn) => void {
+  return ({ kind, ...facts }) => logger.info(facts, turnLines[kind])
+}
+
+const turnLines: Readonly<Record<Turn['kind'], string>> = {
+  leads: 'this server leads now: it takes entries',
+  'works-again': 'the log takes entries again',
+  'stands-by': 'another server leads; this one stands by',
 }
 
 /**

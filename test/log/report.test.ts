@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { LogIncident } from '../../src/log/incident.ts'
-import { reportIncidents, reportRequests, reportSearch } from '../../src/log/report.ts'
+import { reportIncidents, reportRequests, reportSearch, reportTurns } from '../../src/log/report.ts'
 import { createLogger, type Logger } from '../../src/ops/logger.ts'
 import { createMetrics } from '../../src/ops/metrics.ts'
 import { DatabaseOutage } from '../../src/store/outage.ts'
@@ -44,6 +44,19 @@ test('an incident is told once, another one at once', () => {
   for (let i = 0; i < 10; i++) report(new LogIncident('ROLLBACK', 'less'))
   report(new LogIncident('FORKED', 'other'))
   expect(lines.map(({ err }) => (err as { code: string }).code)).toEqual(['ROLLBACK', 'FORKED'])
+})
+
+test('a server that takes over, goes on or stands by is an information of one line', () => {
+  const { logger, lines } = recorder()
+  const report = reportTurns(logger)
+  report({ kind: 'stands-by', size: 3 })
+  report({ kind: 'leads', size: 5, stoodByMs: 700 })
+  report({ kind: 'works-again', size: 9, stoppedForMs: 40 })
+  expect(lines).toMatchObject([
+    { level: 30, size: 3, msg: 'another server leads; this one stands by' },
+    { level: 30, size: 5, stoodByMs: 700, msg: 'this server leads now: it takes entries' },
+    { level: 30, size: 9, stoppedForMs: 40, msg: 'the log takes entries again' },
+  ])
 })
 
 test('what is wrong with the search tables is told with its places, counted, and an incident', async () => {

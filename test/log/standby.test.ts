@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LogIncident } from '../../src/log/incident.ts'
+import type { Turn } from '../../src/log/log-options.ts'
 import { publicProblem } from '../../src/log/problem-kind.ts'
 import type { SignerCell } from '../../src/log/signer-cell.ts'
 import { openTableCell } from '../../src/log/table-cell.ts'
@@ -73,6 +74,35 @@ test('a log that stands by publishes what the leader signs, refuses submissions,
   await standby.stop()
   expect(standby.incidents).toEqual([])
   expect(await home.check()).toMatchObject({ size: 310, publishedSize: 310 })
+})
+
+test('who begins to stand by, takes over, or goes on after a stop, tells so once, with size and time', async () => {
+  const told: Turn[][] = [[], []]
+  const tell = (n: number): TestLogOptions => ({ onTurn: (turn) => told[n]?.push(turn), timing: { lockWaitMs: 200 } })
+  const leader = await home.start(shared(tell(0)))
+  await submit(leader.log, recordsOf(0, 10))
+  await cutLock()
+  await until(
+    () => leader.incidents.length > 0 && leader.log.health.isReady,
+    () => String(leader.log.health.problem),
+  )
+  const standby = await startStandby(tell(1))
+  await standby.log.waitForCheckpoint(10)
+  await leader.stop()
+  await until(
+    () => standby.log.health.isReady,
+    () => String(standby.log.health.problem),
+  )
+  await standby.stop()
+  const ms = expect.any(Number)
+  expect(told[0]).toEqual([
+    { kind: 'leads', size: expect.any(Number), stoodByMs: undefined },
+    { kind: 'works-again', size: 10, stoppedForMs: ms },
+  ])
+  expect(told[1]).toEqual([
+    { kind: 'stands-by', size: expect.any(Number) },
+    { kind: 'leads', size: 10, stoodByMs: ms },
+  ])
 })
 
 test('a leader that lost its lock while it was away is a standby of the one that took it', async () => {
