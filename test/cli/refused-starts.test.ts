@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -50,4 +50,30 @@ test('a server whose memory was not moved to the shared place says how it is mov
   const output = await expectRefused(runProgram(['serve'], folder('first'), shared))
   expect(output).toMatch(/DENDROLOG_SIGNER_STATE: .*its memory is not there yet.*`dendrolog init --move-cell FILE`/)
   expect(output).not.toContain('relation')
+})
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+test('a server whose database holds the log of another folder leaves no folder behind', async () => {
+  const output = await expectRefused(runProgram(['serve'], folder('other/data'), environment))
+  expect(output).toContain('the database holds a log')
+  expect(await isThere(folder('other'))).toBe(false)
+})
+
+test('a server that is refused to join leaves nothing in its folder', async () => {
+  await expectDone(runProgram(['init', '--move-cell', folder('first/signer-state.json')], folder('first'), shared))
+  const handed = folder('handed')
+  await expectDone(runProgram(['init', '--hand-over', handed], folder('first'), shared))
+  await writeFile(join(handed, 'checkpoint'), 'no note')
+  const joining = ['init', '--join', handed]
+  await expectRefused(runProgram(joining, folder('joined'), shared))
+  expect(await isThere(folder('joined'))).toBe(false)
+  await mkdir(folder('own'))
+  await expectRefused(runProgram(joining, folder('own'), shared))
+  expect(await readdir(folder('own'))).toEqual([])
 })
