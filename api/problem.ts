@@ -4,6 +4,7 @@ import { TokenRefusal, type TokenRefusalCode } from '../src/auth/token-office.ts
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { NotLeader, Unavailable } from '../src/log/incident.ts'
+import { DamagedEntry } from '../src/store/damaged-entry.ts'
 import { isOutage } from '../src/store/outage.ts'
 import { TlogError, type TlogErrorCode } from '../tlog/errors.ts'
 import { chooseType } from './accept.ts'
@@ -56,6 +57,7 @@ export type ProblemCode =
   | 'not-leader'
   | 'unavailable'
   | 'check-failed'
+  | 'entry-damaged'
   | 'internal'
 
 /** 400 where nothing stands. A body that is too slow is 503, since shippers drop what they get a 408 or 400 for. */
@@ -85,6 +87,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   unavailable: 503,
   'check-failed': 503,
   internal: 503,
+  'entry-damaged': 500,
 }
 
 const titles: Readonly<Record<number, string>> = {
@@ -101,6 +104,7 @@ const titles: Readonly<Record<number, string>> = {
   417: 'Expectation Failed',
   429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
   503: 'Service Unavailable',
 }
 
@@ -110,6 +114,8 @@ export type ProblemPlace = {
   readonly parameter?: string
   /** JSON pointer of a member of the body. */
   readonly pointer?: string
+  /** Of the entry that is the trouble. */
+  readonly sequenceNumber?: number
   readonly retryAfterSeconds?: number
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -139,10 +145,13 @@ export function statusOf(code: ProblemCode): number {
   return statuses[code] ?? 400
 }
 
-/** The answer to an error, RFC 9457. A bug or the weather is 503, never 500: shippers drop what they get a 500 for. */
+/**
+ * The answer to an error, RFC 9457. A bug or the weather is 503, not 500: shippers drop what they get a 500 for. Only
+ * who reads gets one, for an entry that no later attempt will find in order.
+ */
 export function problemResponse(c: Context<Env>, error: unknown, tellers: ProblemTellers): Response {
   const requestId = requestIdOf(c)
-  const problem = problemOf(error, requestId, tellers.onUnexpected)
+  const problem = problemOf(error, c.req.method, requestId, tellers.onUnexpected)
   tellers.metrics.problems.inc({ code: problem.code })
   const { status, headers, body } = formatProblem(problem, requestId)
   tellers.onRefused({ requestId, code: problem.code, status, method: c.req.method, route: routePath(c) })
@@ -158,7 +167,7 @@ function prefersCbor(c: Context<Env>): boolean {
 
 export function formatProblem(problem: Problem, requestId: string = newRequestId()): ProblemAnswer {
   const status = statusOf(problem.code)
-  const { pointer, parameter, retryAfterSeconds } = problem.place
+  const { pointer, parameter, sequenceNumber, retryAfterSeconds } = problem.place
   const document = {
     type: 'about:blank',
     title: titles[status] ?? 'Error',
@@ -167,6 +176,7 @@ export function formatProblem(problem: Problem, requestId: string = newRequestId
     detail: problem.message,
     ...(pointer === undefined ? {} : { pointer }),
     ...(parameter === undefined ? {} : { parameter }),
+    ...(sequenceNumber === undefined ? {} : { sequenceNumber }),
     requestId,
   }
   const headers = {
@@ -188,7 +198,7 @@ export function refusalOf(error: unknown): Reason | undefined {
   return { code: error.code, detail: error.message, pointer: error.place.pointer }
 }
 
-function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected): Problem {
+function problemOf(error: unknown, method: string, requestId: string, onUnexpected: OnUnexpected): Problem {
   if (error instanceof Problem) return error
   if (error instanceof TokenRefusal) return new Problem(error.code, error.message)
   if (error instanceof TooManyRecords) return new Problem('too-many-records', error.message)
@@ -203,10 +213,20 @@ function problemOf(error: unknown, requestId: string, onUnexpected: OnUnexpected
   onUnexpected(error, requestId)
   const place = { retryAfterSeconds: 2 }
   if (isOutage(error)) return new Problem('unavailable', 'the database cannot be asked now', place)
+  if (error instanceof DamagedEntry) return damagedEntry(error, method)
   if (error instanceof TlogError) {
     return new Problem('check-failed', 'what the server holds does not pass its own check and is not served', place)
   }
   return new Problem('internal', 'the server could not do this now', place)
+}
+
+/** What the entry says now is not told: it is not what was signed. */
+function damagedEntry({ sequenceNumber }: DamagedEntry, method: string): Problem {
+  const detail =
+    `entry ${sequenceNumber} is not served: the server's database does not hold it as the log signed it; it was ` +
+    'changed or removed after it was logged'
+  if (method === 'GET' || method === 'HEAD') return new Problem('entry-damaged', detail, { sequenceNumber })
+  return new Problem('check-failed', detail, { sequenceNumber, retryAfterSeconds: 2 })
 }
 
 function isInputCode(code: TlogErrorCode): code is InputCode {

@@ -21,6 +21,7 @@ const problem = named(
     {
       pointer: { type: 'string', description: 'JSON pointer (RFC 6901) of what is wrong in the body' },
       parameter: { type: 'string', description: 'Name of the parameter that is wrong' },
+      sequenceNumber: integer(1),
     },
   ),
 )

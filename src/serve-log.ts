@@ -7,8 +7,8 @@ import { isShared } from './log/cell-place.ts'
 import { systemClock } from './log/clock.ts'
 import type { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
-import { readPublishedColumns } from './log/published-entries.ts'
-import { reportFollowers, reportIncidents, reportSearch } from './log/report.ts'
+import { readProvedColumns } from './log/published-entries.ts'
+import { reportFollowers, reportIncidents, reportSearch, reportTurns } from './log/report.ts'
 import { openSignerIn, signingThread } from './log/signing-thread.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
@@ -71,6 +71,7 @@ export function openLog(
       commitSeconds.observe(measured.seconds)
       batchEntries.observe(measured.entries)
     },
+    onTurn: reportTurns(logger),
     onIncident: (error, place) => {
       report(error)
       record.note(error, place)
@@ -114,20 +115,20 @@ export function openSearch(
   { search, follow }: Stateful,
   logger: Logger,
   record: IncidentRecord,
-  { followerFailures, searchMismatches }: Metrics,
+  metrics: Metrics,
 ): SearchTables {
   const reads = entryReads(log.reader.query, schema)
   const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
-    readPublishedColumns(
+    readProvedColumns(
       { reads, tiles: log.tiles, proofs: log.proofs, checkpoint: log.published, hash: nativeSha256 },
       from,
       to,
     )
-  const onDefects = reportSearch(logger, searchMismatches, (incident) => record.note(incident, log.place))
+  const onDefects = reportSearch(logger, metrics, (incident) => record.note(incident, log.place))
   return openSearchTables({ read: search, follow: follow.query }, schema, {
     publishedSize: () => log.published.treeSize,
     mustFill: () => log.health.code !== 'NOT_LEADER',
-    onFailed: reportFollowers(logger, followerFailures),
+    onFailed: reportFollowers(logger, metrics.followerFailures),
     proof: { readEntries, onDefects },
   })
 }

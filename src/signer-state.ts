@@ -45,12 +45,20 @@ export function nameOfPlace(place: CellPlace): string {
   }
 }
 
+/** Why a log without its memory does not start, and what to do. */
 export function noMemory(place: CellPlace): string {
-  const isFile = place.kind === 'file'
+  const name = nameOfPlace(place)
+  if (place.kind !== 'file') {
+    return (
+      `${name} holds nothing of this log: its memory is not there yet, or not any more. \`dendrolog init --move-cell ` +
+      `FILE\` moves it there, FILE being where the signer remembered so far (signer-state.json in the data folder of the ` +
+      `first server, unless set otherwise). What was there before must be put back: ${signsNothing}`
+    )
+  }
   return (
-    `${nameOfPlace(place)} ${isFile ? 'is missing' : 'holds nothing of this log'}: the signer remembers nothing, and ` +
-    'does not sign what might contradict what it signed before. Put ' +
-    `${isFile ? 'that file' : 'it'} back, or set this to where it is; an older copy of it is of use only if ` +
-    'the log has signed nothing since. A file is moved to a place of several servers by `dendrolog init --move-cell`'
+    `${name} is missing: ${signsNothing}. Put that file back, or set this to where it is, or to where ` +
+    '`dendrolog init --move-cell` moved it; an older copy of it is of use only if the log has signed nothing since'
   )
 }
+
+const signsNothing = 'the signer remembers nothing, and does not sign what might contradict what it signed before'

@@ -111,6 +111,7 @@ const rangeOfEntries: Omit<Operation, 'who'> = {
   answers: answers('At least one of them', {
     entries: listOf(object({ leaf_input: leafInput, extra_data: extraData }), entriesMax),
   }),
+  problems: ['entry-damaged'],
 }
 
 const entryAndProof: Omit<Operation, 'who'> = {
@@ -118,6 +119,7 @@ const entryAndProof: Omit<Operation, 'who'> = {
   summary: 'An entry and its audit path (RFC 6962 4.8)',
   query: entryAndProofQuery,
   answers: answers('Both', { leaf_input: leafInput, extra_data: extraData, audit_path: hashes }),
+  problems: ['entry-damaged'],
 }
 
 const roots: Operation = {

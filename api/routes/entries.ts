@@ -1,9 +1,9 @@
 import type { Context, Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
-import { proveInclusion } from '../../src/log/receipt.ts'
 import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
 import { nativeBase64 } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
+import { DamagedEntry, isGone, isNotSigned } from '../../src/store/damaged-entry.ts'
 import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex } from '../../tlog/coords.ts'
@@ -80,7 +80,7 @@ const oneEntry: Omit<Operation, 'who'> = {
   pathParameters,
   query: {},
   answers: { 200: { doc: 'The entry, compared with the tree', content: jsonOrCbor(entry) } },
-  problems: ['not-found'],
+  problems: ['not-found', 'entry-damaged'],
 }
 
 const entryProof = object({ leafIndex: integer(), leafHash: base64Hash, inclusionProof, checkpoint: checkpointNote })
@@ -97,7 +97,7 @@ const proofOfEntry: Operation = {
       content: { [jsonType]: entryProof, [textType]: plainText, [cborType]: entryProof },
     },
   },
-  problems: ['not-found'],
+  problems: ['not-found', 'entry-damaged'],
 }
 
 async function readEntryJson(server: Server, place: Place, share: BudgetShare): Promise<Uint8Array<ArrayBuffer>> {
@@ -108,7 +108,8 @@ async function readEntryJson(server: Server, place: Place, share: BudgetShare): 
   if (stored === undefined) throw gone(sequenceNumber)
   const entry = checkStoredEntry(stored, sequenceNumber, server.hash)
   checkPlace(place, stored)
-  await proveInclusion(server.log.tiles, sequenceNumber - 1, entry.leafHash, checkpoint, server.hash)
+  const { leafHash } = await server.log.proofs.prove(asLeafIndex(sequenceNumber - 1), checkpoint)
+  checkSigned(entry, leafHash)
   return entryJson(entry)
 }
 
@@ -133,9 +134,7 @@ async function readProof(server: Server, place: Place): Promise<EntryProof> {
     if (columns === undefined) throw gone(sequenceNumber)
     checkStoredColumns(columns, sequenceNumber, server.hash)
     checkPlace(place, columns)
-    if (!equalBytes(columns.leafHash, leafHash)) {
-      throw new TlogError('leaf-mismatch', `entry ${sequenceNumber}: its leaf hash is not the one in the tree`)
-    }
+    checkSigned({ sequenceNumber, leafHash: columns.leafHash }, leafHash)
   }
   const { treeSize, note } = checkpoint
   return { index: leafIndex, leafHash, treeSize, hashes, extra: leafHash, checkpoint: note }
@@ -162,6 +161,10 @@ function checkPlace(place: Place, { fields }: Pick<StoredColumns, 'fields'>): vo
   throw new TlogError('leaf-mismatch', `known id of entry ${fields.sequenceNumber}: the entry has another one`)
 }
 
-function gone(sequenceNumber: number): TlogError {
-  return new TlogError('leaf-mismatch', `entry ${sequenceNumber} is gone`)
+function checkSigned(entry: { readonly sequenceNumber: number; readonly leafHash: Hash }, signed: Hash): void {
+  if (!equalBytes(entry.leafHash, signed)) throw new DamagedEntry(entry.sequenceNumber, isNotSigned)
+}
+
+function gone(sequenceNumber: number): DamagedEntry {
+  return new DamagedEntry(sequenceNumber, isGone)
 }

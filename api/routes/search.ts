@@ -100,6 +100,7 @@ const operation: Omit<Operation, 'who'> = {
       ),
     },
   },
+  problems: ['entry-damaged'],
 }
 
 async function answerSearch(server: Server, c: Context<Env>): Promise<Response> {

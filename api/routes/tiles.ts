@@ -61,7 +61,7 @@ const bundles: Omit<Operation, 'who'> = {
   answers: {
     200: { doc: 'Leaves, each after its length in two bytes', content: { 'application/octet-stream': bytes } },
   },
-  problems: ['not-found'],
+  problems: ['not-found', 'entry-damaged'],
 }
 
 /** Every other spelling is 404: one resource has one name. */

@@ -32,7 +32,7 @@ export class Refused extends Error {
   }
 }
 
-/** No answer that says anything, after all attempts: network, time-outs, 408, 425, 429 and 5xx. */
+/** No answer that says anything, after all attempts: network, time-outs, 408, 425, 429 and 5xx but `entry-damaged`. */
 export class Unavailable extends Error {
   readonly attempts: number
   /** Events that may or may not be logged: send exactly these again, with their ids. */

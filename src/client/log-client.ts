@@ -8,6 +8,7 @@ import { parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
 import { checkTileLength, formatBundlePath, formatTilePath, tileWidth } from '../../tlog/tile.ts'
 import { judge, Refused, unlessUnfit } from './errors.ts'
 import { type Fetch, type HttpAnswer, type HttpRequest, send, textOf } from './http.ts'
+import { problemOf } from './problem.ts'
 import { defaultRetryLimits, type RetryLimits, sendUntilAnswered } from './retry.ts'
 import { checkIsEd25519, verifierOfNote } from './signature.ts'
 
@@ -179,23 +180,7 @@ function baseUrl(text: string): URL {
 
 function refusalOf(answer: HttpAnswer): Refused {
   const { status } = answer
-  const text = textOf(answer) ?? ''
-  const { code, detail, pointer, parameter } = membersOf(text)
-  return new Refused(status, textOr(code, `http-${status}`), textOr(detail, text.slice(0, problemTextMax)), {
-    pointer: textOr(pointer, undefined),
-    parameter: textOr(parameter, undefined),
-  })
-}
-
-/** Members of a JSON object; none of anything else. */
-function membersOf(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return Object(JSON.parse(text)) as Readonly<Record<string, unknown>>
-  } catch {
-    return {}
-  }
-}
-
-function textOr<T>(value: unknown, otherwise: T): string | T {
-  return typeof value === 'string' ? value : otherwise
+  const { code, detail, pointer, parameter } = problemOf(answer)
+  const text = (textOf(answer) ?? '').slice(0, problemTextMax)
+  return new Refused(status, code ?? `http-${status}`, detail ?? text, { pointer, parameter })
 }

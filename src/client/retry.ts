@@ -1,5 +1,6 @@
 import { CouldNotCheck, Unavailable } from './errors.ts'
 import { type HttpAnswer, textOf } from './http.ts'
+import { problemOf } from './problem.ts'
 
 /** How often and how long what may pass is tried again. */
 export type RetryLimits = {
@@ -65,8 +66,8 @@ type Outcome =
 async function tryOnce(attempt: () => Promise<HttpAnswer>, signal: AbortSignal | undefined): Promise<Outcome> {
   try {
     const answer = await attempt()
-    if (!transientStatuses.includes(answer.status)) return { kind: 'answer', answer }
-    const reason = `the server answered ${answer.status} ${(textOf(answer) ?? '').slice(0, reasonLengthMax)}`
+    if (!mayPass(answer)) return { kind: 'answer', answer }
+    const reason = `the server answered ${answer.status} ${describeAnswer(answer).slice(0, reasonLengthMax)}`
     const retryAfterMs = retryAfterMsOf(answer.headers.get('retry-after'), Date.now())
     return { kind: 'weather', reason, cause: undefined, retryAfterMs }
   } catch (cause) {
@@ -74,6 +75,16 @@ async function tryOnce(attempt: () => Promise<HttpAnswer>, signal: AbortSignal |
     if (cause instanceof CouldNotCheck) throw cause
     return { kind: 'weather', reason: `no answer: ${describe(cause)}`, cause, retryAfterMs: 0 }
   }
+}
+
+/** Nothing mends an entry that was changed in the log's database: that is an answer, and not the weather. */
+function mayPass(answer: HttpAnswer): boolean {
+  return transientStatuses.includes(answer.status) && problemOf(answer).code !== 'entry-damaged'
+}
+
+function describeAnswer(answer: HttpAnswer): string {
+  const { code, detail } = problemOf(answer)
+  return code === undefined || detail === undefined ? (textOf(answer) ?? '') : `${code}: ${detail}`
 }
 
 /** Half of a pause that doubles, and the other half by chance. */

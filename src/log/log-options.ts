@@ -43,6 +43,8 @@ export type LogOptions = {
    * another server is the incident LOCKED.
    */
   readonly standsBy?: boolean
+  /** Told when the log begins to lead, works again after a stop, or begins to stand by. */
+  readonly onTurn?: (turn: Turn) => void
   /** Called when this log begins to stand by: starts what taking over would have to wait for. */
   readonly prepareLeading?: () => void
   /** Where it differs from `defaultTiming`. */
@@ -53,6 +55,13 @@ export type LogOptions = {
 export type Measured =
   | { readonly kind: 'commit'; readonly entries: number; readonly seconds: number }
   | { readonly kind: 'publish'; readonly seconds: number }
+
+/** What operators want to find in the server's log beside what stopped it. `size` is what is durable. */
+export type Turn =
+  /** `stoodByMs` is undefined where it did not stand by. */
+  | { readonly kind: 'leads'; readonly size: number; readonly stoodByMs: number | undefined }
+  | { readonly kind: 'works-again'; readonly size: number; readonly stoppedForMs: number }
+  | { readonly kind: 'stands-by'; readonly size: number }
 
 /** The newest checkpoint, and how many entries are known to be durable. */
 export type LogPlace = {
@@ -72,7 +81,7 @@ export type LogTiming = {
   readonly commitSlowMs: number
   /** After a disk was full: so long the log is not ready, unless it commits. What it holds can be read and signed meanwhile. */
   readonly outOfRoomMs: number
-  /** How long opening waits for another process to let go of the log. */
+  /** Whoever holds the lock for so long is another process, and not what is left of one that ended. */
   readonly lockWaitMs: number
   /** A log that stands by looks for a new checkpoint, and for the lock, this often. */
   readonly standbyMs: number

@@ -2,13 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { settleWithin } from '../ops/time-out.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
-import { type LogLock, openLockCandidate } from '../store/log-lock.ts'
+import type { LogLock } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
 import { Delays } from './delays.ts'
 import { readFollowingCheckpoint } from './follow-checkpoints.ts'
 import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
+import { Leadership, type LeadershipOptions } from './leadership.ts'
 import { LeafScan } from './leaf-scan.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
@@ -20,11 +21,12 @@ import { ReceiptWriter } from './receipt-writer.ts'
 import { Sequencer } from './sequencer.ts'
 import { ServedTiles } from './served-tiles.ts'
 import { type LogSigner, openSignerHere } from './signing-thread.ts'
-import { untilLost, waitForLeadership, waitForLock } from './standby.ts'
+import { untilLost, waitForLock } from './standby.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
 import { filesBefore, openTilesBelow } from './tiles-below.ts'
 import { TreeProofs } from './tree-proofs.ts'
+import { Turns } from './turns.ts'
 
 const statementTimeoutMs = 30_000
 const prepareEarlyFrom = 1_024
@@ -46,7 +48,8 @@ export class Log {
   readonly leaves: LeafScan
   readonly #timing: LogTiming
   readonly #delays: Delays
-  #lock: LogLock | undefined
+  readonly #turns: Turns
+  readonly #leadership: Leadership
   /** Of the checkpoint at which this server stopped last: a later one shows that another leads well. */
   #stoppedAt = -1
   readonly #connections: { readonly writer: Pool; readonly signer: Pool }
@@ -60,7 +63,9 @@ export class Log {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
     this.#delays = new Delays(this.#timing)
-    this.#lock = lock
+    const tell = options.onTurn ?? (() => {})
+    this.#turns = new Turns(tell, options.standsBy === true, () => this.#integratedSize)
+    this.#leadership = new Leadership(this.#leadershipOptions(), lock)
     this.#pool = new PendingPool(options.poolLimits)
     this.#connections = {
       writer: openPool(options.writer, 3, statementTimeoutMs),
@@ -181,13 +186,13 @@ export class Log {
     while (!signal.aborted) {
       try {
         if (isReopened) await this.#options.beforeReopen?.(signal)
-        const lock = await this.#takeLock(signal)
+        const lock = await this.#leadership.take(signal)
         if (lock !== undefined) await this.#runOnce(lock, signal)
       } catch (error) {
         isReopened = true
         this.#stopFor(error)
         // What keeps this server from leading may not keep another: its disk, its clock, its way to the cell.
-        if (this.#options.standsBy === true) await this.#releaseLock()
+        if (this.#options.standsBy === true) await this.#leadership.release()
         await sleep(this.#timing.reopenPauseMs, undefined, { signal }).catch(() => {})
       }
     }
@@ -196,12 +201,12 @@ export class Log {
     this.#pool.rejectAll(stopped)
     this.#publisher.stop(stopped)
     // Now: another server need not wait until the last answer has left.
-    await this.#releaseLock()
+    await this.#leadership.release()
   }
 
   async close(): Promise<void> {
     const { writer, signer } = this.#connections
-    await Promise.all([writer.close(), signer.close(), this.reader.close(), this.#releaseLock()])
+    await Promise.all([writer.close(), signer.close(), this.reader.close(), this.#leadership.release()])
   }
 
   async #runOnce(lock: LogLock, signal: AbortSignal): Promise<void> {
@@ -215,10 +220,11 @@ export class Log {
       await this.#publisher.publish(signer)
       this.#sequencer = sequencer
       this.#problem = undefined
+      this.#turns.noteWork()
       await this.#work(sequencer, signer, lock)
       await this.#publisher.publish(signer)
       // All is answered: the next leader need not wait until connections and threads are closed.
-      await this.#releaseLock()
+      await this.#leadership.release()
     } finally {
       this.#sequencer = undefined
       const closing = Promise.allSettled([signing, committing].map(async (opening) => (await opening).close()))
@@ -245,34 +251,18 @@ export class Log {
     await publishing
   }
 
-  async #takeLock(signal: AbortSignal): Promise<LogLock | undefined> {
-    if (this.#lock?.lost.aborted === false) return this.#lock
-    await this.#releaseLock()
-    const { standsBy, writer, schema } = this.#options
-    this.#lock = standsBy === true ? await this.#standBy(signal) : await waitForLock(writer, schema, 0)
-    return this.#lock
-  }
-
-  async #releaseLock(): Promise<void> {
-    const lock = this.#lock
-    this.#lock = undefined
-    await lock?.release()
-  }
-
-  #standBy(signal: AbortSignal): Promise<LogLock | undefined> {
-    const { writer, schema } = this.#options
-    return waitForLeadership(
-      {
-        openCandidate: () => openLockCandidate(writer, schema),
-        follow: () => this.#follow(),
-        onStandby: () => {
-          this.#publisher.resume()
-          this.#options.prepareLeading?.()
-        },
-        everyMs: this.#timing.standbyMs,
+  #leadershipOptions(): LeadershipOptions {
+    const { standsBy = false, writer, schema } = this.#options
+    return {
+      ...{ standsBy, writer, schema, lockWaitMs: this.#timing.lockWaitMs, standbyMs: this.#timing.standbyMs },
+      follow: () => this.#follow(),
+      onStandby: () => {
+        this.#turns.noteStandby()
+        this.#publisher.resume()
+        this.#options.prepareLeading?.()
       },
-      signal,
-    )
+      onTaken: (incident) => this.#options.onIncident(incident, this.place),
+    }
   }
 
   /** Serves the checkpoint that another server has published. An incident of ours stands until there is one. */
@@ -337,6 +327,7 @@ export class Log {
   #stopFor(error: unknown): void {
     this.#refuse(error)
     this.#stoppedAt = this.published.number
+    this.#turns.noteStop()
     this.#options.onIncident(error, this.place)
   }
 

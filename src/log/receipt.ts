@@ -1,16 +1,10 @@
 import { encodeUtf8, parseHex } from '../../tlog/bytes.ts'
-import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
 import { encodeLeaf } from '../../tlog/entry.ts'
-import type { Hash, Sha256 } from '../../tlog/hash.ts'
-import { planInclusionProof } from '../../tlog/proof.ts'
-import { checkInclusion } from '../../tlog/verify.ts'
-import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { Hash } from '../../tlog/hash.ts'
 import type { StoredEntry } from '../store/entries.ts'
 import { leafAt } from './integrate.ts'
-import { readRoots } from './node-reads.ts'
 import type { Placement } from './pool.ts'
 import type { Submission, Utf8 } from './submission.ts'
-import type { TileCache } from './tile-cache.ts'
 
 /** An entry with its leaf, from which all its members but these are read; `payload` is JSON. */
 export type EntryWithLeaf = {
@@ -50,19 +44,4 @@ export function storedEntry({ fields, leafHash, previousHash, payloadText }: Sto
     previousHash: parseHex(previousHash) as Hash,
     payload: { bytes, start: 0, end: bytes.length },
   }
-}
-
-/** The proof of one leaf under a checkpoint; checked against its root before it is handed out. */
-export async function proveInclusion(
-  tiles: TileCache,
-  leafIndex: number,
-  leaf: Hash,
-  checkpoint: StoredCheckpoint,
-  hash: Sha256,
-): Promise<readonly Hash[]> {
-  const index = asLeafIndex(leafIndex)
-  const size = asTreeSize(checkpoint.treeSize)
-  const proof = await readRoots(tiles, planInclusionProof(index, size), size, hash)
-  checkInclusion(index, size, leaf, proof, checkpoint.root, hash)
-  return proof
 }

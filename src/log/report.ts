@@ -4,6 +4,7 @@ import type { Metrics } from '../ops/metrics.ts'
 import { isOutage } from '../store/outage.ts'
 import type { ActRecorderOptions } from './act-recorder.ts'
 import { LogIncident } from './incident.ts'
+import type { Turn } from './log-options.ts'
 
 const sameMs = 60_000
 
@@ -15,6 +16,17 @@ export function reportIncidents(logger: Logger): (error: unknown) => void {
     if (heldBack === undefined) return
     logger.error({ err: error, heldBack }, 'the log stopped and will be opened again')
   }
+}
+
+/** Tells what begins anew: whoever reads that the log stopped wants to read when it went on, and where. */
+export function reportTurns(logger: Logger): (turn: Turn) => void {
+  return ({ kind, ...facts }) => logger.info(facts, turnLines[kind])
+}
+
+const turnLines: Readonly<Record<Turn['kind'], string>> = {
+  leads: 'this server leads now: it takes entries',
+  'works-again': 'the log takes entries again',
+  'stands-by': 'another server leads; this one stands by',
 }
 
 /**
@@ -57,23 +69,36 @@ export function reportFollowers(
 /** Tells what was wrong with rows of the search tables, or with entries that they were compared with. */
 export function reportSearch(
   logger: Logger,
-  mismatches: Metrics['searchMismatches'],
+  { searchMismatches, leafMismatches }: Pick<Metrics, 'searchMismatches' | 'leafMismatches'>,
   record: (incident: LogIncident) => void,
 ): (defects: readonly Defect[]) => void {
   return (defects) => {
-    const unproved = defects.filter(({ kind }) => kind === 'unproved')
-    const wrong = defects.filter(({ kind }) => kind !== 'unproved')
-    if (unproved.length > 0) {
-      const detail = `entries that are not those of the tree, among 256 each from: ${listOf(unproved)}`
-      logger.error({ defects: unproved.slice(0, listedMax), count: unproved.length }, detail)
-      record(new LogIncident('LEAF_MISMATCH', detail))
+    const tell = (code: LogIncident['code'], found: readonly Defect[], detail: string): void => {
+      logger.error({ defects: found.slice(0, listedMax), count: found.length }, detail)
+      record(new LogIncident(code, detail))
     }
-    if (wrong.length > 0) {
-      mismatches.inc(wrong.length)
-      const detail = `the search tables did not hold what the tree holds: ${listOf(wrong)}`
-      logger.error({ defects: wrong.slice(0, listedMax), count: wrong.length }, detail)
-      record(new LogIncident('SEARCH_MISMATCH', detail))
+    const { damaged, unprovable, others } = sortedOut(defects)
+    if (damaged.length > 0) {
+      leafMismatches.inc(damaged.length)
+      tell('LEAF_MISMATCH', damaged, `${damagedRows}: sequence number ${numbersOf(damaged)}`)
     }
+    if (unprovable.length > 0) tell('LEAF_MISMATCH', unprovable, `${damagedTiles} ${numbersOf(unprovable)}`)
+    if (others.length > 0) {
+      searchMismatches.inc(others.length)
+      tell('SEARCH_MISMATCH', others, `the search tables did not hold what the tree holds: ${listOf(others)}`)
+    }
+  }
+}
+
+const damagedRows = 'rows of the ledger were changed or removed after they were signed, and are not served'
+const damagedTiles =
+  'tiles of the tree do not fit its signed root, so that entries cannot be compared with it: up to 256 each, from sequence number'
+
+function sortedOut(defects: readonly Defect[]): Readonly<Record<'damaged' | 'unprovable' | 'others', Defect[]>> {
+  return {
+    damaged: defects.filter(({ kind }) => kind === 'damaged'),
+    unprovable: defects.filter(({ kind }) => kind === 'unprovable'),
+    others: defects.filter(({ kind }) => kind !== 'damaged' && kind !== 'unprovable'),
   }
 }
 
@@ -81,10 +106,18 @@ type Defect = { readonly sequenceNumber: number; readonly kind: string; readonly
 
 const listedMax = 20
 
+function numbersOf(defects: readonly Defect[]): string {
+  return firstOf(defects, ({ sequenceNumber }) => String(sequenceNumber))
+}
+
 function listOf(defects: readonly Defect[]): string {
-  const listed = defects.slice(0, listedMax).map(({ sequenceNumber, kind, columns }) => {
+  return firstOf(defects, ({ sequenceNumber, kind, columns }) => {
     return `${sequenceNumber} ${kind}${columns.length === 0 ? '' : ` (${columns.join(', ')})`}`
   })
+}
+
+function firstOf(defects: readonly Defect[], describe: (defect: Defect) => string): string {
+  const listed = defects.slice(0, listedMax).map(describe)
   return `${listed.join(', ')}${defects.length > listedMax ? ` and ${defects.length - listedMax} more` : ''}`
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientConfig } from 'pg'
 import type { Schema } from '../store/batch.ts'
 import { type LockCandidate, type LogLock, tryLogLock } from '../store/log-lock.ts'
+import { DatabaseOutage } from '../store/outage.ts'
 import { LogIncident } from './incident.ts'
 
 const lockRetryMs = 250
@@ -35,24 +36,36 @@ export async function waitForLeadership(options: StandbyOptions, signal: AbortSi
   }
 }
 
-/** Takes the lock of a log that only one server may have; LOCKED where another has it for longer than `waitMs`. */
-export async function waitForLock(writer: ClientConfig, schema: Schema, waitMs: number): Promise<LogLock> {
-  for (const startedAt = performance.now(); ; ) {
+/**
+ * Takes the lock of a log that only one server may have; LOCKED where another has it for longer than `waitMs`.
+ * Undefined where `signal` aborts before.
+ */
+export async function waitForLock(
+  writer: ClientConfig,
+  schema: Schema,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<LogLock | undefined> {
+  for (const startedAt = performance.now(); signal?.aborted !== true; ) {
     const lock = await tryLogLock(writer, schema)
     if (lock !== undefined) return lock
     if (performance.now() - startedAt >= waitMs) {
       throw new LogIncident('LOCKED', `another process works on this log: ${oneAtATime}`)
     }
-    await sleep(lockRetryMs)
+    await sleep(lockRetryMs, undefined, { signal }).catch(() => {})
   }
+  return undefined
 }
 
 const oneAtATime = 'one server at a time, unless they share a signer state (README, Several servers)'
 
-/** Rejects when the lock is lost; never resolves. */
+/**
+ * Rejects when the lock is lost; never resolves. What is known then is that its connection has ended, as with a restart
+ * of the database: whether another server has the lock is seen when it is asked for again.
+ */
 export function untilLost({ lost }: LogLock, signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    const fail = (): void => reject(new LogIncident('LOCKED', 'the lock of the log was lost'))
+    const fail = (): void => reject(new DatabaseOutage('the connection that held the lock of the log has ended'))
     if (lost.aborted) fail()
     lost.addEventListener('abort', fail, { once: true, signal })
   })

@@ -42,17 +42,15 @@ export class TileProofs {
     return proofs
   }
 
-  /** Throws `leaf-mismatch` unless the slot holds this leaf hash. */
-  checkLeaf(slot: number, leaf: Hash): void {
-    const got = rootInPyramid(this.#pyramid, slot, slot + 1)
-    if (equalBytes(got, leaf)) return
-    const [held, wanted] = [formatHex(got), formatHex(leaf)]
-    throw new TlogError('leaf-mismatch', `slot ${slot} of a tile holds ${held}, the entry's leaf hash is ${wanted}`)
+  holdsLeaf(slot: number, leaf: Hash): boolean {
+    return equalBytes(rootInPyramid(this.#pyramid, slot, slot + 1), leaf)
   }
 
-  /** The audit path of a leaf. Throws unless the slot holds this leaf hash. */
+  /** The audit path of a leaf. Throws `leaf-mismatch` unless the slot holds this leaf hash. */
   pathOf(slot: number, leaf: Hash): readonly Hash[] {
-    this.checkLeaf(slot, leaf)
+    if (!this.holdsLeaf(slot, leaf)) {
+      throw new TlogError('leaf-mismatch', `slot ${slot} of a tile does not hold ${formatHex(leaf)}`)
+    }
     const path = planInclusionProof(asLeafIndex(slot), this.#width).map((range) => this.#rootOf(range))
     for (const hash of this.#upper) path.push(hash)
     return path

@@ -34,6 +34,8 @@ export type Metrics = {
   readonly followerFailures: Counter<'follower'>
   /** Rows of the search tables that were not what the tree holds. */
   readonly searchMismatches: Counter
+  /** Rows of the ledger that were not those in the tree. */
+  readonly leafMismatches: Counter
   /** Prometheus text format 0.0.4. */
   readonly format: () => Promise<string>
   readonly contentType: string
@@ -79,6 +81,13 @@ export function createMetrics(read: () => Readings): Metrics {
     }),
     searchMismatches: new Counter({
       ...{ name: 'dendrolog_search_mismatches_total', help: 'Rows of the search tables that were wrong', registers },
+    }),
+    leafMismatches: new Counter({
+      ...{
+        name: 'dendrolog_leaf_mismatches_total',
+        help: 'Rows of the ledger that were not what was signed',
+        registers,
+      },
     }),
     followerFailures: new Counter({
       ...{ name: 'dendrolog_follower_failures_total', help: 'Steps of a follower that failed', registers },

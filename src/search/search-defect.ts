@@ -4,22 +4,28 @@ import { comparedColumns, type SearchRow } from '../store/search-proof.ts'
 
 /** What is wrong with a row of the search tables, or why nothing can be said of it. */
 export type SearchDefect = {
-  /** The entry's; of `unproved` the first of up to 256. */
+  /** The entry's; of `unprovable` the first of up to 256. */
   readonly sequenceNumber: number
   /**
-   * The row is not there; is there without an entry, or twice; says something else than the entry. `unproved`: the
-   * ledger's own row is not the one in the tree, and proves nothing.
+   * The row is not there; is there without an entry, or twice; says something else than the entry. `damaged`: the
+   * ledger's own row is gone or not the one in the tree, and proves nothing. `unprovable`: the tiles of the tree are
+   * wrong there.
    */
-  readonly kind: 'missing' | 'additional' | 'altered' | 'unproved'
+  readonly kind: 'missing' | 'additional' | 'altered' | 'damaged' | 'unprovable'
   /** Columns that differ. Their values are never told: they are what entries say. */
   readonly columns: readonly string[]
 }
 
+/** What the ledger holds of a range: entries that are in the signed tree, and the numbers of those that are not. */
+export type LedgerEntries = { readonly proved: readonly StoredColumns[]; readonly damaged: readonly number[] }
+
 /** Where rows differ from the entries of the same range, by number. Both in order. */
-export function compareRows(entries: readonly StoredColumns[], rows: readonly SearchRow[]): SearchDefect[] {
+export function compareRows(entries: LedgerEntries, rows: readonly SearchRow[]): SearchDefect[] {
+  const { proved, damaged } = entries
   const byNumber = new Map(rows.map((row) => [row.sequenceNumber, row]))
-  const defects = entries.flatMap((entry) => compareRow(entry, byNumber.get(entry.fields.sequenceNumber)))
-  const known = new Set(entries.map(({ fields }) => fields.sequenceNumber))
+  const defects: SearchDefect[] = damaged.map((sequenceNumber) => ({ sequenceNumber, kind: 'damaged', columns: [] }))
+  for (const entry of proved) defects.push(...compareRow(entry, byNumber.get(entry.fields.sequenceNumber)))
+  const known = new Set([...damaged, ...proved.map(({ fields }) => fields.sequenceNumber)])
   for (const { sequenceNumber } of rows) {
     // What is seen a second time is not known any more.
     if (!known.delete(sequenceNumber)) defects.push({ sequenceNumber, kind: 'additional', columns: [] })

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TlogError } from '../../tlog/errors.ts'
 import type { Schema } from '../store/batch.ts'
-import type { StoredColumns } from '../store/entries.ts'
 import type { NumberRange } from '../store/search.ts'
 import {
   type ProofPositions,
@@ -12,11 +11,14 @@ import {
   trimSearch,
 } from '../store/search-proof.ts'
 import type { Query } from '../store/session.ts'
-import { compareRows, type SearchDefect } from './search-defect.ts'
+import { compareRows, type LedgerEntries, type SearchDefect } from './search-defect.ts'
 
 export type SearchProofOptions = {
-  /** Entries of the ledger, both ends included, that are in the signed tree; a TlogError where they are not. */
-  readonly readEntries: (from: number, to: number) => Promise<readonly StoredColumns[]>
+  /**
+   * Entries of the ledger, both ends included, that are in the signed tree, and the numbers of the others; a TlogError
+   * where the tree's own tiles are wrong.
+   */
+  readonly readEntries: (from: number, to: number) => Promise<LedgerEntries>
   readonly publishedSize: () => number
   /** Up to which entry the search tables go, as far as is known. */
   readonly searchedSize: () => number
@@ -133,18 +135,18 @@ export class SearchProof {
     const range = { above, upTo: Math.min(size, (Math.floor(above / stepEntries) + 1) * stepEntries) }
     const found = await this.#compare(range)
     if (this.#note(range, found)) this.#options.onDefects(found)
-    if (found.some(({ kind }) => kind !== 'unproved')) await this.#mend(range, found)
+    if (found.some(isMendable)) await this.#mend(range, found)
     return range.upTo
   }
 
   async #compare(range: NumberRange): Promise<SearchDefect[]> {
     const { above, upTo } = range
-    let entries: readonly StoredColumns[]
+    let entries: LedgerEntries
     try {
       entries = await this.#options.readEntries(above + 1, upTo)
     } catch (error) {
       if (!(error instanceof TlogError)) throw error
-      if (upTo - above <= tileEntries) return [{ sequenceNumber: above + 1, kind: 'unproved', columns: [] }]
+      if (upTo - above <= tileEntries) return [{ sequenceNumber: above + 1, kind: 'unprovable', columns: [] }]
       const middle = above + Math.ceil((upTo - above) / 2)
       return [...(await this.#compare({ above, upTo: middle })), ...(await this.#compare({ above: middle, upTo }))]
     }
@@ -153,7 +155,7 @@ export class SearchProof {
 
   /** Only where every row of the ledger was proved: a wrong one would be copied. */
   async #mend(range: NumberRange, found: readonly SearchDefect[]): Promise<void> {
-    if (found.some(({ kind }) => kind === 'unproved')) return
+    if (!found.every(isMendable)) return
     try {
       await rebuildSearch(this.#query, this.#schema, range)
       this.#note(range, await this.#compare(range))
@@ -195,4 +197,8 @@ export class SearchProof {
     const isBusy = published * 1_000 > busyRate * (performance.now() - startedAt)
     return Math.max(0, (isBusy ? restWhileBusy : restFactor) * tookMs - restMinMs)
   }
+}
+
+function isMendable({ kind }: SearchDefect): boolean {
+  return kind !== 'damaged' && kind !== 'unprovable'
 }

@@ -18,10 +18,19 @@ export async function createCellTable(query: Query): Promise<void> {
   )
 }
 
-/** Undefined where there is no row. */
+/** Undefined where there is no row, or no table yet. */
 export async function readCellRow(query: Query, origin: string): Promise<string | undefined> {
-  const [row] = await query(`select checkpoint from ${schema}.cells where origin = $1`, [origin])
+  const reading = query(`select checkpoint from ${schema}.cells where origin = $1`, [origin])
+  const [row] = await reading.catch((error: unknown) => {
+    if (isNoTable(error)) return []
+    throw error
+  })
   return row === undefined ? undefined : readText(row, 'checkpoint')
+}
+
+/** SQLSTATE undefined_table (PostgreSQL documentation, appendix A). */
+function isNoTable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '42P01'
 }
 
 /** Whether the row was made: there was none. */

@@ -18,6 +18,7 @@ import {
   makeSocketFolder,
   openPassword,
   readClusterMajor,
+  removeEmptyFolders,
 } from './embedded/data-folder.ts'
 import { lockFolder } from './embedded/folder-lock.ts'
 import { adminUser, askPostmaster, type Postmaster, startOrAdopt, stopPostmaster } from './embedded/postmaster.ts'
@@ -56,12 +57,18 @@ const queryMs = 60_000
 
 /**
  * Makes a data folder (0711, its `keys` 0700) and takes it for this process, until the result is called or the process
- * ends. Throws ClusterError, naming the folder, if another process has it.
+ * ends. What was made and stayed empty is removed then. Throws ClusterError, naming the folder, if another process has it.
  */
 export async function claimDataFolder(dataDir: string): Promise<() => Promise<void>> {
   const folder = dataFolderAt(resolve(dataDir))
-  await makeDataFolder(folder)
-  return lockFolder(folder.dir)
+  const made = await makeDataFolder(folder)
+  const unlock = await lockFolder(folder.dir)
+  return async () => {
+    // `keys` while nobody else may write there; what is around it when a lock that is a file is gone from it.
+    await removeEmptyFolders(made.filter((dir) => dir === folder.keys))
+    await unlock()
+    await removeEmptyFolders(made.filter((dir) => dir !== folder.keys))
+  }
 }
 
 /**

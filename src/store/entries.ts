@@ -2,6 +2,7 @@ import { parseHex } from '../../tlog/bytes.ts'
 import type { LeafFields } from '../../tlog/entry.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import type { Schema } from './batch.ts'
+import { DamagedEntry, isGone } from './damaged-entry.ts'
 import { type Row, readHash, readInteger, readIntegerOrNull, readText, readTextOrNull } from './row.ts'
 import type { Query } from './session.ts'
 
@@ -110,12 +111,12 @@ async function readPayloadSizesAt(query: Query, schema: Schema, numbers: readonl
   return inOrder(rows, numbers).map((row) => readInteger(row, 'payload_bytes'))
 }
 
-/** Throws RangeError where a number is missing. */
+/** Throws DamagedEntry where a number is missing. */
 function inOrder(rows: readonly Row[], numbers: readonly number[]): Row[] {
   const byNumber = new Map(rows.map((row) => [readInteger(row, 'sequence_number'), row]))
   return numbers.map((n) => {
     const row = byNumber.get(n)
-    if (row === undefined) throw new RangeError(`entry ${n} is not in the ledger`)
+    if (row === undefined) throw new DamagedEntry(n, isGone)
     return row
   })
 }

@@ -40,6 +40,7 @@ test('tell how the log stands', async () => {
   expect(await valueFrom('dendrolog_ready')).toBe(1)
   expect(await valueFrom('dendrolog_search_checked_size')).toBe(4)
   expect(await valueFrom('dendrolog_search_mismatches_total')).toBe(0)
+  expect(await valueFrom('dendrolog_leaf_mismatches_total')).toBe(0)
   expect(await valueFrom('dendrolog_tls_certificate_expires_timestamp_seconds')).toBeUndefined()
   expect(await valueFrom('dendrolog_leader')).toBe(1)
 })

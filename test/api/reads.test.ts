@@ -7,7 +7,7 @@ import { asHash, type Hash, nodeHash } from '../../tlog/hash.ts'
 import { textVerifier } from '../../tlog/note.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { checkConsistency, checkInclusion } from '../../tlog/verify.ts'
-import { newId, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { newId, openEvidence, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
 import { until } from '../support/log.ts'
 
 /** Past two full tiles, so that proofs read full and partial ones. */
@@ -286,12 +286,6 @@ test('a problem echoes the request id where it is one, and makes one elsewhere',
 })
 
 /** What a superuser can do, and nobody else: evidence may be changed from then on. */
-async function openEvidence(): Promise<void> {
-  const guards = ['start', 'end', 'drop'].map((name) => `alter event trigger security_guard_${name} disable;`)
-  const tables = ['audit_logs', 'entry_ids'].map((name) => `alter table security.${name} disable trigger all;`)
-  await api.sql([...guards, ...tables].join('\n'))
-}
-
 const damages = [
   ['actor_id', "'mallory'"],
   ['payload', `'{"n":-1}'`],
@@ -304,7 +298,7 @@ const columnTypes: Readonly<Record<string, string>> = { payload: 'jsonb', timest
 
 /** Runs `look` while a column of entry 10 says something else. */
 async function withDamage(column: string, value: string, look: () => Promise<void>): Promise<void> {
-  await openEvidence()
+  await openEvidence(api)
   const [before] = await api.sql(`select ${column}::text as value from security.audit_logs where sequence_number = 10`)
   await api.sql(`update security.audit_logs set ${column} = ${value} where sequence_number = 10`)
   try {
@@ -323,8 +317,11 @@ test.each(damages)('an entry whose %s was changed is not served', async (column,
   )
   await withDamage(column, value, async () => {
     for (const path of ['/v1/entries/10', '/ct/v1/get-entries?start=0&end=20', `/v1/entries?id=${idOfTen}`]) {
-      const { status, json, text } = await api.get(path, 'auditor')
-      expect({ path, status, code: json.code }).toEqual({ path, status: 503, code: 'check-failed' })
+      const { status, headers, json, text } = await api.get(path, 'auditor')
+      const got = { path, status, code: json.code, sequenceNumber: json.sequenceNumber }
+      expect(got).toEqual({ path, status: 500, code: 'entry-damaged', sequenceNumber: 10 })
+      expect(headers.get('retry-after')).toBeNull()
+      expect(json.detail).toContain('entry 10 is not served')
       expect(text).not.toContain('mallory')
     }
   })
@@ -347,8 +344,55 @@ test.each(damages)(
 test('by id there is no proof of an entry whose columns are not those of its leaf', async () => {
   const { json: entry } = await api.get('/v1/entries/10', 'auditor')
   await withDamage('actor_id', "'mallory'", async () => {
-    expect((await api.get(`/v1/entries/${entry.id}/proof`)).json.code).toBe('check-failed')
+    expect((await api.get(`/v1/entries/${entry.id}/proof`)).json.code).toBe('entry-damaged')
   })
+})
+
+test('whoever sends an event of a damaged entry again gets 503 with its number: shippers drop what they get a 500 for', async () => {
+  const own = await openTestApi()
+  try {
+    const event = submissionWith({ id: newId() })
+    await own.post(event)
+    await openEvidence(own)
+    await own.sql(`update security.audit_logs set actor_id = 'mallory' where sequence_number = 1`)
+    const again = await own.post(event)
+    expect(again).toMatchObject({ status: 503, json: { code: 'check-failed', sequenceNumber: 1 } })
+    await own.sql(`update security.audit_logs set actor_id = $1 where sequence_number = 1`, [event.actorId])
+  } finally {
+    await own.close()
+  }
+})
+
+test('a page of a search names the damaged entry, and its number leads around it', async () => {
+  await until(
+    () => api.server.search.position() === entries,
+    () => `searched up to ${api.server.search.position()}`,
+  )
+  await withDamage('actor_id', "'mallory'", async () => {
+    const page = await api.get('/v1/entries?cursor=desc.12&limit=5', 'auditor')
+    expect(page).toMatchObject({ status: 500, json: { code: 'entry-damaged', sequenceNumber: 10 } })
+    const [before, after] = [
+      await api.get('/v1/entries?cursor=desc.12&limit=2', 'auditor'),
+      await api.get('/v1/entries?cursor=desc.9&limit=2', 'auditor'),
+    ]
+    const numbers = [before, after].flatMap(({ json }) => json.entries as { sequenceNumber: number }[])
+    expect(numbers.map(({ sequenceNumber }) => sequenceNumber)).toEqual([12, 11, 9, 8])
+  })
+})
+
+test('an entry whose row is gone is named', async () => {
+  await openEvidence(api)
+  const move = 'update security.audit_logs set sequence_number = $2 where sequence_number = $1'
+  await api.sql(move, [10, entries + 10])
+  try {
+    for (const path of ['/v1/entries/10', '/ct/v1/get-entries?start=0&end=20', '/v1/entries?cursor=desc.12']) {
+      const { status, json } = await api.get(path, 'auditor')
+      const got = { path, status, code: json.code, sequenceNumber: json.sequenceNumber }
+      expect(got).toEqual({ path, status: 500, code: 'entry-damaged', sequenceNumber: 10 })
+    }
+  } finally {
+    await api.sql(move, [entries + 10, 10])
+  }
 })
 
 test('proofs need no payload: who may ask for them costs no more than a row and some tiles', async () => {
@@ -393,7 +437,7 @@ test('entries that are being read share a budget, and who does not fit comes aga
 })
 
 test('an id that points at another entry is not served', async () => {
-  await openEvidence()
+  await openEvidence(api)
   const id = newId()
   await api.sql('insert into security.entry_ids (event_id, sequence_number) values ($1, 3)', [id])
   expect((await api.get(`/v1/entries/${id}`, 'auditor')).json.code).toBe('check-failed')
@@ -401,7 +445,7 @@ test('an id that points at another entry is not served', async () => {
 })
 
 test('a row above the head is not served', async () => {
-  await openEvidence()
+  await openEvidence(api)
   const columns =
     'timestamp, actor_id, action, resource, payload, previous_hash, current_hash, client_ip, event_id, writer, payload_hash, leaf_hash'
   await api.sql(

@@ -11,7 +11,7 @@ import { asHash } from '../../tlog/hash.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { formatProofFile } from '../../tlog/proof-file.ts'
 import { type HostileServer, openHostileServer } from '../client/hostile-server.ts'
-import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { openEvidence, openTestApi, submissionWith, type TestApi } from '../support/api.ts'
 import { type Finished, makeFolder, removeFolder, run } from './binary.ts'
 
 // The real program against a real API: what `prove` writes, `check` checks without it.
@@ -193,4 +193,19 @@ test.each([
   const run = proveCommand.run([...args, '--vkey', vkey, '--url', url], never)
   await expect(run).rejects.toThrow(UsageError)
   await expect(run).rejects.toThrow(reason)
+})
+
+test('an entry that was changed in the database is asked for once, and named in a line', async () => {
+  await openEvidence(api)
+  const [before] = await api.sql('select actor_id from security.audit_logs where sequence_number = 10')
+  await api.sql(`update security.audit_logs set actor_id = 'mallory' where sequence_number = 10`)
+  hostile = await openHostileServer(url, (_, forward) => forward())
+  try {
+    const { status, stdout } = await prove(['9', '--token-file', tokenFile], hostile.url)
+    expect({ status, stdout }).toMatchObject({ status: 2 })
+    expect(stdout).toMatch(/^.*entry-damaged: entry 10 is not served: .*\n$/)
+    expect(hostile.asked.filter(({ path }) => path === '/v1/entries/10')).toHaveLength(1)
+  } finally {
+    await api.sql('update security.audit_logs set actor_id = $1 where sequence_number = 10', [before?.actor_id])
+  }
 })

@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { entryJson } from '../../src/log/entry-json.ts'
-import { placedEntry, proveInclusion, storedEntry } from '../../src/log/receipt.ts'
+import { placedEntry, storedEntry } from '../../src/log/receipt.ts'
 import { TileCache, type TilesBelow } from '../../src/log/tile-cache.ts'
+import { TreeProofs } from '../../src/log/tree-proofs.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
 import { readEntries } from '../../src/store/entries.ts'
+import { asLeafIndex } from '../../tlog/coords.ts'
 import { textVerifier } from '../../tlog/note.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { checkReceipt } from '../../tlog/receipt.ts'
@@ -56,10 +58,10 @@ test('a proof from a tile that was altered is not handed out', async () => {
     },
   }
   const checkpoint = { number: 1, treeSize: 256, root, timestampMs: 0, note: '', sthSignature: new Uint8Array(0) }
-  const leaf = leaves.subarray(0, 32) as unknown as Parameters<typeof proveInclusion>[2]
   const good = new TileCache(below, nativeSha256)
   good.add(edge, fullTiles)
-  expect(await proveInclusion(good, 0, leaf, checkpoint, nativeSha256)).toHaveLength(8)
+  const prove = (tiles: TileCache) => new TreeProofs(tiles, nativeSha256).prove(asLeafIndex(0), checkpoint)
+  expect((await prove(good)).hashes).toHaveLength(8)
   const bad = new TileCache(below, nativeSha256)
-  await expect(proveInclusion(bad, 0, leaf, checkpoint, nativeSha256)).rejects.toMatchObject({ name: 'TlogError' })
+  await expect(prove(bad)).rejects.toMatchObject({ name: 'TlogError' })
 })

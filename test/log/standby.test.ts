@@ -1,4 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { LogIncident } from '../../src/log/incident.ts'
+import type { Turn } from '../../src/log/log-options.ts'
+import { publicProblem } from '../../src/log/problem-kind.ts'
 import type { SignerCell } from '../../src/log/signer-cell.ts'
 import { openTableCell } from '../../src/log/table-cell.ts'
 import { asSuperuser } from '../support/database-copy.ts'
@@ -73,8 +76,37 @@ test('a log that stands by publishes what the leader signs, refuses submissions,
   expect(await home.check()).toMatchObject({ size: 310, publishedSize: 310 })
 })
 
+test('who begins to stand by, takes over, or goes on after a stop, tells so once, with size and time', async () => {
+  const told: Turn[][] = [[], []]
+  const tell = (n: number): TestLogOptions => ({ onTurn: (turn) => told[n]?.push(turn), timing: { lockWaitMs: 200 } })
+  const leader = await home.start(shared(tell(0)))
+  await submit(leader.log, recordsOf(0, 10))
+  await cutLock()
+  await until(
+    () => leader.incidents.length > 0 && leader.log.health.isReady,
+    () => String(leader.log.health.problem),
+  )
+  const standby = await startStandby(tell(1))
+  await standby.log.waitForCheckpoint(10)
+  await leader.stop()
+  await until(
+    () => standby.log.health.isReady,
+    () => String(standby.log.health.problem),
+  )
+  await standby.stop()
+  const ms = expect.any(Number)
+  expect(told[0]).toEqual([
+    { kind: 'leads', size: expect.any(Number), stoodByMs: undefined },
+    { kind: 'works-again', size: 10, stoppedForMs: ms },
+  ])
+  expect(told[1]).toEqual([
+    { kind: 'stands-by', size: expect.any(Number) },
+    { kind: 'leads', size: 10, stoodByMs: ms },
+  ])
+})
+
 test('a leader that lost its lock while it was away is a standby of the one that took it', async () => {
-  const first = await home.start(shared())
+  const first = await home.start(shared({ timing: { lockWaitMs: 200 } }))
   const second = await startStandby()
   await submit(first.log, recordsOf(0, 10))
   for (let tries = 0; !second.log.health.isReady && tries < 20; tries++) {
@@ -90,8 +122,30 @@ test('a leader that lost its lock while it was away is a standby of the one that
     () => `${first.log.health.problem}, ${first.log.published.treeSize} published`,
   )
   expect(first.log.published.note).toBe(second.log.published.note)
+  await until(
+    () => first.incidents.some((error) => error instanceof LogIncident && error.code === 'LOCKED'),
+    () => `the lock is another's, and the incidents are ${first.incidents.map(String).join(', ')}`,
+  )
   await Promise.all([first.stop(), second.stop()])
   expect(await home.check()).toMatchObject({ size: 20, publishedSize: 20 })
+})
+
+test.each([
+  { which: 'the only server', optionsOf: () => ({}) },
+  { which: 'one of several servers', optionsOf: shared },
+])('a lock of $which that is lost and free is an outage of the database, and no incident', async ({ optionsOf }) => {
+  const { log, incidents, stop } = await home.start({ ...optionsOf(), timing: { lockWaitMs: 200 } })
+  await submit(log, recordsOf(0, 3))
+  await cutLock()
+  await until(
+    () => incidents.length > 0 && log.health.isReady,
+    () => `${incidents.length} incidents`,
+  )
+  expect(incidents.map((error) => publicProblem(error).code)).toEqual(['DATABASE'])
+  await submit(log, recordsOf(3, 6))
+  await stop()
+  expect(incidents).toHaveLength(1)
+  expect(await home.check()).toMatchObject({ size: 6, publishedSize: 6 })
 })
 
 test('a server that cannot lead for a reason of its own hands over', async () => {

@@ -113,20 +113,6 @@ test('a process that answers nothing for some seconds keeps its lock', async () 
   await lock?.release()
 })
 
-test('a log that loses its lock stops, takes it again where it is free, and goes on', async () => {
-  const { log, incidents, stop } = await home.start()
-  await submit(log, recordsOf(0, 3))
-  await cutLock()
-  await until(
-    () => incidents.length > 0 && log.health.isReady,
-    () => `${incidents.length} incidents`,
-  )
-  expect(incidents[0]).toMatchObject({ code: 'LOCKED' })
-  await submit(log, recordsOf(3, 6))
-  await stop()
-  expect(await home.check()).toMatchObject({ size: 6, publishedSize: 6 })
-})
-
 test('a log that loses its lock to another stops, and stays stopped while the other has it', async () => {
   const { log, incidents } = await home.start()
   await cutLock()

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Log } from '../../src/log/log.ts'
-import { readPublishedColumns } from '../../src/log/published-entries.ts'
+import { readProvedColumns } from '../../src/log/published-entries.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import type { SearchDefect } from '../../src/search/search-defect.ts'
 import { type ProofTiming, SearchProof } from '../../src/search/search-proof.ts'
@@ -45,7 +45,7 @@ async function openProof(timing: Partial<ProofTiming> = {}): Promise<SearchProof
   const reads = entryReads(log.reader.query, schema)
   return new SearchProof(state.query, schema, {
     readEntries: (from, to) =>
-      readPublishedColumns(
+      readProvedColumns(
         { reads, tiles: log.tiles, proofs: log.proofs, checkpoint: log.published, hash: nativeSha256 },
         from,
         to,
@@ -169,11 +169,11 @@ test('an entry of the ledger that is not the one in the tree proves nothing, is 
   await changeLedger(`set actor_id = 'eve'`)
   const proof = await openProof()
   const defects = await walk(proof)
-  expect(defects).toEqual([{ sequenceNumber: 257, kind: 'unproved', columns: [] }])
-  expect([proof.provenSize, await walk(proof)]).toEqual([256, []])
+  expect(defects).toEqual([{ sequenceNumber: 300, kind: 'damaged', columns: [] }])
+  expect([proof.provenSize, await walk(proof)]).toEqual([299, []])
   const later = await openProof()
   await later.step()
-  expect([later.provenSize, found]).toEqual([256, defects])
+  expect([later.provenSize, found]).toEqual([299, defects])
   await changeLedger(`set actor_id = 'actor 299'`)
   await walk(later)
   await walk(later)

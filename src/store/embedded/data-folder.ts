@@ -1,6 +1,6 @@
 /** The data folder's part that belongs to PostgreSQL: its folders, their owners and modes, and the socket's place. */
 import { createHash, randomBytes } from 'node:crypto'
-import { chmod, chown, lstat, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, open, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { readSecretFile, writeSecretFile } from '../secret-file.ts'
@@ -40,13 +40,23 @@ export function dataFolderAt(dir: string): DataFolder {
   }
 }
 
-/** Makes the folder, 0711: the user that runs PostgreSQL must pass through it. What is not ours keeps its mode. */
-export async function makeDataFolder({ dir, keys }: DataFolder): Promise<void> {
-  await makeFolders(dir)
+/**
+ * Makes the folder, 0711: the user that runs PostgreSQL must pass through it. What is not ours keeps its mode. Answers
+ * which folders it made, the outermost first.
+ */
+export async function makeDataFolder({ dir, keys }: DataFolder): Promise<readonly string[]> {
+  const made = await makeFolders(dir)
   const { uid } = await stat(dir)
   if (process.geteuid?.() === 0 || process.geteuid?.() === uid) await chmod(dir, 0o711)
-  await makeFolders(keys)
+  made.push(...(await makeFolders(keys)))
   await chmod(keys, 0o700)
+  return made
+}
+
+/** Removes folders that stayed empty: of a start that was refused nothing is left. */
+export async function removeEmptyFolders(made: readonly string[]): Promise<void> {
+  // Whatever keeps one from being removed keeps those around it too.
+  for (const dir of made.toReversed()) await rmdir(dir).catch(() => {})
 }
 
 /** Major version of the cluster in the folder, undefined where there is none. */
@@ -61,18 +71,22 @@ export async function readClusterMajor({ pg }: DataFolder): Promise<number | und
   return major
 }
 
-/** Makes a folder and what is missing above it. Not by `recursive`: below /proc that tries for ever (Node 20 to 24). */
-async function makeFolders(dir: string): Promise<void> {
+/** Makes a folder and what is missing above it, and answers what it made. Not by `recursive`: below /proc that tries for ever (Node 20 to 24). */
+async function makeFolders(dir: string): Promise<string[]> {
   const isThere = await stat(dir).then(
     (found) => found.isDirectory(),
     () => false,
   )
-  if (isThere) return
-  if (dirname(dir) !== dir) await makeFolders(dirname(dir))
-  await mkdir(dir).catch((error: NodeJS.ErrnoException) => {
+  if (isThere) return []
+  const made = dirname(dir) === dir ? [] : await makeFolders(dirname(dir))
+  try {
+    await mkdir(dir)
+    made.push(dir)
+  } catch (error) {
     // Another start may have made it just now; that the folder is one shows when it is used.
-    if (error.code !== 'EEXIST') throw error
-  })
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  return made
 }
 
 /** The superuser's password; made where there is no cluster yet, so a crash in between loses nothing. */
