@@ -7,7 +7,7 @@ import { type NoteVerifier, noteBytesMax } from '../../tlog/note.ts'
 import { parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
 import { checkTileLength, formatBundlePath, formatTilePath, tileWidth } from '../../tlog/tile.ts'
 import { judge, Refused, unlessUnfit } from './errors.ts'
-import { type Fetch, type HttpAnswer, type HttpRequest, send, textOf } from './http.ts'
+import { type Fetch, type HttpAnswer, type HttpRequest, membersOf, problemTextMax, send, textOf } from './http.ts'
 import { defaultRetryLimits, type RetryLimits, sendUntilAnswered } from './retry.ts'
 import { checkIsEd25519, verifierOfNote } from './signature.ts'
 
@@ -40,7 +40,6 @@ export type Post = {
 }
 
 const defaultTimeoutMs = 30_000
-const problemTextMax = 300
 
 /** Names a log and its key; asks nobody yet. Throws `malformed-key` and, for a URL that is none, a TypeError. */
 export function openLogClient(options: LogClientOptions): LogClient {
@@ -185,15 +184,6 @@ function refusalOf(answer: HttpAnswer): Refused {
     pointer: textOr(pointer, undefined),
     parameter: textOr(parameter, undefined),
   })
-}
-
-/** Members of a JSON object; none of anything else. */
-function membersOf(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return Object(JSON.parse(text)) as Readonly<Record<string, unknown>>
-  } catch {
-    return {}
-  }
 }
 
 function textOr<T>(value: unknown, otherwise: T): string | T {

@@ -1,5 +1,5 @@
 import { CouldNotCheck, Unavailable } from './errors.ts'
-import { type HttpAnswer, textOf } from './http.ts'
+import { describeProblem, type HttpAnswer, problemTextMax, textOf } from './http.ts'
 
 /** How often and how long what may pass is tried again. */
 export type RetryLimits = {
@@ -14,7 +14,6 @@ export type RetryLimits = {
 export const defaultRetryLimits: RetryLimits = { attemptsMax: 8, pauseMs: 250, pauseMsMax: 60_000 }
 
 const transientStatuses: readonly number[] = [408, 425, 429, 500, 502, 503, 504]
-const reasonLengthMax = 300
 
 /**
  * The first answer that is not the weather's. Each attempt must be the same request, harmless to repeat. Rejects with
@@ -66,7 +65,9 @@ async function tryOnce(attempt: () => Promise<HttpAnswer>, signal: AbortSignal |
   try {
     const answer = await attempt()
     if (!transientStatuses.includes(answer.status)) return { kind: 'answer', answer }
-    const reason = `the server answered ${answer.status} ${(textOf(answer) ?? '').slice(0, reasonLengthMax)}`
+    const text = textOf(answer) ?? ''
+    const reason =
+      `the server answered ${answer.status} ${describeProblem(text) ?? text.slice(0, problemTextMax)}`.trim()
     const retryAfterMs = retryAfterMsOf(answer.headers.get('retry-after'), Date.now())
     return { kind: 'weather', reason, cause: undefined, retryAfterMs }
   } catch (cause) {
