@@ -18,7 +18,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { openFetch, readServerUrl } from './server-fetch.ts'
+import { openPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 
 export const appendCommand: Command = {
@@ -31,13 +31,14 @@ done; lines that are added to FILE later are appended by the next run. Without i
 an \`id\` get new ones, and where they are entries already they become entries a second time.
 Standard input cannot be read again: what was interrupted there cannot be resumed.
 
-  --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --url URL           the server (default: the one of the settings here: PORT, and https with DENDROLOG_TLS_CERT)
   --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE   a file with the token of a writer, or a tokens.json (default: that of the data folder)
   --state FILE        in place of FILE.dendrolog-state
   --batch N           records of a request, at most (default 1000)
   --gzip              compress requests
-  --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300)
+  --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300, and 10 as long as
+                      nothing has answered at all)
   --json              the result as JSON; refusedRecords lists the refused ones, of earlier runs too (1000 of those)
 
 Exit status: 0 all records are entries, 1 some were refused, 2 it did not come to the end: run it again.`,
@@ -51,10 +52,12 @@ const options = {
   state: { type: 'string' },
   batch: { type: 'string', default: '1000' },
   gzip: { type: 'boolean', default: false },
-  'retry-for': { type: 'string', default: '300' },
+  'retry-for': { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
 
+/** Long enough for a server that is being started again, and short enough to be waited for. */
+const unreachedDefaultMs = 10_000
 const batchBytesMax = 4 * 1_048_576
 /** An id that is added, and the newline. */
 const addedBytesMax = 64
@@ -99,11 +102,13 @@ async function appendInput(input: Input, values: Values, signal: AbortSignal): P
 }
 
 async function openTarget(values: Values, onWait: Target['onWait']): Promise<Target> {
-  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
-  const retryMs = 1_000 * readCount('--retry-for', values['retry-for'], 604_800)
+  const place = await openPlace(values.url, values.ca)
+  const given = values['retry-for']
+  const retryMs = 1_000 * readCount('--retry-for', given ?? '300', 604_800)
+  const unreachedMs = given === undefined ? unreachedDefaultMs : retryMs
   const tokenFile = values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json')
   const token = await readTokenFile(tokenFile, 'writer')
-  return { url, fetch: await openFetch(values.ca), token, isGzipped: values.gzip, retryMs, onWait }
+  return { ...place, token, isGzipped: values.gzip, retryMs, unreachedMs, onWait }
 }
 
 function readCount(name: string, text: string, max: number): number {

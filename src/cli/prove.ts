@@ -8,7 +8,6 @@ import type { InclusionJson } from '../../tlog/proof-json.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { CouldNotCheck, Refused, Unavailable, Violation } from '../client/errors.ts'
 import { LogClient } from '../client/log-client.ts'
-import { readSetting } from '../config.ts'
 import { describeResult, resultJson } from './check/describe.ts'
 import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
 import {
@@ -28,7 +27,7 @@ import {
   proveAtSize,
   proveConsistency,
 } from './prove/make-proof.ts'
-import { isDistrust, openFetch, readServerUrl } from './server-fetch.ts'
+import { adviceOn, openPlace, type ServerPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 import { readVkey, requireVkey, vkeyOptions } from './verifier-key.ts'
 
@@ -42,7 +41,7 @@ auditor's token it is checked, and what is written is a receipt, with the entry 
 
   --vkey VKEY        the log's verifier key; take it from where you trust, not from the server
   --vkey-file FILE   a file with it
-  --url URL          the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --url URL          the server (default: the one of the settings here: PORT, and https with DENDROLOG_TLS_CERT)
   --ca FILE          PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE  a file with the token of an auditor, or a tokens.json
   --size N           in the tree of the first N entries (JSON only; without the entry)
@@ -94,22 +93,22 @@ async function prove(args: readonly string[], signal: AbortSignal): Promise<Exit
 type Made = { readonly result: Result; readonly text: string | undefined }
 
 async function makeAndCheck(wanted: Wanted, format: Format, values: Values, signal: AbortSignal): Promise<Made> {
+  const place = await openPlace(values.url, values.ca)
   try {
     const key = await readVkey(values)
-    const text = await make(await openClient(values, key), wanted, format, values, signal)
+    const text = await make(await openClient(place, values, key), wanted, format, values, signal)
     const result = judgeBytes(encodeUtf8(text), key, undefined)
     return { result, text: result.kind === 'holds' ? text : undefined }
   } catch (error) {
     signal.throwIfAborted()
-    return { result: resultOf(error), text: undefined }
+    return { result: resultOf(error, place), text: undefined }
   }
 }
 
-async function openClient(values: Values, key: VerifierKey): Promise<LogClient> {
-  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`).href
+async function openClient({ url, fetch }: ServerPlace, values: Values, key: VerifierKey): Promise<LogClient> {
   const token =
     values['token-file'] === undefined ? {} : { token: await readTokenFile(values['token-file'], 'auditor') }
-  return new LogClient({ url, vkey: formatVkey(key), retry, fetch: await openFetch(values.ca), ...token })
+  return new LogClient({ url: url.href, vkey: formatVkey(key), retry, fetch, ...token })
 }
 
 async function make(
@@ -192,11 +191,10 @@ function readId(text: string): string {
 }
 
 /** An answer that the log did not sign is a violation; everything else says nothing about the log. */
-function resultOf(error: unknown): Result {
+function resultOf(error: unknown, { url }: ServerPlace): Result {
   if (error instanceof Violation) return { kind: 'violated', code: error.code, detail: error.message }
   if (error instanceof Unavailable) {
-    const advice = isDistrust(error.cause) ? '; see --ca' : ''
-    return { kind: 'unknown', code: 'unavailable', detail: `${error.message}${advice}` }
+    return { kind: 'unknown', code: 'unavailable', detail: `${error.message}${adviceOn(error.cause, url)}` }
   }
   if (error instanceof CouldNotCheck || error instanceof Refused || error instanceof TlogError) {
     return { kind: 'unknown', code: error.code, detail: error.message }

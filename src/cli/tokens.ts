@@ -13,7 +13,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { openFetch, readServerUrl } from './server-fetch.ts'
+import { openPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 import {
   expireToken,
@@ -44,7 +44,7 @@ export const tokensCommand: Command = {
   revoke ID|NAME      for ever; servers refuse it within 5 s
   expire ID|NAME --at TIME
 
-  --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --url URL           the server (default: the one of the settings here: PORT, and https with DENDROLOG_TLS_CERT)
   --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE   a file with the token of an administrator, or a tokens.json (default: that of the data folder)
   --json              make: {"token", "secret"}, without the secret where it went to a file; list: {"tokens"};
@@ -108,9 +108,8 @@ async function runTokens(args: readonly string[], signal: AbortSignal): Promise<
 }
 
 async function openServer(values: Values): Promise<TokenServer> {
-  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
   const file = values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json')
-  return { url, fetch: await openFetch(values.ca), token: await readTokenFile(file, 'admin') }
+  return { ...(await openPlace(values.url, values.ca)), token: await readTokenFile(file, 'admin') }
 }
 
 async function make(server: TokenServer, name: string, values: Values, signal: AbortSignal): Promise<void> {

@@ -286,6 +286,39 @@ test('a server that stays away ends the run with status 2, and the next run goes
   expect(back).toMatchObject({ status: 0, stdout: expect.stringContaining('3 accepted') })
 })
 
+test('where nobody listens it says at once where it looked and how to name another place, and gives up soon', async () => {
+  const token = join(folder, 'data', 'tokens.json')
+  const port = await freePort()
+  const { status, stderr } = await run(['append', '-', '--token-file', token], { PORT: port }, makeRecords(1, 'none'))
+  const advice = 'start the server, or say with --url or PORT where it is'
+  const first = `http://127.0.0.1:${port}: no connection (ECONNREFUSED); ${advice}`
+  expect({ status, line: stderr.split('\n')[0] }).toEqual({ status: 2, line: expect.stringContaining(first) })
+  expect(stderr).toMatch(/gave up after \d tries/)
+})
+
+async function freePort(): Promise<string> {
+  const listening = createServer().listen(0, '127.0.0.1')
+  await once(listening, 'listening')
+  const { port } = listening.address() as { port: number }
+  listening.close()
+  await once(listening, 'close')
+  return String(port)
+}
+
+test('a server that stands by is said to, with the pause', async () => {
+  let refusals = 2
+  const url = await startProxy(async (request, _, response) => {
+    if (request.method !== 'POST' || refusals-- === 0) return false
+    response.writeHead(503, { 'retry-after': '0' }).end('{"code":"not-leader","detail":"another server"}')
+    return true
+  })
+  const { status, stderr } = await run(['append', '-', '--url', url], environment, makeRecords(1, 'standby'))
+  expect({ status, stderr }).toEqual({
+    status: 0,
+    stderr: expect.stringContaining('not-leader: this server stands by; trying again in 0.0 s'),
+  })
+})
+
 test('a state that is about another log is refused', async () => {
   const file = await makeInput(makeRecords(3, 'log'))
   await run(['append', file, '--url', server.url], environment)
