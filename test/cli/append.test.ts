@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -129,7 +129,7 @@ test('a finished file is not appended again; lines that are added later are', as
   expect(await treeSize()).toBe(before + 36)
   expect((await stat(`${file}.dendrolog-state`)).mode % 0o1000).toBe(0o600)
   // Others in this folder were killed, and may have left theirs.
-  const drafts = (await readdir(folder)).filter((name) => name.startsWith(`${basename(file)}.dendrolog-state.`))
+  const drafts = (await readdir(folder)).filter((name) => name.startsWith(`.${basename(file)}.dendrolog-state.`))
   expect(drafts).toEqual([])
 })
 
@@ -143,6 +143,45 @@ test('another file under the name of one that was begun is refused', async () =>
   expect(stderr).toContain('appends records without an id, which are entries already, a second time')
   await writeFile(file, makeRecords(3, 'one'))
   expect((await run(args, environment)).status).toBe(2)
+})
+
+test('a line that was changed far before the end of what was sent is noticed, and nothing is sent', async () => {
+  const file = await makeInput(makeRecords(2_000, 'changed'))
+  const args = ['append', file, '--url', server.url]
+  await run(args, environment)
+  const before = await treeSize()
+  const lines = (await readFile(file, 'utf8')).replace('"n":3,', '"n":4,')
+  await writeFile(file, `${lines}${makeRecord(2_000, 'changed')}\n`)
+  expect(await run(args, environment)).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/up to line 2000, has changed\. Restore it, and put new records at its end/),
+  })
+  expect(await treeSize()).toBe(before + 1)
+})
+
+test('a state of the format before, which knows the last 64 KiB, goes on', async () => {
+  const file = await makeInput(makeRecords(3, 'format'))
+  const args = ['append', file, '--url', server.url, '--json']
+  await run(args, environment)
+  const path = `${file}.dendrolog-state`
+  const { sent, ...state } = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+  await writeFile(path, JSON.stringify({ ...state, format: 1, tail: sent }))
+  await appendFile(file, makeRecords(2, 'format'))
+  expect(JSON.parse((await run(args, environment)).stdout)).toMatchObject({ accepted: 5, duplicates: 0 })
+  expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ format: 2, sent: expect.stringMatching(/^\w{64}$/) })
+})
+
+test('what a killed run left beside its state is removed by the next, and nothing of other files', async () => {
+  const file = await makeInput(makeRecords(3, 'left'))
+  const left = join(folder, `.${basename(file)}.dendrolog-state.dendrolog-0123456789abcdef`)
+  const others = join(folder, '.other.dendrolog-0123456789abcdef')
+  for (const path of [left, others]) {
+    await writeFile(path, '')
+    await utimes(path, 1, 1)
+  }
+  expect(await run(['append', file, '--url', server.url], environment)).toMatchObject({ status: 0 })
+  await expect(stat(left)).rejects.toThrow('ENOENT')
+  expect((await stat(others)).size).toBe(0)
 })
 
 test('records with ids keep them: a second file of the same records makes no entries', async () => {
