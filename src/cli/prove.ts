@@ -45,7 +45,8 @@ auditor's token it is checked, and what is written is a receipt, with the entry 
   --ca FILE          PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE  a file with the token of an auditor, or a tokens.json
   --size N           in the tree of the first N entries (JSON only; without the entry)
-  --out FILE         where to write it (default: standard output)
+  --out FILE         writes it to a new file (default: standard output)
+  --force            replaces FILE where it is there already
   --format FORMAT    json, or tlog-proof: C2SP tlog-proof text (default: by the name of FILE, else json)
   --json             the result as \`check --json\` gives it, with "file", and with "proof", the text, where --out is
                      not given
@@ -62,6 +63,7 @@ const options = {
   size: { type: 'string' },
   consistency: { type: 'boolean', default: false },
   out: { type: 'string' },
+  force: { type: 'boolean', default: false },
   format: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
@@ -84,9 +86,19 @@ async function prove(args: readonly string[], signal: AbortSignal): Promise<Exit
   const wanted = readWanted(values, positionals)
   const format = readFormat(values, wanted)
   const { result, text } = await makeAndCheck(wanted, format, values, signal)
-  if (text !== undefined && values.out !== undefined) await writeFile(values.out, text)
+  if (text !== undefined && values.out !== undefined) await writeProof(values.out, text, values.force)
   tell(result, text, values)
   return exitStatuses[result.kind]
+}
+
+async function writeProof(file: string, text: string, replaces: boolean): Promise<void> {
+  try {
+    await writeFile(file, text, { flag: replaces ? 'w' : 'wx' })
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const reason = code === 'EEXIST' ? 'is there already; --force replaces it' : `cannot be written (${code})`
+    throw new Error(`--out ${file}: ${reason}`, { cause })
+  }
 }
 
 /** `text` is there only where it holds. */
@@ -196,7 +208,8 @@ function resultOf(error: unknown, { url }: ServerPlace): Result {
   if (error instanceof Unavailable) {
     return { kind: 'unknown', code: 'unavailable', detail: `${error.message}${adviceOn(error.cause, url)}` }
   }
-  if (error instanceof CouldNotCheck || error instanceof Refused || error instanceof TlogError) {
+  if (error instanceof Refused) return { kind: 'unknown', code: error.code, detail: error.detail }
+  if (error instanceof CouldNotCheck || error instanceof TlogError) {
     return { kind: 'unknown', code: error.code, detail: error.message }
   }
   throw error
