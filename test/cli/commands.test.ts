@@ -150,6 +150,14 @@ test.each([
   expect(status).toBe(2)
 })
 
+test('a web page is said to be no receipt', async () => {
+  const { status, stdout } = await run(['check', '-', '--vkey', vkey], {}, '<!doctype html>')
+  expect({ status, stdout }).toEqual({
+    status: 2,
+    stdout: expect.stringContaining('malformed-json: standard input is no receipt, proof or answer of a server: '),
+  })
+})
+
 test('a leaf that is none does not hold: status 1', async () => {
   const { status, stdout } = await run(['check', '-', '--vkey', vkey], {}, JSON.stringify({ ...shape, leaf: 'jgE=' }))
   expect({ status, stdout }).toEqual({ status: 1, stdout: expect.stringMatching(/^does NOT hold: malformed-leaf: /) })
