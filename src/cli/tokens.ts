@@ -15,6 +15,7 @@ import {
 } from './command.ts'
 import { openPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
+import { tokenPages, tokensHelp } from './tokens/pages.ts'
 import {
   expireToken,
   listTokens,
@@ -28,30 +29,8 @@ import {
 export const tokensCommand: Command = {
   summary: 'make, list, revoke tokens, and let them expire',
   synopsis: 'make NAME --role ROLE | list | revoke ID|NAME | expire ID|NAME --at TIME  [OPTIONS]',
-  help: `Asks a running server, as an administrator.
-
-  make NAME           makes a token and prints its secret, which nobody can see again; NAME is what entries and acts
-                      say of its holder, token:NAME, and a writer's is never given to another token
-    --role ROLE       writer, auditor or admin
-    --scope SCOPE     only this part of the role; may be given more than once (writer: entries:submit, bytes:add;
-                      auditor: entries:read, entries:search, entries:stream; admin: tokens:read, tokens:manage,
-                      metrics:read)
-    --expires TIME    RFC 3339, like 2027-01-31T00:00:00Z (default: never)
-    --requests N      requests a second that one server takes of it, 0 for no limit (default: the server's setting)
-    --entries N       entries a second, likewise
-    --out FILE        writes the secret to a new file of mode 0600 instead
-  list                those that hold; --all shows expired and revoked ones too
-  revoke ID|NAME      for ever; servers refuse it within 5 s
-  expire ID|NAME --at TIME
-
-  --url URL           the server (default: the one of the settings here: PORT, and https with DENDROLOG_TLS_CERT)
-  --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
-  --token-file FILE   a file with the token of an administrator, or a tokens.json (default: that of the data folder)
-  --json              make: {"token", "secret"}, without the secret where it went to a file; list: {"tokens"};
-                      others: {"token"}; refused: {"error", "code"}
-
-Exit status: 0 done, 1 the server refused it for good (no such token, name taken, the last administrator), 2 it could
-not be asked or did not let us.`,
+  help: tokensHelp,
+  pages: tokenPages,
   run: runTokens,
 }
 
@@ -174,7 +153,7 @@ async function list(server: TokenServer, _: string, { all, json }: Values, signa
     if (all === true || token.state === 'live') tokens.push(token)
   }
   if (json) return printJson({ tokens })
-  const header = ['NAME', 'ROLE', 'SCOPES', 'STATE', 'LAST USED', 'EXPIRES', 'ID']
+  const header = ['NAME', 'ROLE', 'SCOPES', 'STATE', 'REQUESTS/S', 'ENTRIES/S', 'LAST USED', 'EXPIRES', 'ID']
   const rows = [header, ...tokens.map(cellsOf)]
   const widths = header.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
   for (const row of rows) {
@@ -183,10 +162,17 @@ async function list(server: TokenServer, _: string, { all, json }: Values, signa
   }
 }
 
-function cellsOf({ name, role, scopes, state, lastUsedAt, expiresAt, id }: ShownToken): string[] {
+function cellsOf({ name, role, scopes, state, lastUsedAt, expiresAt, id, ...rates }: ShownToken): string[] {
   const [used, expires] = [lastUsedAt, expiresAt].map((time) => time?.replace(/\.\d+/, ''))
-  const texts = [name, role, scopes?.join(',') ?? 'all', state, used ?? 'never', expires ?? 'never', id]
-  return texts.map(visibleText)
+  const [requests, entries] = [rates.requestsPerSecond, rates.entriesPerSecond].map(rateText)
+  const texts = [name, role, scopes?.join(',') ?? 'all', state, requests, entries, used ?? 'never', expires ?? 'never']
+  return [...texts, id].map((text) => visibleText(text ?? ''))
+}
+
+/** Null where the token has none of its own. */
+function rateText(rate: number | null): string {
+  if (rate === null) return 'default'
+  return rate === 0 ? 'no limit' : String(rate)
 }
 
 async function revoke(server: TokenServer, place: string, { json }: Values, signal: AbortSignal): Promise<void> {
