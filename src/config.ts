@@ -206,12 +206,14 @@ export function readConfig(environment: Environment = process.env): Config {
 
 /** One setting as it is written, unchecked: for what must work where another setting is bad. */
 export function readSetting(
-  name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL' | 'PORT',
+  name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL' | 'DENDROLOG_TLS_CERT' | 'HOST' | 'PORT',
   environment: Environment = process.env,
 ): string {
   const fallback = {
     DENDROLOG_DATA_DIR: settings.dataDir,
     DENDROLOG_LOG_LEVEL: settings.logLevel,
+    DENDROLOG_TLS_CERT: settings.tlsCert,
+    HOST: settings.host,
     PORT: settings.port,
   }[name].default
   return environment[name] ?? fallback

@@ -34,7 +34,7 @@ const textBytes = new Uint8Array(textLengthMax)
  * have, or an instant that is not in 1970 to 2254; the message names the reason.
  */
 export function parseOccurredAt(text: string): number {
-  if (text.length > textLengthMax) throw malformed(text, 'too long')
+  if (text.length > textLengthMax) throw malformed(text, `too long; ${wanted}`)
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
     textBytes[i] = code < 0x80 ? code : 0
@@ -63,14 +63,16 @@ export function formatMicroseconds(us: number): string {
   return `${formatDate((seconds - second) / secondsPerDay)}T${formatTimeOfDay(second)}.${fraction}Z`
 }
 
+const wanted = 'want RFC 3339, like 2026-11-22T09:30:00Z'
+
 function microsecondsOrReason(bytes: Uint8Array, start: number, end: number): number | string {
-  if (end - start < textLengthMin) return 'too short'
-  if (end - start > textLengthMax) return 'too long'
-  if (!hasShape(bytes, start)) return 'want YYYY-MM-DDTHH:MM:SS'
+  if (end - start < textLengthMin) return `too short; ${wanted}`
+  if (end - start > textLengthMax) return `too long; ${wanted}`
+  if (!hasShape(bytes, start)) return `want YYYY-MM-DDTHH:MM:SS first; ${wanted}`
   const offsetAt = fractionEnd(bytes, start + fractionAt, end)
   if (offsetAt < 0) return 'want 1 to 6 digits after the decimal point'
   const offset = offsetSeconds(bytes, offsetAt, end)
-  if (Number.isNaN(offset)) return 'want Z or an offset of at most 15:59'
+  if (Number.isNaN(offset)) return `want Z or an offset of at most 15:59 last; ${wanted}`
   const local = localSecondsOrReason(bytes, start)
   if (typeof local === 'string') return local
   const seconds = local - offset

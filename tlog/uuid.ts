@@ -32,7 +32,7 @@ export function parseUuid(text: string): Uint8Array {
 /** 16 bytes of a UUIDv7, RFC 9562 5.7; `malformed-uuid` on another form, version or variant. */
 export function parseUuidV7(text: string): Uint8Array {
   const bytes = parseUuid(text)
-  if (uuidVersion(bytes) !== 7) throw malformed(text, 'want version 7 and variant 10')
+  if (uuidVersion(bytes) !== 7) throw malformed(text, 'want a UUIDv7 (RFC 9562)')
   return bytes
 }
 

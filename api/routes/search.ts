@@ -183,7 +183,8 @@ function formatCursor(order: Search['order'], { above, upTo }: NumberRange): str
 function rangeOf({ cursor, order }: ValuesOf<typeof query>, searchedSize: number): NumberRange {
   if (cursor === undefined) return { above: 0, upTo: searchedSize }
   const [cursorOrder, place, ...more] = cursor.split('.')
-  if (cursorOrder !== order || more.length > 0) throw malformed('cursor', `want one of a page in order ${order}`)
+  if (cursorOrder !== order || more.length > 0)
+    throw malformed('cursor', `want the nextCursor of a page that was asked for with order=${order}, as it is`)
   const n = readDecimal(place, 'cursor')
   return order === 'asc' ? { above: n, upTo: searchedSize } : { above: 0, upTo: Math.min(n, searchedSize) }
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readSetting } from '../config.ts'
-import { hashTail, type Input, openInput } from './append/input.ts'
+import { hashTail, type Input, openInput, SentHash } from './append/input.ts'
 import { Progress } from './append/progress.ts'
 import { runAppend } from './append/run.ts'
 import { type LogAnswer, readLog, type Target } from './append/server.ts'
-import { type AppendState, createState, noCounts, type RefusedLine, readState } from './append/state.ts'
+import { type AppendState, createState, noCounts, type RefusedLine, readState, tidyState } from './append/state.ts'
 import {
   type Command,
   type ExitStatus,
@@ -18,7 +19,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { openFetch, readServerUrl } from './server-fetch.ts'
+import { openPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 
 export const appendCommand: Command = {
@@ -27,17 +28,19 @@ export const appendCommand: Command = {
   help: `Sends records, one JSON object a line, to a server, in the order of the input. Records without an \`id\` get one
 before they are sent. Interrupted in any way and started again with the same FILE, it goes on where it was, and each
 record becomes one entry: FILE.dendrolog-state remembers how far it came and what ids are made of. It stays when all is
-done; lines that are added to FILE later are appended by the next run. Without it FILE is another one: records without
+done; lines that are added to FILE later are appended by the next run, and where anything in the part that was sent has
+changed (its SHA-256 is kept) nothing is sent and the status is 2. Without the state FILE is another one: records without
 an \`id\` get new ones, and where they are entries already they become entries a second time.
 Standard input cannot be read again: what was interrupted there cannot be resumed.
 
-  --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --url URL           the server (default: the one of the settings here: PORT, and https with DENDROLOG_TLS_CERT)
   --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE   a file with the token of a writer, or a tokens.json (default: that of the data folder)
   --state FILE        in place of FILE.dendrolog-state
   --batch N           records of a request, at most (default 1000)
   --gzip              compress requests
-  --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300)
+  --retry-for SECONDS so long a request is tried again on 429, 503 and network errors (default 300, and 10 as long as
+                      nothing has answered at all)
   --json              the result as JSON; refusedRecords lists the refused ones, of earlier runs too (1000 of those)
 
 Exit status: 0 all records are entries, 2 some were refused, which the last line on standard error counts, or it did not
@@ -52,10 +55,12 @@ const options = {
   state: { type: 'string' },
   batch: { type: 'string', default: '1000' },
   gzip: { type: 'boolean', default: false },
-  'retry-for': { type: 'string', default: '300' },
+  'retry-for': { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
 
+/** Long enough for a server that is being started again, and short enough to be waited for. */
+const unreachedDefaultMs = 10_000
 const batchBytesMax = 4 * 1_048_576
 /** An id that is added, and the newline. */
 const addedBytesMax = 64
@@ -83,12 +88,13 @@ async function appendInput(input: Input, values: Values, signal: AbortSignal): P
   )
   const log = await readLog(target, signal)
   const statePath = input.file === undefined ? undefined : (values.state ?? `${input.name}.dendrolog-state`)
-  const state = await openState(input, statePath, log)
+  const sent = input.file === undefined ? undefined : new SentHash(input.file)
+  const state = await openState(input, sent, statePath, log)
   if (statePath === undefined) notes.say(`${input.name} cannot be resumed if this run is interrupted`)
   notes.begin(state)
   const end = await runAppend(
     {
-      ...{ input, target, state, statePath },
+      ...{ input, target, state, sent, statePath },
       limits: { records: Math.min(batch, log.records), bytes: Math.min(batchBytesMax, log.bodyBytes) },
       lineBytesMax: log.bodyBytes - addedBytesMax,
       onRefused: (refused) => notes.refuse(refused),
@@ -96,15 +102,18 @@ async function appendInput(input: Input, values: Values, signal: AbortSignal): P
     },
     signal,
   )
+  if (statePath !== undefined) await tidyState(statePath)
   return notes.finish(end)
 }
 
 async function openTarget(values: Values, onWait: Target['onWait']): Promise<Target> {
-  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
-  const retryMs = 1_000 * readCount('--retry-for', values['retry-for'], 604_800)
+  const place = await openPlace(values.url, values.ca)
+  const given = values['retry-for']
+  const retryMs = 1_000 * readCount('--retry-for', given ?? '300', 604_800)
+  const unreachedMs = given === undefined ? unreachedDefaultMs : retryMs
   const tokenFile = values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json')
   const token = await readTokenFile(tokenFile, 'writer')
-  return { url, fetch: await openFetch(values.ca), token, isGzipped: values.gzip, retryMs, onWait }
+  return { ...place, token, isGzipped: values.gzip, retryMs, unreachedMs, onWait }
 }
 
 function readCount(name: string, text: string, max: number): number {
@@ -116,26 +125,39 @@ function readCount(name: string, text: string, max: number): number {
 }
 
 /** The state of earlier runs on this input, or that of a first one, which is durable when this resolves. */
-async function openState(input: Input, path: string | undefined, { origin }: LogAnswer): Promise<AppendState> {
+async function openState(
+  input: Input,
+  sent: SentHash | undefined,
+  path: string | undefined,
+  { origin }: LogAnswer,
+): Promise<AppendState> {
   const run = { secret: randomBytes(16), startedMs: Date.now() }
   const place = { offset: 0, line: 0 }
-  const fresh: AppendState = { origin, run, place, tail: '', counts: noCounts, refused: [] }
-  if (path === undefined || input.file === undefined) return fresh
-  const first = { ...fresh, tail: (await hashTail(input.file, 0)) ?? '' }
+  const fresh: AppendState = { origin, run, place, sent: '', counts: noCounts, refused: [] }
+  if (path === undefined || input.file === undefined || sent === undefined) return fresh
+  const first = { ...fresh, sent: (await sent.at(0)) ?? '' }
   const found = await readState(path)
   if (found === undefined && (await createState(path, first))) return first
   const state = found ?? (await readState(path)) ?? first
   if (state.origin !== origin) {
     throw new Error(`${path}: ${input.name} was being appended to ${state.origin}, this is ${origin}; see --state`)
   }
-  if ((await hashTail(input.file, state.place.offset)) !== state.tail) {
-    throw new Error(
-      `${input.name}: is not the file that ${path} is about: what was appended of that has changed. For another file ` +
-        'name another --state; where this is the same file, appending it with another state appends records without ' +
-        'an id, which are entries already, a second time',
-    )
-  }
+  if (!(await isSame(input.file, sent, state))) throw new Error(changedInput(input.name, path, state.place.line))
   return state
+}
+
+async function isSame(file: FileHandle, sentNow: SentHash, { sent, place }: AppendState): Promise<boolean> {
+  const hash = await sentNow.at(place.offset)
+  if (typeof sent === 'string') return hash === sent
+  return hash !== undefined && (await hashTail(file, place.offset)) === sent.tail
+}
+
+function changedInput(name: string, path: string, line: number): string {
+  return (
+    `${name}: is not the file that ${path} is about: what was appended of that, up to line ${line}, has changed. ` +
+    'Restore it, and put new records at its end. For another file name another --state; where this is the same file, ' +
+    'appending it with another state appends records without an id, which are entries already, a second time'
+  )
 }
 
 /** Refused records that a result in JSON lists; more are counted. */

@@ -52,13 +52,23 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
 async function checkFile(file: string, vkey: VkeyValues, leaf: Hash | undefined): Promise<Result> {
   try {
     const key = await readVkey(vkey)
-    return judgeBytes(await readReceipt(file), key, leaf)
+    return nameNoJson(file, judgeBytes(await readReceipt(file), key, leaf))
   } catch (error) {
     if (error instanceof TlogError) return { kind: 'unknown', code: error.code, detail: error.message }
     // Nothing but files was touched.
     const isOfFile = error instanceof UnfitFile || (error as NodeJS.ErrnoException).syscall !== undefined
     if (!isOfFile) throw error
     return { kind: 'unknown', code: 'cannot-read', detail: describeError(error) }
+  }
+}
+
+/** Where in a web page the JSON ends helps nobody. */
+function nameNoJson(file: string, result: Result): Result {
+  if (result.kind === 'holds' || result.code !== 'malformed-json') return result
+  const name = file === '-' ? 'standard input' : file
+  return {
+    ...result,
+    detail: `${name} is no receipt, proof or answer of a server: it is neither JSON nor a C2SP tlog-proof (${result.detail})`,
   }
 }
 

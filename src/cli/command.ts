@@ -18,6 +18,8 @@ export type Command = {
   readonly synopsis: string
   /** What `--help` prints below the usage line. */
   readonly help: string
+  /** Pages of the words that may come first, where `help` is about all of them. */
+  readonly pages?: Readonly<Record<string, { readonly synopsis: string; readonly help: string }>>
   /** So long it may take to end after SIGINT or SIGTERM, milliseconds; 2 s where it does not say. */
   readonly stopMs?: number
   readonly run: (args: readonly string[], signal: AbortSignal) => Promise<ExitStatus>

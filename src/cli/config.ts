@@ -1,5 +1,13 @@
 import { ConfigError, findUnknownSettings, readConfig, reportConfig, type SettingReport } from '../config.ts'
-import { type Command, type ExitStatus, exitHolds, parseArguments, printJson, printLine } from './command.ts'
+import {
+  type Command,
+  type ExitStatus,
+  exitCouldNotCheck,
+  exitHolds,
+  parseArguments,
+  printJson,
+  printLine,
+} from './command.ts'
 import { describeUnknown } from './describe-error.ts'
 
 export const configCommand: Command = {
@@ -8,7 +16,9 @@ export const configCommand: Command = {
   help: `Prints every setting: value, default, unit, source and purpose. Passwords in URLs are not shown. Also a setting
 that cannot be used is printed, and below the table what is wrong with it, and which variables are no settings.
 
-  --json   {"settings": [...], "unknown": [{name, nearest}], "error": text or null}`,
+  --json   {"settings": [...], "unknown": [{name, nearest}], "error": text or null}
+
+Exit status: 0 all can be used, 2 one cannot.`,
   run: async (args) => printConfig(args),
 }
 
@@ -22,7 +32,7 @@ function printConfig(args: readonly string[]): ExitStatus {
   const remarks = [...unknown.map(describeUnknown), ...(error === undefined ? [] : [`error: ${error}`])]
   if (values.json) printJson({ settings, unknown, error: error ?? null })
   else printLine([...formatTable(settings), ...(remarks.length === 0 ? [] : ['']), ...remarks].join('\n'))
-  return exitHolds
+  return error === undefined ? exitHolds : exitCouldNotCheck
 }
 
 function findError(): string | undefined {

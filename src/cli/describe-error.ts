@@ -56,15 +56,15 @@ type SystemError = Error & {
 const pathReasons: Readonly<Record<string, string>> = {
   EACCES: 'this user may not use it; let it write there',
   EPERM: 'this user may not change it; let it write there',
-  EROFS: 'it is on a file system that is read-only',
+  EROFS: 'it is on a file system that is read-only; let it be written',
   ENOSPC: 'the disk is full; make room',
   EDQUOT: 'the quota of the disk is used up; make room',
   ENOENT: 'a folder on its way is missing; make it',
-  ENOTDIR: 'a part of it is no folder',
+  ENOTDIR: 'a part of it is no folder; move that away',
   EEXIST: 'something else has that name; move that away',
   EISDIR: 'it is a folder, and a file is wanted there; move it away',
-  ELOOP: 'symbolic links lead around in a circle',
-  ENAMETOOLONG: 'it is too long',
+  ELOOP: 'symbolic links lead around in a circle; correct them',
+  ENAMETOOLONG: 'it is too long; shorten it',
 }
 const connectCodes = [
   'ECONNREFUSED',

@@ -46,10 +46,13 @@ if (process.exitCode === exitCouldNotCheck) setTimeout(() => process.exit(), lin
 async function runCommand(name: string | undefined, args: readonly string[]): Promise<ExitStatus> {
   if (name === undefined) return refuseUse('want a command', overview())
   if (name === '--version' || name === '-V') return print(`${readVersion()}\n`)
-  if (name === '--help' || name === '-h' || name === 'help') return print(overview())
+  if (name === '--help' || name === '-h' || name === 'help') {
+    const [about, ...more] = args
+    return about === undefined || about.startsWith('-') ? print(overview()) : runCommand(about, [...more, '--help'])
+  }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (command === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, overview())
-  if (asksForHelp(args)) return print(`${usage(name, command)}\n\n${command.help.trim()}\n`)
+  if (asksForHelp(args)) return print(pageOf(name, command, args[0]))
   try {
     return await command.run(args, interruption(command.stopMs))
   } catch (error) {
@@ -85,6 +88,12 @@ function usage(name: string, { synopsis }: Command): string {
   return `usage: dendrolog ${name} ${synopsis}`
 }
 
+function pageOf(name: string, { pages = {}, ...command }: Command, word: string | undefined): string {
+  const own = word !== undefined && Object.hasOwn(pages, word) ? pages[word] : undefined
+  const { synopsis, help } = own ?? command
+  return `usage: dendrolog ${own === undefined ? name : `${name} ${word}`} ${synopsis}\n\n${help.trim()}\n`
+}
+
 function readVersion(): string {
   const file = new URL('../../../package.json', import.meta.url)
   return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version
@@ -95,7 +104,7 @@ function overview(): string {
   return `usage: dendrolog COMMAND [OPTIONS]
 
 ${lines.join('')}
-\`dendrolog COMMAND --help\` explains one; \`--json\` makes any of them answer for programs; \`dendrolog --version\`
+\`dendrolog COMMAND --help\` explains one, as \`dendrolog help COMMAND\`; \`--json\` makes any of them answer for programs; \`dendrolog --version\`
 says which one this is. Settings are environment variables, see \`dendrolog config\`.
 Exit status: 0 it holds or is done, 1 a violation was found, 2 it could not be checked or done, bad use too.
 `

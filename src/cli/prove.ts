@@ -8,7 +8,6 @@ import type { InclusionJson } from '../../tlog/proof-json.ts'
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { CouldNotCheck, Refused, Unavailable, Violation } from '../client/errors.ts'
 import { LogClient } from '../client/log-client.ts'
-import { readSetting } from '../config.ts'
 import { describeResult, resultJson } from './check/describe.ts'
 import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
 import {
@@ -28,7 +27,7 @@ import {
   proveAtSize,
   proveConsistency,
 } from './prove/make-proof.ts'
-import { isDistrust, openFetch, readServerUrl } from './server-fetch.ts'
+import { adviceOn, openPlace, type ServerPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 import { readVkey, requireVkey, vkeyOptions } from './verifier-key.ts'
 
@@ -42,11 +41,12 @@ auditor's token it is checked, and what is written is a receipt, with the entry 
 
   --vkey VKEY        the log's verifier key; take it from where you trust, not from the server
   --vkey-file FILE   a file with it
-  --url URL          the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
+  --url URL          the server (default: the one of the settings here: PORT, and https with DENDROLOG_TLS_CERT)
   --ca FILE          PEM certificate of the CA of an https server, where the system does not know it
   --token-file FILE  a file with the token of an auditor, or a tokens.json
   --size N           in the tree of the first N entries (JSON only; without the entry)
-  --out FILE         where to write it (default: standard output)
+  --out FILE         writes it to a new file (default: standard output)
+  --force            replaces FILE where it is there already
   --format FORMAT    json, or tlog-proof: C2SP tlog-proof text (default: by the name of FILE, else json)
   --json             the result as \`check --json\` gives it, with "file", and with "proof", the text, where --out is
                      not given
@@ -63,6 +63,7 @@ const options = {
   size: { type: 'string' },
   consistency: { type: 'boolean', default: false },
   out: { type: 'string' },
+  force: { type: 'boolean', default: false },
   format: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
@@ -85,31 +86,41 @@ async function prove(args: readonly string[], signal: AbortSignal): Promise<Exit
   const wanted = readWanted(values, positionals)
   const format = readFormat(values, wanted)
   const { result, text } = await makeAndCheck(wanted, format, values, signal)
-  if (text !== undefined && values.out !== undefined) await writeFile(values.out, text)
+  if (text !== undefined && values.out !== undefined) await writeProof(values.out, text, values.force)
   tell(result, text, values)
   return exitStatuses[result.kind]
+}
+
+async function writeProof(file: string, text: string, replaces: boolean): Promise<void> {
+  try {
+    await writeFile(file, text, { flag: replaces ? 'w' : 'wx' })
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const reason = code === 'EEXIST' ? 'is there already; --force replaces it' : `cannot be written (${code})`
+    throw new Error(`--out ${file}: ${reason}`, { cause })
+  }
 }
 
 /** `text` is there only where it holds. */
 type Made = { readonly result: Result; readonly text: string | undefined }
 
 async function makeAndCheck(wanted: Wanted, format: Format, values: Values, signal: AbortSignal): Promise<Made> {
+  const place = await openPlace(values.url, values.ca)
   try {
     const key = await readVkey(values)
-    const text = await make(await openClient(values, key), wanted, format, values, signal)
+    const text = await make(await openClient(place, values, key), wanted, format, values, signal)
     const result = judgeBytes(encodeUtf8(text), key, undefined)
     return { result, text: result.kind === 'holds' ? text : undefined }
   } catch (error) {
     signal.throwIfAborted()
-    return { result: resultOf(error), text: undefined }
+    return { result: resultOf(error, place), text: undefined }
   }
 }
 
-async function openClient(values: Values, key: VerifierKey): Promise<LogClient> {
-  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`).href
+async function openClient({ url, fetch }: ServerPlace, values: Values, key: VerifierKey): Promise<LogClient> {
   const token =
     values['token-file'] === undefined ? {} : { token: await readTokenFile(values['token-file'], 'auditor') }
-  return new LogClient({ url, vkey: formatVkey(key), retry, fetch: await openFetch(values.ca), ...token })
+  return new LogClient({ url: url.href, vkey: formatVkey(key), retry, fetch, ...token })
 }
 
 async function make(
@@ -192,13 +203,13 @@ function readId(text: string): string {
 }
 
 /** An answer that the log did not sign is a violation; everything else says nothing about the log. */
-function resultOf(error: unknown): Result {
+function resultOf(error: unknown, { url }: ServerPlace): Result {
   if (error instanceof Violation) return { kind: 'violated', code: error.code, detail: error.message }
   if (error instanceof Unavailable) {
-    const advice = isDistrust(error.cause) ? '; see --ca' : ''
-    return { kind: 'unknown', code: 'unavailable', detail: `${error.message}${advice}` }
+    return { kind: 'unknown', code: 'unavailable', detail: `${error.message}${adviceOn(error.cause, url)}` }
   }
-  if (error instanceof CouldNotCheck || error instanceof Refused || error instanceof TlogError) {
+  if (error instanceof Refused) return { kind: 'unknown', code: error.code, detail: error.detail }
+  if (error instanceof CouldNotCheck || error instanceof TlogError) {
     return { kind: 'unknown', code: error.code, detail: error.message }
   }
   throw error

@@ -1,9 +1,44 @@
+import { readSetting } from '../config.ts'
 import { readGivenFile } from '../ops/given-file.ts'
+import { isSelfSigned, readCertificate, verifiableHost } from '../tls/key-pair.ts'
 import { UsageError } from './command.ts'
 import { describeError } from './describe-error.ts'
 
 /** `fetch` as the commands use it, on servers of their own CA too. */
 export type ServerFetch = (url: string | URL, init: RequestInit) => Promise<Response>
+
+/** A server, as `--url` and `--ca` name it. */
+export type ServerPlace = {
+  /** Ends in a slash. */
+  readonly url: URL
+  readonly fetch: ServerFetch
+}
+
+/**
+ * The server that is named; where none is, the one that `serve` would be with the settings of this environment, at the
+ * URL that it prints. Throws UsageError and, where the certificate of that one cannot be read, ConfigError.
+ */
+export async function openPlace(url: string | undefined, ca: string | undefined): Promise<ServerPlace> {
+  if (url !== undefined) return { url: readServerUrl(url), fetch: await openFetch(ca) }
+  const [port, file] = [readSetting('PORT'), readSetting('DENDROLOG_TLS_CERT')]
+  if (file === '') return { url: readServerUrl(`http://127.0.0.1:${port}`), fetch: await openFetch(ca) }
+  const certificate = await readCertificate(file)
+  const name = verifiableHost({ certificate }, readSetting('HOST'))
+  const host = name.includes(':') ? `[${name}]` : name
+  const trusted = ca ?? (isSelfSigned({ certificate }) ? file : undefined)
+  return { url: readServerUrl(`https://${host}:${port}`), fetch: await openFetch(trusted) }
+}
+
+/** What to do about a request to `url` that was not answered; empty where that is not known. */
+export function adviceOn(error: unknown, url: URL): string {
+  if (isDistrust(error)) return '; see --ca'
+  const code = causeCode(error)
+  if (code === 'UND_ERR_SOCKET' && url.protocol === 'http:') return `; if it speaks HTTPS: --url https://${url.host}`
+  return notThereCodes.has(code) ? '; start the server, or say with --url or PORT where it is' : ''
+}
+
+/** Nobody listens there. */
+const notThereCodes: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'])
 
 /**
  * Node's own `fetch`; with the PEM file of a CA, one that believes that CA and no other. UsageError where the file is
@@ -20,8 +55,12 @@ export async function openFetch(caFile: string | undefined): Promise<ServerFetch
 
 /** Whether a request failed because the server's certificate is not believed: trying again does not help. */
 export function isDistrust(error: unknown): boolean {
+  return distrustCodes.has(causeCode(error))
+}
+
+function causeCode(error: unknown): string {
   const { code } = Object(error instanceof Error ? error.cause : undefined) as { readonly code?: unknown }
-  return distrustCodes.has(String(code))
+  return String(code)
 }
 
 /** Those of OpenSSL's verification (X509_verify_cert_error) that a server's certificate brings about, and Node's own. */

@@ -15,9 +15,10 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { openFetch, readServerUrl } from './server-fetch.ts'
+import { openPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 import { makeLocalToken } from './tokens/local.ts'
+import { tokenPages, tokensHelp } from './tokens/pages.ts'
 import {
   expireToken,
   listTokens,
@@ -31,33 +32,8 @@ import {
 export const tokensCommand: Command = {
   summary: 'make, list, revoke tokens, and let them expire',
   synopsis: 'make NAME --role ROLE [--local] | list | revoke ID|NAME | expire ID|NAME --at TIME  [OPTIONS]',
-  help: `Asks a running server, as an administrator.
-
-  make NAME           makes a token and prints its secret, which nobody can see again; NAME is what entries and acts
-                      say of its holder, token:NAME, and a writer's is never given to another token
-    --role ROLE       writer, auditor or admin
-    --scope SCOPE     only this part of the role; may be given more than once (writer: entries:submit, bytes:add;
-                      auditor: entries:read, entries:search, entries:stream; admin: tokens:read, tokens:manage,
-                      metrics:read, docs:read)
-    --expires TIME    RFC 3339, like 2027-01-31T00:00:00Z (default: never)
-    --requests N      requests a second that one server takes of it, 0 for no limit (default: the server's setting)
-    --entries N       entries a second, likewise
-    --out FILE        writes the secret to a new file of mode 0600 instead
-    --local           asks no server: makes a token of the role admin with the keys of the data folder and the database
-                      of the settings, which are those of \`serve\`; for when no administrator's secret is left. The
-                      server may run; the log tells of it as of any other
-  list                those that hold; --all shows expired and revoked ones too
-  revoke ID|NAME      for ever; servers refuse it within 5 s
-  expire ID|NAME --at TIME
-
-  --url URL           the server (default: http://127.0.0.1 and the port that PORT says, or 8080)
-  --ca FILE           PEM certificate of the CA of an https server, where the system does not know it
-  --token-file FILE   a file with the token of an administrator, or a tokens.json (default: that of the data folder)
-  --json              make: {"token", "secret"}, without the secret where it went to a file; list: {"tokens"};
-                      others: {"token"}; refused: {"error", "code"}
-
-Exit status: 0 done, 2 not done: the server refused it (no such token, name taken, the last administrator: with --json
-there is a code) or could not be asked.`,
+  help: tokensHelp,
+  pages: tokenPages,
   run: runTokens,
 }
 
@@ -115,9 +91,8 @@ async function runTokens(args: readonly string[], signal: AbortSignal): Promise<
 }
 
 async function openServer(values: Values): Promise<TokenServer> {
-  const url = readServerUrl(values.url ?? `http://127.0.0.1:${readSetting('PORT')}`)
   const file = values['token-file'] ?? join(readSetting('DENDROLOG_DATA_DIR'), 'tokens.json')
-  return { url, fetch: await openFetch(values.ca), token: await readTokenFile(file, 'admin') }
+  return { ...(await openPlace(values.url, values.ca)), token: await readTokenFile(file, 'admin') }
 }
 
 async function make(name: string, values: Values, signal: AbortSignal): Promise<void> {
@@ -202,7 +177,7 @@ async function list(_: string, values: Values, signal: AbortSignal): Promise<voi
     if (all === true || token.state === 'live') tokens.push(token)
   }
   if (json) return printJson({ tokens })
-  const header = ['NAME', 'ROLE', 'SCOPES', 'STATE', 'LAST USED', 'EXPIRES', 'ID']
+  const header = ['NAME', 'ROLE', 'SCOPES', 'STATE', 'REQUESTS/S', 'ENTRIES/S', 'LAST USED', 'EXPIRES', 'ID']
   const rows = [header, ...tokens.map(cellsOf)]
   const widths = header.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
   for (const row of rows) {
@@ -211,10 +186,17 @@ async function list(_: string, values: Values, signal: AbortSignal): Promise<voi
   }
 }
 
-function cellsOf({ name, role, scopes, state, lastUsedAt, expiresAt, id }: ShownToken): string[] {
+function cellsOf({ name, role, scopes, state, lastUsedAt, expiresAt, id, ...rates }: ShownToken): string[] {
   const [used, expires] = [lastUsedAt, expiresAt].map((time) => time?.replace(/\.\d+/, ''))
-  const texts = [name, role, scopes?.join(',') ?? 'all', state, used ?? 'never', expires ?? 'never', id]
-  return texts.map(visibleText)
+  const [requests, entries] = [rates.requestsPerSecond, rates.entriesPerSecond].map(rateText)
+  const texts = [name, role, scopes?.join(',') ?? 'all', state, requests, entries, used ?? 'never', expires ?? 'never']
+  return [...texts, id].map((text) => visibleText(text ?? ''))
+}
+
+/** Null where the token has none of its own. */
+function rateText(rate: number | null): string {
+  if (rate === null) return 'default'
+  return rate === 0 ? 'no limit' : String(rate)
 }
 
 async function revoke(place: string, values: Values, signal: AbortSignal): Promise<void> {

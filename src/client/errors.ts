@@ -34,6 +34,8 @@ export class Refused extends Error {
 
 /** No answer that says anything, after all attempts: network, time-outs, 408, 425, 429 and 5xx but `entry-damaged`. */
 export class Unavailable extends Error {
+  /** The message without the number of attempts. */
+  readonly reason: string
   readonly attempts: number
   /** Events that may or may not be logged: send exactly these again, with their ids. */
   readonly unsettled: readonly IdentifiedEvent[]
@@ -41,6 +43,7 @@ export class Unavailable extends Error {
   constructor(reason: string, attempts: number, options: { cause?: unknown; unsettled?: readonly IdentifiedEvent[] }) {
     super(`${reason} (attempt ${attempts})`, { cause: options.cause })
     this.name = 'Unavailable'
+    this.reason = reason
     this.attempts = attempts
     this.unsettled = options.unsettled ?? []
   }

@@ -7,7 +7,7 @@ import { type NoteVerifier, noteBytesMax } from '../../tlog/note.ts'
 import { parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
 import { checkTileLength, formatBundlePath, formatTilePath, tileWidth } from '../../tlog/tile.ts'
 import { judge, Refused, unlessUnfit } from './errors.ts'
-import { type Fetch, type HttpAnswer, type HttpRequest, send, textOf } from './http.ts'
+import { type Fetch, type HttpAnswer, type HttpRequest, problemTextMax, send, textOf } from './http.ts'
 import { problemOf } from './problem.ts'
 import { defaultRetryLimits, type RetryLimits, sendUntilAnswered } from './retry.ts'
 import { checkIsEd25519, verifierOfNote } from './signature.ts'
@@ -41,7 +41,6 @@ export type Post = {
 }
 
 const defaultTimeoutMs = 30_000
-const problemTextMax = 300
 
 /** Names a log and its key; asks nobody yet. Throws `malformed-key` and, for a URL that is none, a TypeError. */
 export function openLogClient(options: LogClientOptions): LogClient {

@@ -1,4 +1,4 @@
-import { type HttpAnswer, textOf } from './http.ts'
+import { type HttpAnswer, membersOf, textOf } from './http.ts'
 
 const names = ['code', 'detail', 'pointer', 'parameter'] as const
 
@@ -13,13 +13,4 @@ export function problemOf(answer: HttpAnswer): ProblemDocument {
     return typeof value === 'string' ? value : undefined
   })
   return { code, detail, pointer, parameter }
-}
-
-/** Members of a JSON object; none of anything else. */
-function membersOf(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return Object(JSON.parse(text)) as Readonly<Record<string, unknown>>
-  } catch {
-    return {}
-  }
 }

@@ -1,5 +1,5 @@
 import { CouldNotCheck, Unavailable } from './errors.ts'
-import { type HttpAnswer, textOf } from './http.ts'
+import { describeProblem, type HttpAnswer, problemTextMax, textOf } from './http.ts'
 import { problemOf } from './problem.ts'
 
 /** How often and how long what may pass is tried again. */
@@ -15,7 +15,6 @@ export type RetryLimits = {
 export const defaultRetryLimits: RetryLimits = { attemptsMax: 8, pauseMs: 250, pauseMsMax: 60_000 }
 
 const transientStatuses: readonly number[] = [408, 425, 429, 500, 502, 503, 504]
-const reasonLengthMax = 300
 
 /**
  * The first answer that is not the weather's. Each attempt must be the same request, harmless to repeat. Rejects with
@@ -67,7 +66,9 @@ async function tryOnce(attempt: () => Promise<HttpAnswer>, signal: AbortSignal |
   try {
     const answer = await attempt()
     if (!mayPass(answer)) return { kind: 'answer', answer }
-    const reason = `the server answered ${answer.status} ${describeAnswer(answer).slice(0, reasonLengthMax)}`
+    const text = textOf(answer) ?? ''
+    const reason =
+      `the server answered ${answer.status} ${describeProblem(text) ?? text.slice(0, problemTextMax)}`.trim()
     const retryAfterMs = retryAfterMsOf(answer.headers.get('retry-after'), Date.now())
     return { kind: 'weather', reason, cause: undefined, retryAfterMs }
   } catch (cause) {
@@ -80,11 +81,6 @@ async function tryOnce(attempt: () => Promise<HttpAnswer>, signal: AbortSignal |
 /** Nothing mends an entry that was changed in the log's database: that is an answer, and not the weather. */
 function mayPass(answer: HttpAnswer): boolean {
   return transientStatuses.includes(answer.status) && problemOf(answer).code !== 'entry-damaged'
-}
-
-function describeAnswer(answer: HttpAnswer): string {
-  const { code, detail } = problemOf(answer)
-  return code === undefined || detail === undefined ? (textOf(answer) ?? '') : `${code}: ${detail}`
 }
 
 /** Half of a pause that doubles, and the other half by chance. */

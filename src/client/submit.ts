@@ -54,7 +54,7 @@ export async function settle<T>(events: readonly IdentifiedEvent[], run: () => P
     return await run()
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error
-    throw new Unavailable(error.message, error.attempts, { cause: error, unsettled: events })
+    throw new Unavailable(error.reason, error.attempts, { cause: error, unsettled: events })
   }
 }
 

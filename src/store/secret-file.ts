@@ -1,7 +1,7 @@
 /** Files that only their owner may read: keys, passwords, tokens, the signer's memory. */
 import { randomBytes } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
-import { type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises'
+import { type FileHandle, link, lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
@@ -15,7 +15,7 @@ const secretBytesMax = 1_048_576
  * written first has a name of its own: two processes that write one file do not mix, the last one's stands whole.
  */
 export async function writeSecretFile(file: string, text: string): Promise<void> {
-  const temporary = join(dirname(file), `.${basename(file)}.dendrolog-${randomBytes(8).toString('hex')}`)
+  const temporary = unfinishedName(file)
   try {
     await writeNewFile(temporary, text)
     await rename(temporary, file)
@@ -24,6 +24,26 @@ export async function writeSecretFile(file: string, text: string): Promise<void>
     throw error
   }
   await syncFolder(dirname(file))
+}
+
+/** The same where there is none yet; false, and nothing is written, where there is one. */
+export async function createSecretFile(file: string, text: string): Promise<boolean> {
+  const temporary = unfinishedName(file)
+  try {
+    await writeNewFile(temporary, text)
+    await link(temporary, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(temporary, { force: true })
+  }
+  await syncFolder(dirname(file))
+  return true
+}
+
+function unfinishedName(file: string): string {
+  return join(dirname(file), `.${basename(file)}.dendrolog-${randomBytes(8).toString('hex')}`)
 }
 
 /** Exclusive creation follows no link either (open(2)). */
@@ -54,10 +74,11 @@ export async function readSecretFile(file: string): Promise<string | undefined> 
   }
 }
 
-/** Removes what writers that died left in a folder; nothing where that is not there. */
-export async function removeUnfinished(folder: string): Promise<void> {
+/** Removes what writers that died left in a folder, of one file or of all; nothing where the folder is not there. */
+export async function removeUnfinished(folder: string, file?: string): Promise<void> {
   const names = await readdir(folder).catch((): string[] => [])
-  for (const name of names.filter((each) => unfinishedPattern.test(each))) {
+  const prefix = file === undefined ? '.' : `.${file}.dendrolog-`
+  for (const name of names.filter((each) => each.startsWith(prefix) && unfinishedPattern.test(each))) {
     const path = join(folder, name)
     const found = await lstat(path).catch(() => undefined)
     if (found !== undefined && Date.now() - found.mtimeMs > unfinishedMs) await rm(path, { force: true })

@@ -30,8 +30,15 @@ export async function readKeyPair(files: PairFiles): Promise<KeyPair> {
   return checkPair(files, cert, key)
 }
 
+/** The server's own certificate, where its key is of no use or may not be read. Throws a ConfigError as `readKeyPair`. */
+export async function readCertificate(file: string): Promise<X509Certificate> {
+  const [certificate] = parseCertificates(file, await readCertificates(file))
+  if (certificate === undefined) throw new ConfigError(certSetting, `${file}: holds no PEM certificate`)
+  return certificate
+}
+
 /** The name under which a certificate can be verified: `host` itself where it covers that, else its first. */
-export function verifiableHost({ certificate }: KeyPair, host: string): string {
+export function verifiableHost({ certificate }: Pick<KeyPair, 'certificate'>, host: string): string {
   const covered = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)
   if (covered !== undefined) return host
   const names = [...(certificate.subjectAltName ?? '').matchAll(/(?:DNS|IP Address):([^\s,"*]+)/g)]
@@ -39,7 +46,7 @@ export function verifiableHost({ certificate }: KeyPair, host: string): string {
 }
 
 /** Whether the certificate is its own CA: who verifies it has to be given it. */
-export function isSelfSigned({ certificate }: KeyPair): boolean {
+export function isSelfSigned({ certificate }: Pick<KeyPair, 'certificate'>): boolean {
   return certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey)
 }
 

@@ -197,6 +197,11 @@ describe('a search', () => {
     expect(json).toMatchObject({ code: 'malformed-parameter', parameter })
   })
 
+  test('with the cursor of another order says what to send', async () => {
+    const { json } = await search({ cursor: 'asc.7' })
+    expect(json.detail).toContain('want the nextCursor of a page that was asked for with order=desc')
+  })
+
   test('given a parameter twice is 400', async () => {
     const { status, json } = await api.get('/v1/entries?actorId=a&actorId=b', 'auditor')
     expect([status, json.parameter]).toEqual([400, 'actorId'])

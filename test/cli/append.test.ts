@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -129,7 +129,7 @@ test('a finished file is not appended again; lines that are added later are', as
   expect(await treeSize()).toBe(before + 36)
   expect((await stat(`${file}.dendrolog-state`)).mode % 0o1000).toBe(0o600)
   // Others in this folder were killed, and may have left theirs.
-  const drafts = (await readdir(folder)).filter((name) => name.startsWith(`${basename(file)}.dendrolog-state.`))
+  const drafts = (await readdir(folder)).filter((name) => name.startsWith(`.${basename(file)}.dendrolog-state.`))
   expect(drafts).toEqual([])
 })
 
@@ -143,6 +143,45 @@ test('another file under the name of one that was begun is refused', async () =>
   expect(stderr).toContain('appends records without an id, which are entries already, a second time')
   await writeFile(file, makeRecords(3, 'one'))
   expect((await run(args, environment)).status).toBe(2)
+})
+
+test('a line that was changed far before the end of what was sent is noticed, and nothing is sent', async () => {
+  const file = await makeInput(makeRecords(2_000, 'changed'))
+  const args = ['append', file, '--url', server.url]
+  await run(args, environment)
+  const before = await treeSize()
+  const lines = (await readFile(file, 'utf8')).replace('"n":3,', '"n":4,')
+  await writeFile(file, `${lines}${makeRecord(2_000, 'changed')}\n`)
+  expect(await run(args, environment)).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/up to line 2000, has changed\. Restore it, and put new records at its end/),
+  })
+  expect(await treeSize()).toBe(before + 1)
+})
+
+test('a state of the format before, which knows the last 64 KiB, goes on', async () => {
+  const file = await makeInput(makeRecords(3, 'format'))
+  const args = ['append', file, '--url', server.url, '--json']
+  await run(args, environment)
+  const path = `${file}.dendrolog-state`
+  const { sent, ...state } = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+  await writeFile(path, JSON.stringify({ ...state, format: 1, tail: sent }))
+  await appendFile(file, makeRecords(2, 'format'))
+  expect(JSON.parse((await run(args, environment)).stdout)).toMatchObject({ accepted: 5, duplicates: 0 })
+  expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ format: 2, sent: expect.stringMatching(/^\w{64}$/) })
+})
+
+test('what a killed run left beside its state is removed by the next, and nothing of other files', async () => {
+  const file = await makeInput(makeRecords(3, 'left'))
+  const left = join(folder, `.${basename(file)}.dendrolog-state.dendrolog-0123456789abcdef`)
+  const others = join(folder, '.other.dendrolog-0123456789abcdef')
+  for (const path of [left, others]) {
+    await writeFile(path, '')
+    await utimes(path, 1, 1)
+  }
+  expect(await run(['append', file, '--url', server.url], environment)).toMatchObject({ status: 0 })
+  await expect(stat(left)).rejects.toThrow('ENOENT')
+  expect((await stat(others)).size).toBe(0)
 })
 
 test('records with ids keep them: a second file of the same records makes no entries', async () => {
@@ -284,6 +323,39 @@ test('a server that stays away ends the run with status 2, and the next run goes
   expect(away).toMatchObject({ status: 2, stderr: expect.stringMatching(/503 closed; gave up after \d+ tries/) })
   const back = await run(['append', file, '--url', server.url], environment)
   expect(back).toMatchObject({ status: 0, stdout: expect.stringContaining('3 accepted') })
+})
+
+test('where nobody listens it says at once where it looked and how to name another place, and gives up soon', async () => {
+  const token = join(folder, 'data', 'tokens.json')
+  const port = await freePort()
+  const { status, stderr } = await run(['append', '-', '--token-file', token], { PORT: port }, makeRecords(1, 'none'))
+  const advice = 'start the server, or say with --url or PORT where it is'
+  const first = `http://127.0.0.1:${port}: no connection (ECONNREFUSED); ${advice}`
+  expect({ status, line: stderr.split('\n')[0] }).toEqual({ status: 2, line: expect.stringContaining(first) })
+  expect(stderr).toMatch(/gave up after \d tries/)
+})
+
+async function freePort(): Promise<string> {
+  const listening = createServer().listen(0, '127.0.0.1')
+  await once(listening, 'listening')
+  const { port } = listening.address() as { port: number }
+  listening.close()
+  await once(listening, 'close')
+  return String(port)
+}
+
+test('a server that stands by is said to, with the pause', async () => {
+  let refusals = 2
+  const url = await startProxy(async (request, _, response) => {
+    if (request.method !== 'POST' || refusals-- === 0) return false
+    response.writeHead(503, { 'retry-after': '0' }).end('{"code":"not-leader","detail":"another server"}')
+    return true
+  })
+  const { status, stderr } = await run(['append', '-', '--url', url], environment, makeRecords(1, 'standby'))
+  expect({ status, stderr }).toEqual({
+    status: 0,
+    stderr: expect.stringContaining('not-leader: this server stands by; trying again in 0.0 s'),
+  })
 })
 
 test('a state that is about another log is refused', async () => {

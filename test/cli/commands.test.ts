@@ -26,6 +26,15 @@ test('--help lists the commands, and each explains itself', async () => {
   }
 })
 
+test('help COMMAND is COMMAND --help, and a word of tokens has a page of its own', async () => {
+  expect(await run(['help', 'append'])).toEqual(await run(['append', '--help']))
+  expect((await run(['help', 'nothing'])).status).toBe(2)
+  const make = await run(['tokens', 'make', '--help'])
+  expect(make).toMatchObject({ status: 0, stdout: expect.stringMatching(/^usage: dendrolog tokens make NAME --role /) })
+  expect(make.stdout).not.toContain('revoke ID|NAME')
+  expect(await run(['help', 'tokens', 'make'])).toEqual(make)
+})
+
 test('--version says which one this is', async () => {
   const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
     version: string
@@ -74,7 +83,7 @@ test('config shows every setting with its source, and no password', async () => 
 
 test('config shows a setting that cannot be used and what is wrong with it', async () => {
   const { status, stdout } = await run(['config'], { PORT: 'http' })
-  expect(status).toBe(0)
+  expect(status).toBe(2)
   expect(stdout).toMatch(/^PORT +http +8080/m)
   expect(stdout).toMatch(/^error: PORT: want an integer/m)
 })
@@ -152,6 +161,14 @@ test.each([
   const { status, stdout } = await run(['check', file, '--vkey', vkey, '--json'])
   expect(JSON.parse(stdout)).toEqual({ ...unknown, code, detail: expect.any(String) })
   expect(status).toBe(2)
+})
+
+test('a web page is said to be no receipt', async () => {
+  const { status, stdout } = await run(['check', '-', '--vkey', vkey], {}, '<!doctype html>')
+  expect({ status, stdout }).toEqual({
+    status: 2,
+    stdout: expect.stringContaining('malformed-json: standard input is no receipt, proof or answer of a server: '),
+  })
 })
 
 test('a leaf that is none does not hold: status 1', async () => {

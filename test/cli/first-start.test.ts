@@ -162,7 +162,11 @@ test('a signer without its memory names the file and what to do', async () => {
 })
 
 test.each([
-  ['a file', 'taken', /DENDROLOG_DATA_DIR: \S+taken\S* cannot be used: a part of it is no folder \(ENOTDIR\), or set/],
+  [
+    'a file',
+    'taken',
+    /DENDROLOG_DATA_DIR: \S+taken\S* cannot be used: a part of it is no folder; move that away \(ENOTDIR\), or set/,
+  ],
   ['a link to nowhere', 'dangling', /DENDROLOG_DATA_DIR: \S+dangling cannot be used: .* \(ENOENT\), or set another/],
 ])('%s in place of the data folder is refused with the path and what to do', async (_, name, want) => {
   await writeFile(join(folder, 'taken'), '')

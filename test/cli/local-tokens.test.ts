@@ -55,10 +55,10 @@ test('a token that was made without a server is an administrator’s, and signed
   expect(JSON.stringify(act) + made.stderr).not.toContain(made.stdout.trim())
 })
 
-test('a name that is taken is status 1, and leaves no file', async () => {
+test('a name that is taken is status 2, and leaves no file', async () => {
   const out = join(folder, 'again.token')
   const taken = await make('admin', ['--json', '--out', out])
-  expect([taken.status, JSON.parse(taken.stdout)]).toMatchObject([1, { code: 'name-taken' }])
+  expect([taken.status, JSON.parse(taken.stdout)]).toMatchObject([2, { code: 'name-taken' }])
   await expect(stat(out)).rejects.toThrow('ENOENT')
 })
 

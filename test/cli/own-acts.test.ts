@@ -73,7 +73,7 @@ test('an act that is in the tree and that the log did not sign does not hold: st
 
 test('prove says the same of what a server answers', async () => {
   const tokens = join(folder, 'tokens.json')
-  await writeFile(tokens, JSON.stringify(api.tokens))
+  await writeFile(tokens, JSON.stringify(api.tokens), { mode: 0o600 })
   const args = (index: number): string[] => ['prove', `${index}`, '--vkey', vkey, '--url', url, '--token-file', tokens]
   const proved = await run(args(1))
   expect([proved.status, proved.stderr]).toEqual([0, expect.stringContaining('an act of the log itself')])

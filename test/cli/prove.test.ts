@@ -168,6 +168,23 @@ test('what the log did not sign is a violation: status 1, and nothing is written
   await expect(readFile(file)).rejects.toThrow('ENOENT')
 })
 
+test('a file that is there is replaced only with --force', async () => {
+  const file = join(folder, 'there.json')
+  await writeFile(file, 'mine')
+  const { status, stderr } = await prove(['4', '--out', file])
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('is there already; --force') })
+  expect(await readFile(file, 'utf8')).toBe('mine')
+  expect((await prove(['4', '--out', file, '--force'])).status).toBe(0)
+  expect((await run(['check', file, '--vkey', vkey])).status).toBe(0)
+})
+
+test('an index that the log does not have yet is answered as an index', async () => {
+  for (const more of [[], ['--token-file', tokenFile]]) {
+    const { stdout } = await prove(['9999', ...more])
+    expect(stdout).toMatch(/^could not check: not-found: index 9999: the log has \d+ entries, from index 0 on\n$/)
+  }
+})
+
 test('what cannot be found out is status 2 with a code', async () => {
   const codeOf = async (args: readonly string[], at = url): Promise<unknown> => {
     const { status, stdout } = await prove([...args, '--json'], at)

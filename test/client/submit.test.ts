@@ -165,11 +165,17 @@ describe('bad weather', () => {
     const error = await submit(clientOf(url), event).catch((error) => error)
     expect(error).toBeInstanceOf(Unavailable)
     expect(error.attempts).toBe(3)
+    expect(error.message).toBe('no answer: fetch failed: other side closed (attempt 3)')
     expect(asked).toHaveLength(3)
     isAway = false
     const settled = await submit(clientOf(url), error.unsettled[0])
     expect(settled.isNew).toBe(false)
     expect(await countOf(settled.event.id)).toBe(1)
+  })
+
+  test('what a server says of its trouble is told by code and detail', async () => {
+    const { url } = await hostile(() => unavailable)
+    await expect(submit(clientOf(url), event)).rejects.toThrow('the server answered 503 unavailable: busy (attempt 3)')
   })
 
   test.each(['silent', 'stalled'] as const)('a server that is %s is given up', async (reaction) => {

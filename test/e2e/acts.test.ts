@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
+import { TlogError } from '../../tlog/errors.ts'
 import { textVerifier } from '../../tlog/note.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { checkOwnAct, type OwnActEntry } from '../../tlog/own-act.ts'
+import { readAct } from '../client/examples/act.ts'
 import { until } from '../support/log.ts'
 import { adminConfig, endAll, type ServerProcess, startServer } from '../support/server-process.ts'
 import { expectWholeLog } from './whole-log.ts'
@@ -80,5 +82,8 @@ test('who read, what was refused and which setting changed stands in the log, si
       detail: { changes: [{ name: 'DENDROLOG_RECORDS_MAX', from: '65536', to: '1000' }] },
     },
   ])
+  const auditor = { url: second.url, vkey, token: second.tokens.auditor }
+  expect(await readAct(auditor, String(own[0]?.id))).toMatchObject({ action: 'dendrolog.entries.read' })
+  await expect(readAct(auditor, 1)).rejects.toThrow(TlogError)
   expect(await second.stop()).toBe(0)
 })

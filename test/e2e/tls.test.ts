@@ -66,6 +66,24 @@ test('append believes the CA that it is told, or that Node is told', async () =>
   expect(await run(args, { NODE_EXTRA_CA_CERTS: files.cert }, event)).toMatchObject({ status: 0 })
 })
 
+test('the settings of a server with a certificate are enough for the commands that speak to it', async () => {
+  const { port } = new URL(running().url)
+  const settings = { DENDROLOG_DATA_DIR: dataDir, PORT: port, HOST: '0.0.0.0', DENDROLOG_TLS_CERT: files.cert }
+  expect(await run(['append', '-'], settings, event)).toMatchObject({ status: 0 })
+  expect(await run(['tokens', 'list'], settings)).toMatchObject({ status: 0 })
+  const vkey = /--vkey '([^']+)'/.exec(running().stdout)?.[1] ?? ''
+  expect(await run(['prove', '0', '--vkey', vkey], settings)).toMatchObject({ status: 0 })
+})
+
+test('plain HTTP to a port that speaks HTTPS is answered with the URL to use', async () => {
+  const { port } = new URL(running().url)
+  const args = ['--url', `http://127.0.0.1:${port}`, '--token-file', join(dataDir, 'tokens.json')]
+  const advice = `if it speaks HTTPS: --url https://127.0.0.1:${port}`
+  const append = await run(['append', '-', ...args, '--retry-for', '1'], {}, event)
+  expect(append).toMatchObject({ status: 2, stderr: expect.stringContaining(advice) })
+  expect((await run(['tokens', 'list', ...args])).stderr).toContain(advice)
+})
+
 test('append gives up at once where it does not believe the certificate, and says what to do', async () => {
   const args = ['append', '-', '--url', running().url, '--token-file', join(dataDir, 'tokens.json')]
   const other = join(folder, 'other.pem')

@@ -76,7 +76,7 @@ test('a state of append is what was written, or refused by its name', async () =
   const run = { secret: new Uint8Array(16).fill(7), startedMs: 1_700_000_000_000 }
   const refused = [{ line: 3, code: 'malformed-json', detail: 'it is none', pointer: '/payload' }]
   const counts = { ...noCounts, accepted: 40, firstIndex: 3, lastIndex: 42 }
-  await writeState(file, { origin: 'o', run, place: { offset: 7, line: 8 }, tail: 'ab', counts, refused })
+  await writeState(file, { origin: 'o', run, place: { offset: 7, line: 8 }, sent: 'ab', counts, refused })
   const written = new Uint8Array(await readFile(file))
   await fc.assert(
     fc.asyncProperty(nearly(fc.constant(written)), async (bytes) => {
@@ -101,7 +101,7 @@ test('passwords and tokens are read or refused, and never part of what is said o
       async (made) => {
         const [secret, bytes] = made
         await writeFile(roles, bytes, { mode: 0o600 })
-        await writeFile(tokens, bytes)
+        await writeFile(tokens, bytes, { mode: 0o600 })
         const said = await Promise.all([
           loadOrCreateRoles(roles).then(() => '', String),
           readTokenFile(tokens, 'admin').then(() => '', String),

@@ -36,7 +36,7 @@ test.each([
 
 describe('refused', () => {
   test.each([
-    ['', 'too short'],
+    ['', 'too short; want RFC 3339, like 2026-11-22T09:30:00Z'],
     ['2026-11-22', 'too short'],
     ['2026-11-22T02:30Z', 'too short'],
     ['2026-11-22T02:30:00', 'too short'],

@@ -72,6 +72,10 @@ test('lower-case text that parses formats to itself', () => {
   )
 })
 
+test('another version is refused by the name of what is wanted', () => {
+  expect(() => parseUuidV7('017f22e2-79b0-4cc3-98c4-dc0c0c07398f')).toThrow('want a UUIDv7 (RFC 9562)')
+})
+
 test('the version is read where the variant is right', () => {
   expect(uuidVersion(parseUuid('017f22e2-79b0-4cc3-98c4-dc0c0c07398f'))).toBe(4)
   expect(uuidVersion(parseUuid('017f22e2-79b0-7cc3-18c4-dc0c0c07398f'))).toBe(-1)

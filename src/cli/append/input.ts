@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Place } from './lines.ts'
 
@@ -52,9 +52,33 @@ async function checkIsText(path: string, handle: FileHandle): Promise<void> {
   throw new Error(`${path}: is compressed; append what is in it: ${unpack} -c ${path} | dendrolog append -`)
 }
 
+/** SHA-256 of what was sent of a file: its bytes from the first on, each read once. */
+export class SentHash {
+  readonly #file: FileHandle
+  readonly #hash: Hash = createHash('sha256')
+  #offset = 0
+
+  constructor(file: FileHandle) {
+    this.#file = file
+  }
+
+  /** Hex, of the first `offset` bytes: never fewer than were asked for before. Undefined where the file is shorter. */
+  async at(offset: number): Promise<string | undefined> {
+    const bytes = Buffer.allocUnsafe(Math.min(chunkBytes, offset - this.#offset))
+    while (this.#offset < offset) {
+      const wanted = Math.min(bytes.length, offset - this.#offset)
+      const { bytesRead } = await this.#file.read(bytes, 0, wanted, this.#offset)
+      if (bytesRead === 0) return undefined
+      this.#hash.update(bytes.subarray(0, bytesRead))
+      this.#offset += bytesRead
+    }
+    return this.#hash.copy().digest('hex')
+  }
+}
+
 /**
- * SHA-256, in hex, of the last 64 KiB before `offset`: whether a file is still the one that was read so far. Undefined
- * where the file is shorter.
+ * SHA-256, in hex, of the last 64 KiB before `offset`, which is all that states of format 1 know. Undefined where the
+ * file is shorter.
  */
 export async function hashTail(file: FileHandle, offset: number): Promise<string | undefined> {
   const bytes = Buffer.alloc(Math.min(tailBytesMax, offset))

@@ -1,5 +1,5 @@
 import { type Batch, type BatchLimits, cutBatches } from './batches.ts'
-import { hashTail, type Input } from './input.ts'
+import type { Input, SentHash } from './input.ts'
 import { readLines } from './lines.ts'
 import { greatest, least, type PostAnswer, postRecords, type Target } from './server.ts'
 import { type AppendState, type Counts, type RefusedLine, refusedKeptMax, writeState } from './state.ts'
@@ -10,6 +10,8 @@ export type RunOptions = {
   readonly limits: BatchLimits
   readonly lineBytesMax: number
   readonly state: AppendState
+  /** Of the input; undefined for a stream. */
+  readonly sent: SentHash | undefined
   /** Undefined for a stream, which cannot be resumed. */
   readonly statePath: string | undefined
   readonly onRefused: (refused: RefusedLine) => void
@@ -35,7 +37,7 @@ export async function runAppend(options: RunOptions, signal: AbortSignal): Promi
         options.onRefused(line)
       }
       const counts = await sendBatch({ ...options, onRefused: keep }, batch, state.counts, signal)
-      state = { ...state, place: batch.end, counts, refused, tail: await tailAt(input, batch.end.offset) }
+      state = { ...state, place: batch.end, counts, refused, sent: await hashAt(options, batch.end.offset) }
       await saved
       saved = save(options.statePath, state)
       options.onProgress(state)
@@ -53,11 +55,11 @@ function save(path: string | undefined, state: AppendState): Promise<void> {
   return saved
 }
 
-async function tailAt({ file, name }: Input, offset: number): Promise<string> {
-  if (file === undefined) return ''
-  const tail = await hashTail(file, offset)
-  if (tail === undefined) throw new Error(`${name}: got shorter while it was read`)
-  return tail
+async function hashAt({ sent, input }: RunOptions, offset: number): Promise<string> {
+  if (sent === undefined) return ''
+  const hash = await sent.at(offset)
+  if (hash === undefined) throw new Error(`${input.name}: got shorter while it was read`)
+  return hash
 }
 
 /** Asks for the next value while the last one is being used. */

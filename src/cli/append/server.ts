@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { isDistrust, type ServerFetch } from '../server-fetch.ts'
+import { describeProblem, membersOf } from '../../client/http.ts'
+import { adviceOn, isDistrust, type ServerPlace } from '../server-fetch.ts'
 
 /** The server that records are sent to. */
-export type Target = {
-  /** Ends in a slash. */
-  readonly url: URL
-  readonly fetch: ServerFetch
+export type Target = ServerPlace & {
   readonly token: string
   readonly isGzipped: boolean
   /** So long a request is tried again before the run gives up, milliseconds. */
   readonly retryMs: number
+  /** So long as long as nothing at all has answered: then it is more likely that nobody is there. */
+  readonly unreachedMs: number
   /** Told before each pause. */
   readonly onWait: (reason: string, pauseMs: number) => void
 }
@@ -49,7 +49,7 @@ const compress = promisify(gzip)
 
 /** Asks for name and limits of the log. */
 export async function readLog(target: Target, signal: AbortSignal): Promise<LogAnswer> {
-  const { status, text } = await request(target, 'v1/log', {}, signal)
+  const { status, text } = await request(target, 'v1/log', {}, target.unreachedMs, signal)
   if (status !== 200) throw refusal(target, status, text)
   const { origin, limits } = parseObject(target, text)
   const { bodyBytes, records, refusedListed } = (limits ?? {}) as Readonly<Record<string, unknown>>
@@ -70,7 +70,13 @@ export async function postRecords(
     'content-type': 'application/x-ndjson',
     ...(target.isGzipped ? { 'content-encoding': 'gzip' } : {}),
   }
-  const { status, text } = await request(target, 'v1/entries', { method: 'POST', headers, body }, signal)
+  const { status, text } = await request(
+    target,
+    'v1/entries',
+    { method: 'POST', headers, body },
+    target.retryMs,
+    signal,
+  )
   if (status === 413) return undefined
   if (status !== 200) throw refusal(target, status, text)
   return parseAnswer(target, text, records.length)
@@ -78,14 +84,25 @@ export async function postRecords(
 
 type Answer = { readonly status: number; readonly text: string }
 
-/** The first answer that is not the weather's. Every attempt is the same request: ids make it safe to repeat. */
-async function request(target: Target, path: string, init: RequestInit, signal: AbortSignal): Promise<Answer> {
-  const giveUpAt = performance.now() + target.retryMs
+/**
+ * The first answer that is not the weather's. Every attempt is the same request: ids make it safe to repeat. Where none
+ * is answered it gives up after `unansweredMs`.
+ */
+async function request(
+  target: Target,
+  path: string,
+  init: RequestInit,
+  unansweredMs: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const beganAt = performance.now()
+  let patienceMs = unansweredMs
   for (let tries = 0; ; tries++) {
     const answer = await attempt(target, path, init, signal)
     if (!('reason' in answer)) return answer
     const pauseMs = answer.retryAfterMs ?? backOffMs(tries)
-    if (performance.now() + pauseMs > giveUpAt) {
+    if (answer.isAnswered) patienceMs = target.retryMs
+    if (performance.now() + pauseMs > beganAt + patienceMs) {
       throw new Error(`${target.url.origin}: ${answer.reason}; gave up after ${tries + 1} tries`)
     }
     target.onWait(`${target.url.origin}: ${answer.reason}`, pauseMs)
@@ -93,7 +110,12 @@ async function request(target: Target, path: string, init: RequestInit, signal: 
   }
 }
 
-type Failure = { readonly reason: string; readonly retryAfterMs: number | undefined }
+type Failure = {
+  readonly reason: string
+  readonly retryAfterMs: number | undefined
+  /** Somebody is there. */
+  readonly isAnswered: boolean
+}
 
 async function attempt(
   { url, fetch }: Target,
@@ -108,11 +130,12 @@ async function attempt(
     const text = await response.text()
     if (!transientStatuses.includes(response.status)) return { status: response.status, text }
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'))
-    return { reason: `${response.status} ${problemDetail(text)}`.trim(), retryAfterMs }
+    return { reason: weatherReason(response.status, text), retryAfterMs, isAnswered: true }
   } catch (error) {
     signal.throwIfAborted()
     if (isDistrust(error)) throw new Error(`${url.origin}: ${networkReason(error)}; see --ca`, { cause: error })
-    return { reason: networkReason(error), retryAfterMs: undefined }
+    const reason = `${networkReason(error)}${adviceOn(error, url)}`
+    return { reason, retryAfterMs: undefined, isAnswered: false }
   }
 }
 
@@ -129,6 +152,11 @@ function parseRetryAfter(value: string | null): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.max(0, ms)
 }
 
+function weatherReason(status: number, text: string): string {
+  const { code } = membersOf(text)
+  return code === 'not-leader' ? 'not-leader: this server stands by' : `${status} ${describeProblem(text) ?? ''}`.trim()
+}
+
 function networkReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return `no answer within ${requestMs / 1_000} s`
@@ -139,16 +167,7 @@ function networkReason(error: unknown): string {
 
 function refusal({ url }: Target, status: number, text: string): Error {
   const advice = { 401: '; see --token-file', 403: '; want the token of a writer' }[status] ?? ''
-  return new Error(`${url.origin} answered ${status} ${problemDetail(text)}${advice}`)
-}
-
-function problemDetail(text: string): string {
-  try {
-    const { detail } = JSON.parse(text) as { detail?: unknown }
-    return typeof detail === 'string' ? detail.slice(0, 300) : ''
-  } catch {
-    return ''
-  }
+  return new Error(`${url.origin} answered ${status} ${describeProblem(text) ?? ''}${advice}`)
 }
 
 /** An answer must account for each record, or nothing is known of any. */

@@ -1,9 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import { link, open, rename, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { formatHex, parseHex } from '../../../tlog/bytes.ts'
 import { readGivenFile } from '../../ops/given-file.ts'
-import { syncFolder } from '../../store/secret-file.ts'
+import { createSecretFile, removeUnfinished, writeSecretFile } from '../../store/secret-file.ts'
 import type { Place } from './lines.ts'
 import type { RunKey } from './record-id.ts'
 import type { RefusedRecord } from './server.ts'
@@ -18,8 +16,11 @@ export type AppendState = {
   readonly run: RunKey
   /** The input up to here was answered. */
   readonly place: Place
-  /** SHA-256 of the last bytes before `place.offset`, hex: tells whether the input is still the same. */
-  readonly tail: string
+  /**
+   * SHA-256 of the bytes before `place.offset`, hex: tells whether the input is still the same. States of format 1 have
+   * that of the last 64 KiB of them.
+   */
+  readonly sent: string | { readonly tail: string }
   readonly counts: Counts
   /** The first `refusedKeptMax` of the records that did not become entries. */
   readonly refused: readonly RefusedLine[]
@@ -60,47 +61,28 @@ export async function readState(path: string): Promise<AppendState | undefined> 
 
 /** Makes the file, mode 0600, durably. False where another run made it first: its run key counts then. */
 export async function createState(path: string, state: AppendState): Promise<boolean> {
-  const temporary = await writeTemporary(path, state)
-  try {
-    await link(temporary, path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
-    throw error
-  } finally {
-    await unlink(temporary)
-  }
-  await syncFolder(dirname(path))
-  return true
+  return createSecretFile(path, formatState(state))
 }
 
 /** Replaces the file: a crash leaves the old state or the new one. */
 export async function writeState(path: string, state: AppendState): Promise<void> {
-  await rename(await writeTemporary(path, state), path)
-  await syncFolder(dirname(path))
+  await writeSecretFile(path, formatState(state))
 }
 
-/** Under a name of its own: two runs at once must not write into one file. */
-async function writeTemporary(path: string, state: AppendState): Promise<string> {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
-  const handle = await open(temporary, 'wx', 0o600)
-  try {
-    await handle.writeFile(formatState(state))
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  return temporary
+/** Removes what runs that were killed left beside the file. */
+export async function tidyState(path: string): Promise<void> {
+  await removeUnfinished(dirname(path), basename(path))
 }
 
-function formatState({ origin, run, place, tail, counts, refused }: AppendState): string {
+function formatState({ origin, run, place, sent, counts, refused }: AppendState): string {
   const { secret, startedMs } = run
   const state = {
-    format: 1,
+    format: 2,
     origin,
     runKey: formatHex(secret),
     startedMs,
     ...place,
-    tail,
+    ...(typeof sent === 'string' ? { sent } : sent),
     ...counts,
     refusedRecords: refused,
   }
@@ -109,7 +91,7 @@ function formatState({ origin, run, place, tail, counts, refused }: AppendState)
 
 function parseState(value: unknown): AppendState {
   const state = value as Readonly<Record<string, unknown>>
-  if (state.format !== 1) throw new TypeError('unknown format')
+  if (state.format !== 1 && state.format !== 2) throw new TypeError('unknown format')
   const count = (name: string): number => integer(state[name])
   const index = (name: string): number | null => (state[name] === null ? null : count(name))
   const secret = parseHex(text(state.runKey))
@@ -118,7 +100,7 @@ function parseState(value: unknown): AppendState {
     origin: text(state.origin),
     run: { secret, startedMs: count('startedMs') },
     place: { offset: count('offset'), line: count('line') },
-    tail: text(state.tail),
+    sent: state.format === 1 ? { tail: text(state.tail) } : text(state.sent),
     counts: {
       ...{ accepted: count('accepted'), duplicates: count('duplicates'), refused: count('refused') },
       ...{ firstIndex: index('firstIndex'), lastIndex: index('lastIndex') },

@@ -13,7 +13,7 @@ import {
 import { parseReceipt } from '../../../tlog/receipt.ts'
 import { tileWidth } from '../../../tlog/tile.ts'
 import { type CheckedTree, openTree } from '../../client/checked-tree.ts'
-import { CouldNotCheck, judge, unlessUnfit, Violation } from '../../client/errors.ts'
+import { CouldNotCheck, judge, Refused, unlessUnfit, Violation } from '../../client/errors.ts'
 import type { LogClient } from '../../client/log-client.ts'
 import { readEntry } from '../../client/read-entry.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
@@ -31,7 +31,9 @@ const proofBytesMax = 1_100_000
 /** Of the newest checkpoint, checked. That the leaf has the id that was asked for is the server's word. */
 export async function askForProof(client: LogClient, place: EntryPlace, signal: AbortSignal): Promise<InclusionJson> {
   const path = `v1/entries/${encodeURIComponent(nameOf(place))}/proof`
-  const { bytes } = await client.get(path, proofBytesMax, signal)
+  const { bytes } = await client
+    .get(path, proofBytesMax, signal)
+    .catch((error) => tellSize(client, place, error, signal))
   const value = unlessUnfit(() => parseReceipt(bytes))
   const { leafIndex } = await checkAnswer(client, value)
   if (place.kind === 'index' && leafIndex !== place.index) {
@@ -55,9 +57,19 @@ async function checkAnswer(client: LogClient, value: unknown): Promise<ProvedLea
   throw new CouldNotCheck('not-understood', 'the answer is no proof of a leaf under the newest checkpoint')
 }
 
+/** The server speaks of sequence numbers, and whoever asked of an index. */
+async function tellSize(client: LogClient, place: EntryPlace, error: unknown, signal: AbortSignal): Promise<never> {
+  if (!(error instanceof Refused) || error.code !== 'not-found' || place.kind === 'id') throw error
+  const { size } = (await client.readSignedCheckpoint(signal)).checkpoint
+  if (place.index < size) throw error
+  const detail = `index ${place.index}: the log has ${size} ${size === 1 ? 'entry' : 'entries'}, from index 0 on`
+  throw new Refused(error.status, error.code, detail, error)
+}
+
 /** A receipt of the newest checkpoint, for auditors. */
 export async function askForReceipt(client: LogClient, place: EntryPlace, signal: AbortSignal): Promise<string> {
-  return (await readEntry(client, nameOf(place), signal)).receipt
+  const read = readEntry(client, nameOf(place), signal)
+  return (await read.catch((error) => tellSize(client, place, error, signal))).receipt
 }
 
 /** The proof of a leaf in the tree of `size` leaves, built from tiles that were checked. */

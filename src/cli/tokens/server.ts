@@ -1,10 +1,7 @@
-import { isDistrust, type ServerFetch } from '../server-fetch.ts'
+import { adviceOn, type ServerPlace } from '../server-fetch.ts'
 
 /** The server whose tokens these are. */
-export type TokenServer = {
-  /** Ends in a slash. */
-  readonly url: URL
-  readonly fetch: ServerFetch
+export type TokenServer = ServerPlace & {
   /** An administrator's. */
   readonly token: string
 }
@@ -119,17 +116,18 @@ async function send(
     return { status: response.status, text: await response.text() }
   } catch (cause) {
     const { code, message } = ((cause as Error).cause ?? cause) as NodeJS.ErrnoException
-    const doubt = init.method === 'POST' ? '; it may have been done: see `dendrolog tokens list`' : ''
-    throw new Error(`${url.origin}: no answer (${code ?? message})${isDistrust(cause) ? '; see --ca' : doubt}`, {
-      cause,
-    })
+    const advice = adviceOn(cause, url)
+    const mayBeDone = init.method === 'POST' && (advice === '' || code === 'UND_ERR_SOCKET')
+    const doubt = mayBeDone ? '; it may have been done: see `dendrolog tokens list`' : ''
+    throw new Error(`${url.origin}: no answer (${code ?? message})${advice}${doubt}`, { cause })
   }
 }
 
 /** Who may not, and whoever should come later, was not refused for what is asked. */
 function refusal({ url }: TokenServer, status: number, { code, detail }: Members): Error {
+  const said = [code, detail].filter((part) => typeof part === 'string').join(': ')
   const advice = { 401: '; see --token-file', 403: '; want the token of an administrator' }[status] ?? ''
-  const message = `${url.origin} answered ${status} ${String(detail ?? '').slice(0, 300)}${advice}`
+  const message = `${url.origin} answered ${status} ${said.slice(0, 300)}${advice}`
   const isFinal = status === 400 || status === 404 || status === 409
   return isFinal && typeof code === 'string' ? new ServerRefusal(code, message) : new Error(message)
 }
