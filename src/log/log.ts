@@ -4,9 +4,9 @@ import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
 import { type LogLock, openLockCandidate } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
+import { CheckpointFollower } from './checkpoint-follower.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
 import { Delays } from './delays.ts'
-import { readFollowingCheckpoint } from './follow-checkpoints.ts'
 import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
 import { LeafScan } from './leaf-scan.ts'
@@ -42,6 +42,8 @@ export class Log {
   readonly #tiles: TileCache
   readonly #receipts: ReceiptWriter
   readonly proofs: TreeProofs
+  /** What other servers have published. */
+  readonly follower: CheckpointFollower
   readonly served: ServedTiles
   readonly leaves: LeafScan
   readonly #timing: LogTiming
@@ -83,6 +85,11 @@ export class Log {
         options.onMeasured?.({ kind: 'publish', seconds })
         this.#delays.notePublished(checkpoint.treeSize, this.#integratedSize)
       },
+    })
+    const followed = { ...options, tiles: this.#tiles, query: this.reader.query }
+    this.follower = new CheckpointFollower(followed, this.#publisher, (size, checkpoint) => {
+      this.#integratedSize = Math.max(this.#integratedSize, size)
+      if (checkpoint !== undefined) this.#delays.notePublished(checkpoint.treeSize, checkpoint.treeSize)
     })
   }
 
@@ -261,30 +268,21 @@ export class Log {
 
   #standBy(signal: AbortSignal): Promise<LogLock | undefined> {
     const { writer, schema } = this.#options
-    return waitForLeadership(
-      {
-        openCandidate: () => openLockCandidate(writer, schema),
-        follow: () => this.#follow(),
-        onStandby: () => {
-          this.#publisher.resume()
-          this.#options.prepareLeading?.()
-        },
-        everyMs: this.#timing.standbyMs,
+    const options = {
+      openCandidate: () => openLockCandidate(writer, schema),
+      follow: () => this.#follow(),
+      onStandby: () => {
+        this.#publisher.resume()
+        this.#options.prepareLeading?.()
       },
-      signal,
-    )
+      everyMs: this.#timing.standbyMs,
+    }
+    return this.follower.standBy(() => waitForLeadership(options, signal))
   }
 
   /** Serves the checkpoint that another server has published. An incident of ours stands until there is one. */
   async #follow(): Promise<void> {
-    const { origin, keys, schema, hash } = this.#options
-    const followed = { origin, keys, schema, hash, tiles: this.#tiles, query: this.reader.query }
-    const checkpoint = await readFollowingCheckpoint(followed, this.published)
-    if (checkpoint !== undefined) {
-      this.#integratedSize = Math.max(this.#integratedSize, checkpoint.treeSize)
-      this.#delays.notePublished(checkpoint.treeSize, checkpoint.treeSize)
-      this.#publisher.accept(checkpoint)
-    }
+    await this.follower.look()
     const isIncident = this.#problem instanceof LogIncident && this.#problem.code !== 'LOCKED'
     if (!isIncident || this.published.number > this.#stoppedAt) this.#problem = new NotLeader()
   }
