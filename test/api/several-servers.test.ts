@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createApp } from '../../api/app.ts'
+import { openLogClient } from '../../src/client/log-client.ts'
+import { checkOnce } from '../../src/client/monitor.ts'
 import { type Answer, newId, openTestApi, read, submissionWith, type TestApi } from '../support/api.ts'
 import { type RunningLog, until } from '../support/log.ts'
 
@@ -83,6 +85,17 @@ test.each(['/v1/checkpoints/stream', '/v1/entries/stream'])(
     expect(await readUntil(response, 'event: ')).toContain(`id: ${last + 1}\n`)
   },
 )
+
+test('a monitor that meets an older checkpoint, after a newer one of another server, finds the log in order', async () => {
+  const { size } = await receive()
+  const newest = leader.log.published.note
+  expect(standby.log.published.treeSize).toBeLessThan(size)
+  const fetch = async (url: string | URL | Request, init?: RequestInit): Promise<Response> =>
+    app.request(String(url), init)
+  const client = openLogClient({ url: 'http://standby.example', vkey: leader.test.keys.vkey, fetch })
+  const check = await checkOnce(client, { load: async () => newest, save: async () => {} })
+  expect(check).toMatchObject({ kind: 'unchanged', at: { note: newest } })
+})
 
 test('what nobody has published is refused as before', async () => {
   const large = Array.from({ length: 200 }, (_, i) => ask(`/v1/proofs/inclusion?index=0&size=${1e9 + i}`))
