@@ -23,6 +23,8 @@ export class CheckpointFollower {
   readonly #onSeen: (integratedSize: number, checkpoint?: StoredCheckpoint) => void
   /** Whether what another server publishes is served here. A leader serves nothing but what it signed. */
   #isStandingBy = false
+  /** When what is served here was last seen to be the newest. Whoever leads knows that always. */
+  #currentAtMs = Number.POSITIVE_INFINITY
   /** The look that has not begun yet: whoever asks now is answered by it. */
   #next: Promise<StoredCheckpoint> | undefined
   #last: Promise<unknown> = Promise.resolve()
@@ -39,14 +41,22 @@ export class CheckpointFollower {
     this.#onSeen = onSeen
   }
 
-  /** Serves what others publish until `waiting` is over. */
+  /** Serves what others publish until `waiting` is over; where that resolves, nobody but this server publishes. */
   async standBy<T>(waiting: () => Promise<T>): Promise<T> {
     this.#isStandingBy = true
+    this.#currentAtMs = Math.min(this.#currentAtMs, performance.now())
     try {
-      return await waiting()
+      const result = await waiting()
+      this.#currentAtMs = Number.POSITIVE_INFINITY
+      return result
     } finally {
       this.#isStandingBy = false
     }
+  }
+
+  /** For so long it is not known whether there is something newer than what is served here. */
+  get behindMs(): number {
+    return Math.max(0, performance.now() - this.#currentAtMs)
   }
 
   /**
@@ -92,10 +102,12 @@ export class CheckpointFollower {
     const head = await readNewestHead(log.query, log.schema)
     if (head !== undefined && isSealed(log.keys.sealKey, log.origin, head)) this.#onSeen(head.treeSize)
     const newest = await readFollowingCheckpoint(log, this.#publisher.published)
-    if (newest === undefined || newest.number <= this.#publisher.published.number) return this.#publisher.published
-    if (!this.#isStandingBy) return newest
-    this.#onSeen(newest.treeSize, newest)
-    this.#publisher.accept(newest)
-    return newest
+    if (newest !== undefined && newest.number > this.#publisher.published.number) {
+      if (!this.#isStandingBy) return newest
+      this.#onSeen(newest.treeSize, newest)
+      this.#publisher.accept(newest)
+    }
+    if (this.#isStandingBy) this.#currentAtMs = performance.now()
+    return this.#publisher.published
   }
 }

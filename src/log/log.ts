@@ -13,7 +13,7 @@ import { LeafScan } from './leaf-scan.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
-import { publicProblem } from './problem-kind.ts'
+import { publicProblem, readProblem } from './problem-kind.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
@@ -135,6 +135,7 @@ export class Log {
       problem: problem?.detail,
       code: problem?.code,
       incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
+      readProblem: readProblem(this.#problem, this.follower.behindMs),
       pendingEntries: this.#pool.entries,
       integratedSize: this.#integratedSize,
       publishedSize: this.published.treeSize,

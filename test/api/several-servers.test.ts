@@ -3,7 +3,7 @@ import { createApp } from '../../api/app.ts'
 import { openLogClient } from '../../src/client/log-client.ts'
 import { checkOnce } from '../../src/client/monitor.ts'
 import { type Answer, newId, openTestApi, read, submissionWith, type TestApi } from '../support/api.ts'
-import { type RunningLog, until } from '../support/log.ts'
+import { type RunningLog, until, untilIncident } from '../support/log.ts'
 
 // A server that stands by and never looks at the database by itself, but when it began: all that it knows of later
 // entries it has looked up because it was asked.
@@ -109,6 +109,25 @@ test('what nobody has published is refused as before', async () => {
 test('nothing of this was unexpected', () => {
   expect(leader.unexpected).toEqual([])
   expect(standby.incidents).toEqual([])
+})
+
+test('a standby that cannot follow for an incident is not ready for reads', async () => {
+  expect((await ask('/readyz?for=reads')).status).toBe(200)
+  await leader.sql(
+    `insert into security.checkpoints (number, tree_size, root_hash, timestamp_ms, note, sth_signature)
+     select number + 1, tree_size, root_hash, timestamp_ms + 1, note, sth_signature
+     from security.checkpoints
+     order by number desc
+     limit 1`,
+  )
+  const stuck = await leader.test.begin({ standsBy: true })
+  await untilIncident(stuck, 'FORKED')
+  const answer = await read(createApp({ ...leader.server, log: stuck.log }).request('/readyz?for=reads'))
+  expect(answer).toMatchObject({ status: 503, json: { status: 'not ready', incident: 'FORKED' } })
+  await stuck.stop()
+  const guards = ['start', 'end', 'drop'].map((name) => `alter event trigger security_guard_${name} disable;`)
+  await leader.sql(`${guards.join('\n')} alter table security.checkpoints disable trigger all;
+    delete from security.checkpoints where number = (select max(number) from security.checkpoints)`)
 })
 
 async function readUntil(response: Response, text: string): Promise<string> {

@@ -12,12 +12,15 @@ let reader: Pool
 let publisher: Publisher
 let follower: CheckpointFollower
 let looks: number
+let isAway: boolean
 beforeEach(async () => {
   home = await createTestLog()
   leader = await home.start()
   reader = openPool(home.database.as('auditor_reader_role'), 2, 10_000)
   looks = 0
+  isAway = false
   const query: Pool['query'] = (text, values) => {
+    if (isAway) return Promise.reject(new Error('injected: the database is away'))
     if (text.includes('.checkpoints')) looks++
     return reader.query(text, values)
   }
@@ -76,4 +79,18 @@ test('a server that leads, and finds that another one signs, says "not now" when
   await follower.look()
   publisher.stop(new Error('the lock was lost'))
   await refused
+})
+
+test('a server that stands by is behind from its last good look on; one that leads never is', async () => {
+  expect(follower.behindMs).toBe(0)
+  await follower.standBy(async () => {
+    await follower.look()
+    isAway = true
+    await expect(follower.look()).rejects.toThrow('injected')
+    const behindMs = follower.behindMs
+    expect(behindMs).toBeGreaterThan(0)
+    await expect(follower.look()).rejects.toThrow('injected')
+    expect(follower.behindMs).toBeGreaterThan(behindMs)
+  })
+  expect(follower.behindMs).toBe(0)
 })
