@@ -5,11 +5,13 @@ import { Following } from './follow.ts'
 import { type Database, expectedLogin, type Instance, keysFolderOf } from './instance.ts'
 import { isShared } from './log/cell-place.ts'
 import { systemClock } from './log/clock.ts'
+import { LogIncident } from './log/incident.ts'
 import type { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { readProvedColumns } from './log/published-entries.ts'
 import { reportFollowers, reportIncidents, reportSearch, reportTurns } from './log/report.ts'
 import { openSignerIn, signingThread } from './log/signing-thread.ts'
+import { blamingTiles } from './log/tile-damage.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
@@ -118,12 +120,17 @@ export function openSearch(
   metrics: Metrics,
 ): SearchTables {
   const reads = entryReads(log.reader.query, schema)
-  const readEntries: SearchProofOptions['readEntries'] = (from, to) =>
-    readProvedColumns(
-      { reads, tiles: log.tiles, proofs: log.proofs, checkpoint: log.published, hash: nativeSha256 },
-      from,
-      to,
-    )
+  const tree = { query: log.reader.query, schema, hash: nativeSha256 }
+  const readEntries: SearchProofOptions['readEntries'] = async (from, to) => {
+    const { tiles, proofs, published: checkpoint } = log
+    const read = () => readProvedColumns({ reads, tiles, proofs, checkpoint, hash: nativeSha256 }, from, to)
+    try {
+      return await blamingTiles(tree, checkpoint, read)
+    } catch (error) {
+      if (error instanceof LogIncident) record.note(error, log.place)
+      throw error
+    }
+  }
   const onDefects = reportSearch(logger, metrics, (incident) => record.note(incident, log.place))
   return openSearchTables({ read: search, follow: follow.query }, schema, {
     publishedSize: () => log.published.treeSize,

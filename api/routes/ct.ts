@@ -13,6 +13,7 @@ import type { Env } from '../env.ts'
 import { describe, jsonType, type Operation } from '../operation.ts'
 import { hash, malformed, readKnownQuery, required, uint64 } from '../parameters.ts'
 import { Problem } from '../problem.ts'
+import { publishedUpTo } from '../published.ts'
 import { base64, base64Hash, hashes, integer, type JsonSchema, listOf, type Members, object } from '../schema.ts'
 import type { Server } from '../server.ts'
 
@@ -140,9 +141,9 @@ function sthOf({ log }: Server): object {
 }
 
 async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
-  const checkpoint = server.log.published
   const { first, second } = readKnownQuery(c, consistencyQuery)
   if (first > second) throw malformed('first', 'is above second')
+  const checkpoint = await publishedUpTo(server, second)
   if (second > checkpoint.treeSize) throw malformed('second', aboveTree(checkpoint))
   const proving = server.log.proofs.proveConsistency(asTreeSize(first), asTreeSize(second), checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
@@ -151,8 +152,8 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
 
 /** The search tables say where a leaf is; that it is there, the proof says. */
 async function answerProofByHash(server: Server, c: Context<Env>): Promise<Response> {
-  const checkpoint = server.log.published
   const { hash: leaf, tree_size: size } = readKnownQuery(c, proofByHashQuery)
+  const checkpoint = await publishedUpTo(server, size)
   if (size > checkpoint.treeSize) throw new Problem('not-found', `tree_size: ${aboveTree(checkpoint)}`)
   const { audit_path, leaf_index } = await deadlineIn(server.times.answerMs).within(
     proveByHash(server, leaf, asTreeSize(size), checkpoint),
@@ -190,10 +191,10 @@ async function findLeaf({ log, search }: Server, leaf: Hash, size: TreeSize): Pr
 async function answerEntries(server: Server, c: Context<Env>): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
-  const checkpoint = server.log.published
-  const { treeSize } = checkpoint
   const { start, end } = readKnownQuery(c, rangeQuery)
   if (start > end) throw malformed('start', 'is above end')
+  const checkpoint = await publishedUpTo(server, start + 1, deadline)
+  const { treeSize } = checkpoint
   if (start >= treeSize) throw malformed('start', `is not below the tree size ${treeSize}`)
   const wanted = Math.min(end, start - (start % entriesMax) + entriesMax - 1)
   const last = Math.min(wanted, treeSize - 1)
@@ -213,8 +214,8 @@ async function answerEntries(server: Server, c: Context<Env>): Promise<Response>
 async function answerEntryAndProof(server: Server, c: Context<Env>): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
-  const checkpoint = server.log.published
   const { tree_size, leaf_index: index } = readKnownQuery(c, entryAndProofQuery)
+  const checkpoint = await publishedUpTo(server, tree_size, deadline)
   if (tree_size > checkpoint.treeSize) throw malformed('tree_size', aboveTree(checkpoint))
   const size = asTreeSize(tree_size)
   if (index >= size) throw malformed('leaf_index', `is not below tree_size ${size}`)

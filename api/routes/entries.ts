@@ -21,6 +21,7 @@ import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, jsonType, type Operation, textType } from '../operation.ts'
 import { type Kind, malformed, orMalformed, readDecimal, readQuery, required } from '../parameters.ts'
 import { Problem } from '../problem.ts'
+import { publishedUpTo } from '../published.ts'
 import { base64Hash, checkpointNote, inclusionProof, integer, object, plainText } from '../schema.ts'
 import { entry } from '../schema-entry.ts'
 import type { Server } from '../server.ts'
@@ -148,6 +149,7 @@ async function findPublished(server: Server, place: Place): Promise<Published> {
   const { log } = server
   const sequenceNumber = place.kind === 'number' ? place.sequenceNumber : await server.findSequenceNumber(place.id)
   if (sequenceNumber === undefined) throw new Problem('not-found', 'no entry has this id')
+  if (sequenceNumber > log.health.integratedSize) await publishedUpTo(server, sequenceNumber)
   const { integratedSize } = log.health
   if (sequenceNumber > Math.max(integratedSize, log.published.treeSize)) {
     throw new Problem('not-found', `entry ${sequenceNumber}: the log ends at ${integratedSize}`)

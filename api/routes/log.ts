@@ -67,7 +67,7 @@ export function routeLog(app: Hono<Env>, server: Server): void {
 async function answerReady(server: Server, c: Context<Env>): Promise<Response> {
   const { for: use } = readQuery(c, readyQuery)
   const { status, problem } = await (use === 'reads' ? readForReads(server) : readForWrites(server))
-  const { problem: _, isReady: _isReady, ...health } = server.log.health
+  const { problem: _, readProblem: _readProblem, isReady: _isReady, ...health } = server.log.health
   const answer = { status, ...(problem ? { problem } : {}), ...health }
   if (status === 'ready') return c.json(answer, 200)
   // As submissions are told that are refused for the same reason.
@@ -152,8 +152,10 @@ async function readForWrites({ log, failingLogins }: Server): Promise<Readiness>
   return isReady ? readiness(await failingLogins()) : { status: 'not ready', problem }
 }
 
-/** Whether everything else may be asked here: of a server that stands by, and of a log that takes nothing, too. */
-async function readForReads({ failingLogins }: Server): Promise<Readiness> {
+/** Whether everything else may be asked here: of a server that stands by and follows, and of a log that takes nothing, too. */
+async function readForReads({ log, failingLogins }: Server): Promise<Readiness> {
+  const { readProblem } = log.health
+  if (readProblem !== undefined) return { status: 'not ready', problem: readProblem }
   return readiness((await failingLogins()).filter((name) => name !== 'writer'))
 }
 

@@ -7,6 +7,7 @@ import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { decimal, malformed, readQuery, required } from '../parameters.ts'
+import { publishedUpTo } from '../published.ts'
 import { hashes, integer, object } from '../schema.ts'
 import type { Server } from '../server.ts'
 
@@ -59,8 +60,8 @@ const consistency: Operation = {
 }
 
 async function answerInclusion(server: Server, c: Context<Env>): Promise<Response> {
-  const checkpoint = server.log.published
   const { size: treeSize, index } = readQuery(c, inclusionQuery)
+  const checkpoint = await publishedUpTo(server, treeSize)
   const size = publishedSize(treeSize, checkpoint, 'size')
   if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
   const proving = server.log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
@@ -69,8 +70,8 @@ async function answerInclusion(server: Server, c: Context<Env>): Promise<Respons
 }
 
 async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
-  const checkpoint = server.log.published
   const { to: toSize, from } = readQuery(c, consistencyQuery)
+  const checkpoint = await publishedUpTo(server, toSize)
   const to = publishedSize(toSize, checkpoint, 'to')
   if (from > to) throw malformed('from', `${from} is above to ${to}`)
   const proving = server.log.proofs.proveConsistency(asTreeSize(from), to, checkpoint)

@@ -1,7 +1,9 @@
 import type { Context, Hono } from 'hono'
 import { entryJson } from '../../src/log/entry-json.ts'
+import { Unavailable } from '../../src/log/incident.ts'
 import { countThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
+import { isOutage } from '../../src/store/outage.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import { holdsStill } from '../authenticate.ts'
@@ -109,20 +111,21 @@ const entryStream: Omit<Operation, 'who'> = {
   answers: { 200: { doc: 'Events `entry`; the id is the sequence number', content: events } },
 }
 
-function streamCheckpoints(server: Server, c: Context<Env>): Response {
+async function streamCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
   const query = readQuery(c, checkpointStreamQuery)
-  const { number } = server.log.published
-  const after = readAfter(c, query.after, number, "the newest checkpoint's number") ?? number - 1
-  return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
+  const what = "the newest checkpoint's number"
+  const after = await readAfter(server, c, query.after, ({ number }) => number, what)
+  const first = after ?? server.log.published.number - 1
+  return answerEvents(server, c, (signal) => checkpointEvents(server, first, signal))
 }
 
 async function streamEntries(server: Server, turns: Turns, c: Context<Env>): Promise<Response> {
   await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
   const query = readQuery(c, entryStreamQuery)
-  const { treeSize } = server.log.published
-  const after = readAfter(c, query.after, treeSize, 'the published size') ?? treeSize
+  const after = await readAfter(server, c, query.after, ({ treeSize }) => treeSize, 'the published size')
+  const first = after ?? server.log.published.treeSize
   const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
-  return answerEvents(server, c, (signal) => entryEvents(server, turns, after, signal), mayGoOn)
+  return answerEvents(server, c, (signal) => entryEvents(server, turns, first, signal), mayGoOn)
 }
 
 async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
@@ -204,14 +207,40 @@ async function readPage(
   return entries.map((entry) => ({ id: entry.sequenceNumber, event: 'entry', data: entryJson(entry) }))
 }
 
-/** Where a stream goes on; both are looked at, and `Last-Event-ID` is the newer one. At most `max`, which is `what`. */
-function readAfter(c: Context<Env>, after: number | undefined, max: number, what: string): number | undefined {
+/**
+ * Where a stream goes on; both are looked at, and `Last-Event-ID` is the newer one. Neither is above the newest checkpoint
+ * of any server of the log; `positionOf` says where that is, `what` what that is called.
+ */
+async function readAfter(
+  server: Server,
+  c: Context<Env>,
+  after: number | undefined,
+  positionOf: (checkpoint: StoredCheckpoint) => number,
+  what: string,
+): Promise<number | undefined> {
   const last = resume['Last-Event-ID'].read(headerOf(c, 'last-event-id'), 'Last-Event-ID')
   for (const [parameter, position] of [
     ['Last-Event-ID', last],
     ['after', after],
   ] as const) {
-    if (position !== undefined && position > max) throw malformed(parameter, `${position} is above ${what} ${max}`)
+    if (position === undefined) continue
+    const max = await readMax(server, position, positionOf)
+    if (position > max) throw malformed(parameter, `${position} is above ${what} ${max}`)
   }
   return last ?? after
+}
+
+/** Where the log may be: as far as `position` where it cannot be asked. A browser takes any refusal for final. */
+async function readMax(
+  { log, times }: Server,
+  position: number,
+  positionOf: (checkpoint: StoredCheckpoint) => number,
+): Promise<number> {
+  const asking = log.follower.upTo((checkpoint) => positionOf(checkpoint) >= position)
+  try {
+    return positionOf(await deadlineIn(times.answerMs).within(asking, notReadInTime))
+  } catch (error) {
+    if (error instanceof Unavailable || isOutage(error)) return position
+    throw error
+  }
 }

@@ -2,9 +2,17 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { Context, Hono } from 'hono'
 import { readEntryBundle } from '../../src/log/published-entries.ts'
+import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
-import { type BundleCoord, isTileOfSize, parseTilePath, type TileCoord, type TilePath } from '../../tlog/tile.ts'
+import {
+  type BundleCoord,
+  isTileOfSize,
+  parseTilePath,
+  type TileCoord,
+  type TilePath,
+  tileWidth,
+} from '../../tlog/tile.ts'
 import { acceptsCoding } from '../accept.ts'
 import { publishedLog, readersOf, requireReader } from '../answer-read.ts'
 import { openToBrowsers } from '../cors.ts'
@@ -14,6 +22,7 @@ import { headerOf } from '../header.ts'
 import { describe, type Operation } from '../operation.ts'
 import { anyText, readQuery, required } from '../parameters.ts'
 import { Problem } from '../problem.ts'
+import { publishedUpTo } from '../published.ts'
 import { bytes } from '../schema.ts'
 import type { Server } from '../server.ts'
 
@@ -78,8 +87,8 @@ function readPath(c: Context<Env>): TilePath {
 }
 
 async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Promise<Response> {
-  checkPublished(server, coord)
-  const reading = server.log.served.read(coord, server.log.published)
+  const checkpoint = await checkPublished(server, coord)
+  const reading = server.log.served.read(coord, checkpoint)
   const tile = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': `public, ${year}` }
   return c.body(tile as Uint8Array<ArrayBuffer>, 200, headers)
@@ -89,8 +98,8 @@ async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Pr
 async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
-  checkPublished(server, { ...coord, level: 0 })
-  const reading = readEntryBundle(publishedLog(server, server.log.published), coord.index, coord.width)
+  const checkpoint = await checkPublished(server, { ...coord, level: 0 })
+  const reading = readEntryBundle(publishedLog(server, checkpoint), coord.index, coord.width)
   const bundle = await deadline.within(reading, notReadInTime)
   const packed = acceptsCoding(headerOf(c, 'accept-encoding'), 'gzip') ? await compress(bundle) : undefined
   const headers = {
@@ -102,8 +111,9 @@ async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord)
   return c.body((packed ?? bundle) as Uint8Array<ArrayBuffer>, 200, headers)
 }
 
-function checkPublished(server: Server, coord: TileCoord): void {
-  const { treeSize } = server.log.published
-  if (isTileOfSize(coord, asTreeSize(treeSize))) return
-  throw new Problem('not-found', `the tree of ${treeSize} leaves that is published has no such tile`)
+async function checkPublished(server: Server, coord: TileCoord): Promise<StoredCheckpoint> {
+  const size = (coord.index * tileWidth + coord.width) * tileWidth ** coord.level
+  const checkpoint = await publishedUpTo(server, size)
+  if (isTileOfSize(coord, asTreeSize(checkpoint.treeSize))) return checkpoint
+  throw new Problem('not-found', `the tree of ${checkpoint.treeSize} leaves that is published has no such tile`)
 }

@@ -16,7 +16,16 @@ export type MonitorOptions = {
    * after a crash some come again. Needs an auditor's token. Without it the consistency alone is checked.
    */
   readonly takeLeaves?: (leaves: readonly Uint8Array[], firstIndex: number) => Promise<void>
+  /**
+   * For so long a server may show a checkpoint that is older than the known one, where it has the known one's tiles and
+   * they contain the older: servers of one log are fractions of a second apart. It is asked again until then. Default
+   * 10,000; 0: an older checkpoint is a rollback at once.
+   */
+  readonly olderMs?: number
 }
+
+const defaultOlderMs = 10_000
+const askAgainMs = 250
 
 /** What the log did wrong, with what proves it. */
 export type Finding =
@@ -24,7 +33,8 @@ export type Finding =
   | { readonly kind: 'FORKED'; readonly known: SignedCheckpoint; readonly shown: SignedCheckpoint }
   /**
    * Both signed; the one that is shown now is of a smaller tree than one that was shown before, and no other tree as far
-   * as can be told. A log that was restored, or somebody on the way who shows what is old.
+   * as can be told: without the tiles of the known tree, or with them for longer than `olderMs`. A log that was restored,
+   * or somebody on the way who shows what is old.
    */
   | { readonly kind: 'ROLLBACK'; readonly known: SignedCheckpoint; readonly shown: SignedCheckpoint }
   /** A checkpoint that is not what the log's key may sign, or whose signature does not hold: `violation.evidence`. */
@@ -91,7 +101,7 @@ async function checkNewest(
   options: MonitorOptions,
   signal: AbortSignal | undefined,
 ): Promise<Check> {
-  const shown = await readShown(client, signal)
+  const shown = await readNotOlder(client, known, options.olderMs ?? defaultOlderMs, signal)
   if (shown instanceof Violation) {
     return { kind: 'violated', finding: { kind: 'BAD_CHECKPOINT', known, violation: shown } }
   }
@@ -108,6 +118,23 @@ async function checkNewest(
   return { kind: 'advanced', from: known, to: shown }
 }
 
+/** What is shown now, or, where that is older than what is known and part of it, what is shown within `olderMs`. */
+async function readNotOlder(
+  client: LogClient,
+  known: SignedCheckpoint | undefined,
+  olderMs: number,
+  signal: AbortSignal | undefined,
+): Promise<SignedCheckpoint | Violation> {
+  for (const endMs = performance.now() + olderMs; ; ) {
+    const shown = await readShown(client, signal)
+    if (known === undefined || shown instanceof Violation) return shown
+    if (shown.checkpoint.size >= known.checkpoint.size) return shown
+    const restMs = endMs - performance.now()
+    if (restMs <= 0 || (await placeOf(client.reader(signal), known, shown)) !== 'part') return shown
+    await sleep(Math.min(askAgainMs, restMs), signal)
+  }
+}
+
 async function readShown(client: LogClient, signal: AbortSignal | undefined): Promise<SignedCheckpoint | Violation> {
   try {
     return await client.readSignedCheckpoint(signal)
@@ -120,20 +147,27 @@ async function readShown(client: LogClient, signal: AbortSignal | undefined): Pr
 /** A checkpoint that is not of a bigger tree: of the same size it has the same root. */
 async function compare(reader: LogReader, known: SignedCheckpoint, shown: SignedCheckpoint): Promise<Check> {
   const isOlder = shown.checkpoint.size < known.checkpoint.size
-  const isSame = isOlder
-    ? await isPartOf(reader, known, shown)
-    : equalBytes(known.checkpoint.root, shown.checkpoint.root)
-  if (!isSame) return { kind: 'violated', finding: { kind: 'FORKED', known, shown } }
+  const isOther = isOlder
+    ? (await placeOf(reader, known, shown)) === 'other'
+    : !equalBytes(known.checkpoint.root, shown.checkpoint.root)
+  if (isOther) return { kind: 'violated', finding: { kind: 'FORKED', known, shown } }
   if (isOlder) return { kind: 'violated', finding: { kind: 'ROLLBACK', known, shown } }
   return { kind: 'unchanged', at: known }
 }
 
-/** A server that went back has the known tree's tiles no more, mostly: then nothing speaks against it. */
-async function isPartOf(reader: LogReader, known: SignedCheckpoint, shown: SignedCheckpoint): Promise<boolean> {
+/**
+ * Whether the known tree begins with the one that is shown. A server that went back has the known tree's tiles no more,
+ * mostly: then nothing is known.
+ */
+async function placeOf(
+  reader: LogReader,
+  known: SignedCheckpoint,
+  shown: SignedCheckpoint,
+): Promise<'part' | 'other' | 'unknown'> {
   try {
-    return await isExtension(await openTree(reader, known.checkpoint), shown)
+    return (await isExtension(await openTree(reader, known.checkpoint), shown)) ? 'part' : 'other'
   } catch (error) {
-    if (isFailureToCheck(error)) return true
+    if (isFailureToCheck(error)) return 'unknown'
     throw error
   }
 }

@@ -108,6 +108,8 @@ export type LogHealth = {
   readonly code: ProblemCode | undefined
   /** What kind of problem, where the log found something wrong with its database, clock or company. */
   readonly incident: IncidentCode | undefined
+  /** Why others should be asked for what is published, in such words. */
+  readonly readProblem: string | undefined
   readonly pendingEntries: number
   readonly integratedSize: number
   readonly publishedSize: number

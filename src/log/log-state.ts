@@ -1,15 +1,17 @@
 import { asTreeSize } from '../../tlog/coords.ts'
-import { checkEdge, edgeFromTiles } from '../../tlog/tree-edge.ts'
+import { checkEdge, edgeFromTiles, type TreeEdge } from '../../tlog/tree-edge.ts'
+import type { TreeHead } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { readClock, readWriterHead, type WriterHead } from '../store/heads.ts'
 import type { Query } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
 import { batchTimestamp, type DatabaseTime } from './clock.ts'
-import { LogIncident } from './incident.ts'
+import { isMismatch, LogIncident } from './incident.ts'
 import type { LogState } from './integrate.ts'
 import type { LogOptions } from './log-options.ts'
 import { isSealed } from './seal.ts'
 import { checkExtends } from './signer.ts'
+import { describeDamage, type StoredTree } from './tile-damage.ts'
 
 /**
  * What a sequencer may build on: the newest head, checked. Its seal, that it extends what was `lastSigned`, that no
@@ -34,9 +36,24 @@ export async function readLogState(
   checkNothingAbove(newest)
   databaseTime.set(await readClock(writer))
   batchTimestamp(clock(), databaseTime.now(), head.newestTimestamp)
-  const edge = await edgeFromTiles(openTileStore(tiles, schema, hash), asTreeSize(head.treeSize), hash)
-  checkEdge(edge, head.root, hash)
+  const edge = await readEdge({ query: tiles, schema, hash }, head)
   return { edge, root: head.root, chainHash: head.chainHash, newestTimestamp: head.newestTimestamp }
+}
+
+/** ROOT_MISMATCH where the stored tiles are not those of the head. */
+async function readEdge(tree: StoredTree, { treeSize, root }: TreeHead): Promise<TreeEdge> {
+  const { query, schema, hash } = tree
+  const size = asTreeSize(treeSize)
+  try {
+    const edge = await edgeFromTiles(openTileStore(query, schema, hash), size, hash)
+    checkEdge(edge, root, hash)
+    return edge
+  } catch (cause) {
+    if (!isMismatch(cause)) throw cause
+    const damage = await describeDamage(tree, size, root)
+    const detail = damage ?? `the head of size ${size} is not the root of its tiles`
+    throw new LogIncident('ROOT_MISMATCH', detail, { cause })
+  }
 }
 
 function checkNothingAbove({ head, lastSequenceNumber, strayTile }: WriterHead): void {

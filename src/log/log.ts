@@ -4,9 +4,9 @@ import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
 import type { LogLock } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
+import { CheckpointFollower } from './checkpoint-follower.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
 import { Delays } from './delays.ts'
-import { readFollowingCheckpoint } from './follow-checkpoints.ts'
 import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
 import { Leadership, type LeadershipOptions } from './leadership.ts'
@@ -14,7 +14,7 @@ import { LeafScan } from './leaf-scan.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
 import { PendingPool, type Placement } from './pool.ts'
-import { publicProblem } from './problem-kind.ts'
+import { publicProblem, readProblem } from './problem-kind.ts'
 import { Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
@@ -44,6 +44,8 @@ export class Log {
   readonly #tiles: TileCache
   readonly #receipts: ReceiptWriter
   readonly proofs: TreeProofs
+  /** What other servers have published. */
+  readonly follower: CheckpointFollower
   readonly served: ServedTiles
   readonly leaves: LeafScan
   readonly #timing: LogTiming
@@ -89,6 +91,11 @@ export class Log {
         this.#delays.notePublished(checkpoint.treeSize, this.#integratedSize)
       },
     })
+    const followed = { ...options, tiles: this.#tiles, query: this.reader.query }
+    this.follower = new CheckpointFollower(followed, this.#publisher, (size, checkpoint) => {
+      this.#integratedSize = Math.max(this.#integratedSize, size)
+      if (checkpoint !== undefined) this.#delays.notePublished(checkpoint.treeSize, checkpoint.treeSize)
+    })
   }
 
   /**
@@ -133,6 +140,7 @@ export class Log {
       problem: problem?.detail,
       code: problem?.code,
       incident: this.#problem instanceof LogIncident ? this.#problem.code : undefined,
+      readProblem: readProblem(this.#problem, this.follower.behindMs),
       pendingEntries: this.#pool.entries,
       integratedSize: this.#integratedSize,
       publishedSize: this.published.treeSize,
@@ -186,7 +194,7 @@ export class Log {
     while (!signal.aborted) {
       try {
         if (isReopened) await this.#options.beforeReopen?.(signal)
-        const lock = await this.#leadership.take(signal)
+        const lock = await this.#takeLock(signal)
         if (lock !== undefined) await this.#runOnce(lock, signal)
       } catch (error) {
         isReopened = true
@@ -251,6 +259,11 @@ export class Log {
     await publishing
   }
 
+  #takeLock(signal: AbortSignal): Promise<LogLock | undefined> {
+    const take = (): Promise<LogLock | undefined> => this.#leadership.take(signal)
+    return this.#options.standsBy === true ? this.follower.standBy(take) : take()
+  }
+
   #leadershipOptions(): LeadershipOptions {
     const { standsBy = false, writer, schema } = this.#options
     return {
@@ -267,14 +280,7 @@ export class Log {
 
   /** Serves the checkpoint that another server has published. An incident of ours stands until there is one. */
   async #follow(): Promise<void> {
-    const { origin, keys, schema, hash } = this.#options
-    const followed = { origin, keys, schema, hash, tiles: this.#tiles, query: this.reader.query }
-    const checkpoint = await readFollowingCheckpoint(followed, this.published)
-    if (checkpoint !== undefined) {
-      this.#integratedSize = Math.max(this.#integratedSize, checkpoint.treeSize)
-      this.#delays.notePublished(checkpoint.treeSize, checkpoint.treeSize)
-      this.#publisher.accept(checkpoint)
-    }
+    await this.follower.look()
     const isIncident = this.#problem instanceof LogIncident && this.#problem.code !== 'LOCKED'
     if (!isIncident || this.published.number > this.#stoppedAt) this.#problem = new NotLeader()
   }

@@ -23,6 +23,19 @@ export function publicProblem(error: unknown): PublicProblem {
   return { code: 'INTERNAL', detail: "something went wrong; the server's own log says what" }
 }
 
+/** A server that stands by looks for new checkpoints ten times a second. */
+const behindMaxMs = 5_000
+
+/**
+ * Why what is published here may be old or another tree than what others serve; undefined where it is not. `behindMs`:
+ * for so long nobody knows whether there is something newer.
+ */
+export function readProblem(problem: Error | undefined, behindMs: number): string | undefined {
+  if (problem instanceof LogIncident) return problem.message
+  if (behindMs <= behindMaxMs) return undefined
+  return `what other servers have published could not be followed for ${behindMaxMs} ms`
+}
+
 /** Whether a disk was full, the database's (SQLSTATE 53100) or ours. Looks at the causes too. */
 export function isOutOfRoom(error: unknown): boolean {
   for (let each = error; each instanceof Error; each = each.cause) {

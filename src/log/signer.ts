@@ -16,6 +16,7 @@ import { clockSkewMaxMicroseconds } from './clock.ts'
 import { isMismatch, LogIncident } from './incident.ts'
 import { isSealed, type SealKey } from './seal.ts'
 import type { SignerCell } from './signer-cell.ts'
+import { describeDamage } from './tile-damage.ts'
 
 /** What signs for the log. `sign` of the STH gives the DER of an ECDSA P-256 signature. */
 export type SigningKeys = {
@@ -214,6 +215,8 @@ async function readSignedEdge(options: SignerOptions, tiles: TileReader, last: S
   } catch (cause) {
     // A database that cannot be asked is no other one.
     if (!isMismatch(cause)) throw cause
+    const damage = await describeDamage(options, asTreeSize(last.treeSize), last.root)
+    if (damage !== undefined) throw new LogIncident('ROOT_MISMATCH', damage, { cause })
     const detail = `the database's first ${last.treeSize} entries are not those of checkpoint ${last.number}`
     throw new LogIncident('FORKED', `${detail} (root ${formatHex(last.root)})`, { cause })
   }

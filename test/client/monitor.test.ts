@@ -94,12 +94,39 @@ async function checkAgainst(
   known: string | undefined,
   react: React,
   vkey = key.vkey,
+  more: Partial<MonitorOptions> = {},
 ): Promise<{ readonly check: Check; readonly saved: readonly string[] }> {
   const { url } = await hostile(react)
   const state = stateOf(known)
-  const check = await checkOnce(openLogClient({ url, vkey, retry }), state)
+  const check = await checkOnce(openLogClient({ url, vkey, retry }), { ...state, ...more })
   return { check, saved: state.saved }
 }
+
+describe('an older checkpoint', () => {
+  const log = new MemoryLog(key, leavesOf(300))
+
+  test.each([
+    [300, 'unchanged'],
+    [310, 'advanced'],
+  ])('of a server that shows %i entries when it is asked again is no rollback: %s', async (size, kind) => {
+    const later = new MemoryLog(key, leavesOf(size))
+    let asked = 0
+    const { check, saved } = await checkAgainst(log.note(), ({ path }) =>
+      path === '/checkpoint' && asked++ < 1 ? log.answer(path, 290) : later.answer(path),
+    )
+    expect(check.kind).toBe(kind)
+    expect(saved.at(-1)).toBe(later.note())
+  })
+
+  test('that is no part of the known tree is a fork at once', async () => {
+    const other = new MemoryLog(key, leavesOf(290, 280))
+    let asked = 0
+    const { check } = await checkAgainst(log.note(), ({ path }) =>
+      path === '/checkpoint' && asked++ < 1 ? other.answer(path) : log.answer(path),
+    )
+    expect(check).toMatchObject({ kind: 'violated', finding: { kind: 'FORKED', shown: { note: other.note() } } })
+  })
+})
 
 describe('a violation', () => {
   test.each([
@@ -154,12 +181,13 @@ describe('a violation', () => {
     },
   )
 
-  test('is a rollback too where the tiles of the known tree are still there', async () => {
+  test('is a rollback too where the tiles of the known tree are still there, but for longer than servers are apart', async () => {
     const log = new MemoryLog(key, leavesOf(300))
-    const { check } = await checkAgainst(log.note(), ({ path }) =>
-      path === '/checkpoint' ? log.answer(path, 10) : log.answer(path),
-    )
-    expect(check).toMatchObject({ kind: 'violated', finding: { kind: 'ROLLBACK' } })
+    const react: React = ({ path }) => (path === '/checkpoint' ? log.answer(path, 10) : log.answer(path))
+    for (const olderMs of [0, 20]) {
+      const { check } = await checkAgainst(log.note(), react, key.vkey, { olderMs })
+      expect(check).toMatchObject({ kind: 'violated', finding: { kind: 'ROLLBACK' } })
+    }
   })
 
   test.each<[string, (note: string) => string]>([

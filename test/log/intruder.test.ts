@@ -2,9 +2,27 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readProvedColumns } from '../../src/log/published-entries.ts'
+import { TileCache } from '../../src/log/tile-cache.ts'
+import { blamingTiles } from '../../src/log/tile-damage.ts'
+import { openTilesBelow } from '../../src/log/tiles-below.ts'
+import { TreeProofs } from '../../src/log/tree-proofs.ts'
+import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import { entryReads } from '../../src/store/entries.ts'
+import { openPool } from '../../src/store/session.ts'
 import { eventId, headRow, ledgerRow } from '../migrations/ledger.ts'
 import { asSuperuser } from '../support/database-copy.ts'
-import { createTestLog, type RunningLog, recordsOf, submit, type TestLog, untilIncident } from '../support/log.ts'
+import {
+  createTestLog,
+  type RunningLog,
+  recordsOf,
+  schema,
+  submissionOf,
+  submit,
+  type TestLog,
+  untilIncident,
+} from '../support/log.ts'
+import { sequenceUnsigned } from '../support/sequencer.ts'
 
 // Whoever has stolen the writer's login may insert whatever the tables take. Nothing of it is ever signed.
 
@@ -182,12 +200,72 @@ async function alter(table: string, statement: string): Promise<void> {
   })
 }
 
-test('a full tile that a superuser altered is not signed over', async () => {
+const flipped = 'hashes = set_byte(hashes, 8191, get_byte(hashes, 8191) # 1)'
+const altered = 'as stored is not the one that was signed; the leaf hashes of its 256 entries are'
+
+test.each([
+  ['altered', `update security.tiles set ${flipped} where tile_index = 1`, `tile 1 of level 0 ${altered}`],
+  [
+    'removed',
+    'delete from security.tiles where tile_index = 0',
+    'tile 0 of level 0 is not stored; the leaf hashes of its 256 entries are those that were signed',
+  ],
+  [
+    'altered, and another one',
+    `update security.tiles set ${flipped}`,
+    `tile 0 of level 0 ${altered}, tile 1 of level 0 ${altered}`,
+  ],
+])('a full tile that a superuser %s is ROOT_MISMATCH: its entries are intact', async (_, statement, problem) => {
   const running = await home.start()
-  await submit(running.log, recordsOf(0, 300))
+  await submit(running.log, recordsOf(0, 600))
   await running.stop()
-  await alter('tiles', 'update security.tiles set hashes = set_byte(hashes, 8191, get_byte(hashes, 8191) # 1)')
+  await alter('tiles', statement)
+  const broken = await home.begin()
+  await untilIncident(broken, 'ROOT_MISMATCH')
+  expect(broken.log.health.problem).toBe(problem)
+})
+
+test('tiles and entries that a superuser altered together are FORKED', async () => {
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 600))
+  await running.stop()
+  await alter('tiles', `update security.tiles set ${flipped} where tile_index = 1`)
+  await alter('audit_logs', `update security.audit_logs set leaf_hash = sha256(leaf_hash) where sequence_number = 300`)
   await untilIncident(await home.begin(), 'FORKED')
+})
+
+test('a full tile that a superuser altered before its entries were signed is named too', async () => {
+  const running = await home.start()
+  await running.stop()
+  await sequenceUnsigned(
+    home,
+    recordsOf(0, 300).map((record) => submissionOf(record)),
+  )
+  await alter('tiles', `update security.tiles set ${flipped}`)
+  const broken = await home.begin()
+  await untilIncident(broken, 'ROOT_MISMATCH')
+  expect(broken.log.health.problem).toBe(`tile 0 of level 0 ${altered}`)
+})
+
+test('entries that do not fit for a tile that a superuser altered are not to blame; altered ones are', async () => {
+  const { log } = await home.start()
+  await submit(log, recordsOf(0, 600))
+  const checkpoint = await log.waitForCheckpoint(600)
+  const pool = openPool(home.database.as('auditor_reader_role'), 4, 10_000)
+  const hash = nativeSha256
+  const readFirst = (): Promise<unknown> => {
+    const tiles = new TileCache(openTilesBelow(pool, schema, hash), hash)
+    const reads = entryReads(pool.query, schema)
+    const published = { reads, tiles, proofs: new TreeProofs(tiles, hash), checkpoint, hash }
+    return blamingTiles({ query: pool.query, schema, hash }, checkpoint, () => readProvedColumns(published, 1, 256))
+  }
+  await expect(readFirst()).resolves.toMatchObject({ proved: { length: 256 }, damaged: [] })
+  await alter('audit_logs', `update security.audit_logs set actor_id = 'eve' where sequence_number = 7`)
+  await expect(readFirst()).resolves.toMatchObject({ proved: { length: 255 }, damaged: [7] })
+  await alter('audit_logs', `update security.audit_logs set actor_id = 'actor 6' where sequence_number = 7`)
+  await alter('tiles', `update security.tiles set ${flipped} where tile_index = 1`)
+  await expect(readFirst()).rejects.toMatchObject({ code: 'ROOT_MISMATCH', message: `tile 1 of level 0 ${altered}` })
+  await pool.close()
 })
 
 test.each([

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { LogIncident, Unavailable } from '../../src/log/incident.ts'
-import { isOutOfRoom, publicProblem } from '../../src/log/problem-kind.ts'
+import { LogIncident, NotLeader, Unavailable } from '../../src/log/incident.ts'
+import { isOutOfRoom, publicProblem, readProblem } from '../../src/log/problem-kind.ts'
 import { TlogError } from '../../tlog/errors.ts'
 
 function errorOf(message: string, members: Record<string, unknown> = {}): Error {
@@ -24,6 +24,14 @@ test.each([
 test('incidents and what passes by itself keep their words, which are ours', () => {
   expect(publicProblem(new LogIncident('FORKED', 'two roots'))).toEqual({ code: 'FORKED', detail: 'two roots' })
   expect(publicProblem(new Unavailable('starting'))).toEqual({ code: 'UNAVAILABLE', detail: 'starting' })
+})
+
+test('reads go elsewhere with an incident, and where nobody knows for seconds what others publish', () => {
+  expect([undefined, new NotLeader(), new Unavailable('no')].map((problem) => readProblem(problem, 100))).toEqual([
+    ...[undefined, undefined, undefined],
+  ])
+  expect(readProblem(new LogIncident('FORKED', 'two roots'), 0)).toBe('two roots')
+  expect(readProblem(new NotLeader(), 6_000)).toContain('could not be followed')
 })
 
 test('a full disk is found in an error or its causes: of PostgreSQL by its SQLSTATE, of the system by its code', () => {

@@ -173,6 +173,7 @@ test.each([
   const standby = await startStandby()
   await submit(leader.log, recordsOf(0, 10))
   await standby.log.waitForCheckpoint(10)
+  expect(standby.log.health.readProblem).toBeUndefined()
   const last = standby.log.published.number
   await asSuperuser(home.database, (admin) =>
     admin.query(
@@ -186,6 +187,7 @@ test.each([
   )
   await untilIncident(standby, 'FORKED')
   expect(standby.log.published).toMatchObject({ number: last, treeSize: 10 })
+  expect(standby.log.health.readProblem).toContain('is not one that this log signed')
   await Promise.all([leader.stop(), standby.stop()])
 })
 
