@@ -39,6 +39,8 @@ export type Server = {
   readonly bodyBudget: ByteBudget
   /** Bytes of the entries that are being read and answered, of all requests. */
   readonly readBudget: ByteBudget
+  /** Bytes of the larger answers that everybody may have: who takes no token takes nothing from those who do. */
+  readonly openBudget: ByteBudget
   readonly hash: Sha256
   readonly door: Door
   readonly publicEntries: boolean

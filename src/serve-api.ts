@@ -28,6 +28,8 @@ const answerMaxMs = 25_000
 const bodiesMax = 3
 /** Entries that are being read take as much together; the largest alone may take more. */
 const readBytesMax = 67_108_864
+/** Answers for everybody: some twenty pages of checkpoints at once, or 4,096 tiles. */
+const openBytesMax = 33_554_432
 
 /** What the HTTP side stands on. */
 export type Parts = {
@@ -55,6 +57,7 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     times: { answerMs: answerMaxMs },
     bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax, (bodiesMax / 2) * config.bodyBytesMax),
     readBudget: new ByteBudget(readBytesMax),
+    openBudget: new ByteBudget(openBytesMax),
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),

@@ -1,6 +1,7 @@
 import type { Context, Hono } from 'hono'
+import { answerBytes } from '../answer-share.ts'
 import { openToBrowsers } from '../cors.ts'
-import { formatDocsPage, type Page } from '../docs-page.ts'
+import { formatDocsPage } from '../docs-page.ts'
 import type { Env } from '../env.ts'
 import { type OpenApiDocument, openApiOf } from '../openapi.ts'
 import { describe, jsonType, type Operation } from '../operation.ts'
@@ -17,24 +18,26 @@ export function routeDocs(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/openapi.json')
   app.get(
     '/openapi.json',
-    describe(document, (c) => c.body(make().json, 200, { 'content-type': jsonType, ...cached })),
+    describe(document, (c) => answerBytes(server.openBudget, c, make().json, { 'content-type': jsonType, ...cached })),
   )
   app.get(
     '/docs',
-    describe(docs, (c) => answerPage(c, make().page)),
+    describe(docs, (c) => answerPage(server, c, make())),
   )
 }
 
-type Made = { readonly json: string; readonly page: Page }
+/** As bytes: all answers share them. */
+type Made = { readonly json: Uint8Array; readonly html: Uint8Array; readonly securityPolicy: string }
 
 function formatAll(document: OpenApiDocument): Made {
-  return { json: JSON.stringify(document), page: formatDocsPage(document) }
+  const { html, securityPolicy } = formatDocsPage(document)
+  return { json: Buffer.from(JSON.stringify(document)), html: Buffer.from(html), securityPolicy }
 }
 
 const cached = { 'cache-control': 'no-cache' }
 
-function answerPage(c: Context<Env>, { html, securityPolicy }: Page): Response {
-  return c.body(html, 200, {
+function answerPage({ openBudget }: Server, c: Context<Env>, { html, securityPolicy }: Made): Response {
+  return answerBytes(openBudget, c, html, {
     'content-type': 'text/html; charset=utf-8',
     'content-security-policy': securityPolicy,
     'x-content-type-options': 'nosniff',

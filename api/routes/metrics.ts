@@ -1,4 +1,5 @@
 import type { Hono } from 'hono'
+import { answerBytes } from '../answer-share.ts'
 import { requireRole } from '../authenticate.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -20,7 +21,7 @@ export function routeMetrics(app: Hono<Env>, server: Server): void {
     describe(operation, async (c) => {
       if (who !== 'everybody') await requireRole(server, c, who, deadlineIn(server.times.answerMs))
       const headers = { 'content-type': server.metrics.contentType, 'cache-control': 'no-store' }
-      return c.body(await server.metrics.format(), 200, headers)
+      return answerBytes(server.openBudget, c, Buffer.from(await server.metrics.format()), headers)
     }),
   )
 }

@@ -3,7 +3,7 @@ import { entryJson } from '../../src/log/entry-json.ts'
 import { countThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
-import { publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
+import { answerReadOf, publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import { holdsStill } from '../authenticate.ts'
 import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
@@ -19,13 +19,14 @@ import { Turns } from '../turns.ts'
 
 const checkpointsDefault = 100
 const checkpointsMax = 1_000
+/** A checkpoint as row, value and JSON; of the last some 500 bytes. */
+const checkpointReadBytes: number = readFactor * 512
 /** Entries that are read at once for a stream. */
 const entriesAtOnce = 256
 /** Bytes of their payloads, where it is more than one. */
 const pageBytesMax = 262_144
 /** 256 streams that began at the start of a log left others 12 answers/s of 1,300, for as long as they were open and after. */
 const restBetweenPages = 3
-const notReadInTime = 'the checkpoints could not be read in time'
 
 /**
  * The history of checkpoints, new ones as they are published, and new entries for auditors. Streams are server-sent
@@ -33,11 +34,12 @@ const notReadInTime = 'the checkpoints could not be read in time'
  */
 export function routeStreams(app: Hono<Env>, server: Server): void {
   const turns = new Turns(restBetweenPages)
+  const pageTurns = new Turns(restBetweenPages)
   openToBrowsers(app, '/v1/checkpoints')
   openToBrowsers(app, '/v1/checkpoints/stream')
   app.get(
     '/v1/checkpoints',
-    describe(history, (c) => answerCheckpoints(server, c)),
+    describe(history, (c) => answerCheckpoints(server, pageTurns, c)),
   )
   app.get(
     '/v1/checkpoints/stream',
@@ -125,14 +127,22 @@ async function streamEntries(server: Server, turns: Turns, c: Context<Env>): Pro
   return answerEvents(server, c, (signal) => entryEvents(server, turns, after, signal), mayGoOn)
 }
 
-async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
+/** A large page takes its turn: 8 connections that asked for many of them left others 1 answer of 100. */
+async function answerCheckpoints(server: Server, turns: Turns, c: Context<Env>): Promise<Response> {
   const { after = -1, limit } = readQuery(c, historyQuery)
-  const reading = server.readCheckpoints(after, limit)
-  const checkpoints = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
+  return answerReadOf(server.openBudget, c, deadlineIn(server.times.answerMs), 'no-store', async (share) => {
+    const { number } = server.log.published
+    share.take(checkpointReadBytes * Math.max(0, Math.min(limit, number - after)))
+    const read = (): Promise<object> => readHistory(server, after, limit, number)
+    return limit > checkpointsDefault ? turns.take(read) : read()
+  })
+}
+
+async function readHistory(server: Server, after: number, limit: number, newest: number): Promise<object> {
+  const checkpoints = await server.readCheckpoints(after, limit)
   const last = checkpoints.at(-1)
-  const isLast = last === undefined || last.number >= server.log.published.number
-  const nextCursor = isLast ? null : last.number
-  return c.json({ checkpoints: checkpoints.map(checkpointJson), nextCursor }, 200, { 'cache-control': 'no-store' })
+  const nextCursor = last === undefined || last.number >= newest ? null : last.number
+  return { checkpoints: checkpoints.map(checkpointJson), nextCursor }
 }
 
 /** What was published meanwhile comes first, from the database; then each as it is published. */

@@ -7,6 +7,7 @@ import { TlogError } from '../../tlog/errors.ts'
 import { type BundleCoord, isTileOfSize, parseTilePath, type TileCoord, type TilePath } from '../../tlog/tile.ts'
 import { acceptsCoding } from '../accept.ts'
 import { publishedLog, readersOf, requireReader } from '../answer-read.ts'
+import { answerBytes } from '../answer-share.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -82,7 +83,7 @@ async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Pr
   const reading = server.log.tiles.readTile(coord.level, coord.index, coord.width)
   const tile = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': `public, ${year}` }
-  return c.body(tile as Uint8Array<ArrayBuffer>, 200, headers)
+  return answerBytes(server.openBudget, c, tile, headers)
 }
 
 /** Leaves are auditors' data: guesses at payloads can be tested against the hashes in them. */
@@ -99,7 +100,7 @@ async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord)
     vary: server.publicEntries ? 'Accept-Encoding' : 'Accept-Encoding, Authorization',
     ...(packed === undefined ? {} : { 'content-encoding': 'gzip' }),
   }
-  return c.body((packed ?? bundle) as Uint8Array<ArrayBuffer>, 200, headers)
+  return answerBytes(server.readBudget, c, packed ?? bundle, headers)
 }
 
 function checkPublished(server: Server, coord: TileCoord): void {

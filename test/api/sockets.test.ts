@@ -31,8 +31,8 @@ function head(fields: Record<string, string>, line = 'POST /v1/entries HTTP/1.1'
     .join('')}\r\n`
 }
 
-async function open(): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1')
+async function open(at: number = port): Promise<Socket> {
+  const socket = connect(at, '127.0.0.1')
   await once(socket, 'connect')
   socket.on('error', () => {})
   return socket
@@ -94,6 +94,45 @@ test('who sends 200 requests ahead of their answers does not keep others waiting
   )
   many.destroy()
   one.destroy()
+})
+
+test('what is sent ahead of large answers that nobody reads is not begun, and answered when they are read', async () => {
+  const asked = 100
+  const of = await openTestApi()
+  const { readCheckpoints } = of.server
+  let begun = 0
+  Object.assign(of.server, {
+    readCheckpoints: async () => {
+      begun++
+      const [first] = await readCheckpoints(-1, 1)
+      return Array.from({ length: 1_000 }, () => first)
+    },
+  })
+  const { port } = await of.listen()
+  const [many, other] = await Promise.all([open(port), open(port)])
+  many.pause()
+  many.write('GET /v1/checkpoints?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(asked))
+  await until(
+    () => begun > 0,
+    () => 'the first one',
+  )
+  // A turn each at least; a request of the others was begun in every turn.
+  for (let i = 0; i < 2 * asked; i++) {
+    other.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await once(other, 'data')
+  }
+  expect(begun).toBeLessThan(40)
+  let answers = 0
+  many.on('data', (chunk) => {
+    answers += String(chunk).split('HTTP/1.1 200').length - 1
+  })
+  many.resume()
+  await until(
+    () => answers > asked - 5 && begun === asked,
+    () => `${answers} answers, ${begun} begun`,
+  )
+  for (const socket of [many, other]) socket.destroy()
+  await of.close()
 })
 
 test('a request without a body is refused as no JSON', async () => {

@@ -11,6 +11,10 @@ export type Attack = {
   readonly name: string
   /** Resolves when it is under way, with what ends it. */
   readonly start: (target: Target) => Promise<() => Promise<void>>
+  /** What it needs of the log. */
+  readonly prepare?: (target: Target) => Promise<void>
+  /** What the server's memory may grow by meanwhile. */
+  readonly growthMaxMib?: number
 }
 
 const mib = 1_048_576
@@ -89,6 +93,14 @@ const deep = Buffer.from(`{"payload":${'['.repeat(4 * mib)}`)
 const endless = Buffer.alloc(12 * mib, 'x')
 const badUtf8 = Buffer.from(`{"actorId":"\xff\xfe"}\n`.repeat(2_000), 'latin1')
 
+const pageMax = 1_000
+
+/** Until a page of them is as large as it can be. */
+async function waitForCheckpoints({ port }: Target): Promise<void> {
+  const beyond = request(`GET /v1/checkpoints?limit=1&after=${pageMax}`)
+  while ((await exchange(port, beyond)).answers[0]?.body.includes('"checkpoints":[]')) await sleep(200)
+}
+
 export const attacks: readonly Attack[] = [
   paced('gzip bombs of 1 GiB', 4, posts({ 'content-encoding': 'gzip' }, bomb)),
   paced('gzip bombs of 64 members, nested', 4, posts({ 'content-encoding': 'gzip' }, gzipSync(bombOfMembers))),
@@ -124,6 +136,14 @@ export const attacks: readonly Attack[] = [
     socket.pause()
     if (second === 0) socket.write(request('GET /v1/log').repeat(200))
   }),
+  {
+    ...held('pipelines of 250 pages of 1,000 checkpoints that nobody reads', 8, (socket, _, second) => {
+      socket.pause()
+      if (second === 0) socket.write(request(`GET /v1/checkpoints?limit=${pageMax}`).repeat(250))
+    }),
+    prepare: waitForCheckpoints,
+    growthMaxMib: 100,
+  },
   held('event streams that nobody reads', 300, (socket, { secrets }, second) => {
     socket.pause()
     if (second === 0)

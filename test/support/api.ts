@@ -212,6 +212,7 @@ function serverOf(
     times: { answerMs: options.answerMs ?? 25_000 },
     bodyBudget: new ByteBudget(3 * bodyBytesMax, 1.5 * bodyBytesMax),
     readBudget: new ByteBudget(67_108_864),
+    openBudget: new ByteBudget(33_554_432),
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),
