@@ -21,12 +21,18 @@ export function withMembers(
   server: Server,
   c: Context<Env>,
   known: readonly string[],
+  sender: string,
   use: (members: Members) => Promise<Response>,
 ): Promise<Response> {
   const [type = ''] = (headerOf(c, 'content-type') ?? 'application/json').toLowerCase().split(';')
   if (type.trim() !== 'application/json') throw new Problem('unsupported-media-type', 'want application/json')
-  const limits = { bytesMax: bodyBytesMax, arrivalMs: server.times.answerMs, budget: server.bodyBudget }
-  return withBody(c, limits, (body) => use(readMembers(parseStrict(body, new Tape(depthMax)), known)))
+  const limits = {
+    bytesMax: bodyBytesMax,
+    arrivalMs: server.times.answerMs,
+    paceMs: server.times.paceMs,
+    budget: server.bodyBudget,
+  }
+  return withBody(c, limits, sender, (body) => use(readMembers(parseStrict(body, new Tape(depthMax)), known)))
 }
 
 function readMembers(value: unknown, known: readonly string[]): Members {

@@ -34,6 +34,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
   const bodyLimits: BodyLimits = {
     bytesMax: server.limits.bodyBytesMax,
     arrivalMs: server.times.answerMs,
+    paceMs: server.times.paceMs,
     budget: server.bodyBudget,
   }
   const submit = async (c: Context<Env>): Promise<Response> => {
@@ -46,7 +47,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const format = readFormat(c)
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
-    return withBody(c, bodyLimits, async (body, charge) => {
+    return withBody(c, bodyLimits, principal.identity, async (body, charge) => {
       try {
         const readMany = manyReader(format, body)
         if (readMany !== undefined) {

@@ -122,7 +122,7 @@ async function asAdministrator(
   const deadline = deadlineIn(server.times.answerMs)
   const principal = await requireRole(server, c, manage.who, deadline)
   readQuery(c, {})
-  return withMembers(server, c, known, (members) => use(members, principal, deadline))
+  return withMembers(server, c, known, principal.identity, (members) => use(members, principal, deadline))
 }
 
 async function revoke(server: Server, c: Context<Env>): Promise<Response> {

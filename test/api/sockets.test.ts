@@ -190,6 +190,54 @@ test('a body that does not come is 503 after the time for an answer, and the con
   expect(text.toLowerCase()).toMatch(/retry-after: [1-9]/)
 })
 
+test('what is announced and does not come takes no room, and a body below a KiB a second is 503', async () => {
+  const slow = await openTestApi({ paceMs: 500 })
+  const { port } = await slow.listen()
+  const socket = await open(port)
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  const fields = { authorization: `Bearer ${slow.tokens.writer}`, 'content-length': '16000000' }
+  socket.write(`${head(fields)}{`)
+  await until(
+    () => slow.server.bodyBudget.bytesTaken > 0,
+    () => 'the body',
+  )
+  expect(slow.server.bodyBudget.bytesTaken).toBeLessThan(500_000)
+  await until(
+    () => text.includes('body-timeout'),
+    () => `the refusal, got ${text}`,
+  )
+  expect(text).toContain('HTTP/1.1 503')
+  await once(socket, 'close')
+  await slow.close()
+})
+
+test('bodies that come slowly and together are more than there is room for all arrive', async () => {
+  const tight = await openTestApi({ limits: { bodyBytesMax: 2_000_000 } })
+  const { port } = await tight.listen()
+  const body = good.padEnd(1_900_000, ' ')
+  const fields = { authorization: `Bearer ${tight.tokens.writer}`, 'content-length': String(body.length) }
+  const sockets = await Promise.all(Array.from({ length: 6 }, () => open(port)))
+  const statuses: string[] = []
+  for (const socket of sockets) socket.on('data', (chunk) => statuses.push(String(chunk).slice(9, 12)))
+  for (const socket of sockets) socket.write(head(fields))
+  const pieces = 20
+  for (let i = 0; i < pieces; i++) {
+    const [from, to] = [i, i + 1].map((n) => Math.floor((n * body.length) / pieces))
+    for (const socket of sockets) socket.write(body.slice(from, to))
+    await sleep(1)
+  }
+  await until(
+    () => statuses.length === sockets.length,
+    () => `${statuses}`,
+  )
+  expect(statuses).toEqual(Array(sockets.length).fill('201'))
+  for (const socket of sockets) socket.destroy()
+  await tight.close()
+})
+
 test('a gzip body is read from a socket too', async () => {
   const body = zlib.gzipSync(good)
   const { statuses } = await exchange([

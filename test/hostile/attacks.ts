@@ -13,6 +13,8 @@ export type Attack = {
   readonly start: (target: Target) => Promise<() => Promise<void>>
   /** What it needs of the log. */
   readonly prepare?: (target: Target) => Promise<void>
+  /** Whom it is measured by; those who send singles and ask for proofs where it does not say. */
+  readonly others?: 'batches'
   /** What the server's memory may grow by meanwhile. */
   readonly growthMaxMib?: number
 }
@@ -132,6 +134,12 @@ export const attacks: readonly Attack[] = [
   held('bodies at a byte a second', 1_000, (socket, { secrets }, second) =>
     socket.write(second === 0 ? head(secrets, { 'content-length': '1000' }) : ' '),
   ),
+  {
+    ...held('bodies of 16 MB at a byte a second', 8, (socket, { secrets }, second) =>
+      socket.write(second === 0 ? head(secrets, { 'content-length': '16000000' }) : ' '),
+    ),
+    others: 'batches',
+  },
   held('pipelines of 200 requests whose answers nobody reads', 50, (socket, _, second) => {
     socket.pause()
     if (second === 0) socket.write(request('GET /v1/log').repeat(200))

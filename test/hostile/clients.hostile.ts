@@ -13,6 +13,9 @@ import { attacks, type Target } from './attacks.ts'
 
 const rounds = 3
 const windowMs = 700
+/** Of these there are few a second. */
+const batchesWindowMs = 2_500
+const firstMs = 1_000
 /** What each round begins with counts for neither. */
 const settleMs = 300
 /** Far below what is wanted (0.8): only what hangs fails, since attackers have the same two processors as the server. */
@@ -63,46 +66,64 @@ test(`each of ${hostileRequests.length} requests is refused by the real server t
   console.log(`hostile: ${hostileRequests.length} requests refused`)
 })
 
-describe('clients who mean well', () => {
-  let normal: ChildProcess
-  let answers = 0
-  let failures = 0
+/** A client of `kind` in a process of its own. */
+class NormalClient {
+  answers = 0
+  failures = 0
+  readonly #child: ChildProcess
 
-  beforeAll(async () => {
+  constructor(kind: 'singles' | 'batches') {
     const env = { PATH: process.env.PATH ?? '', TOKEN: server.tokens.writer }
-    normal = spawn(process.execPath, [join(import.meta.dirname, 'normal-client.mjs'), server.url], { env })
-    normal.stdout?.setEncoding('utf8').on('data', (lines: string) => {
+    this.#child = spawn(process.execPath, [join(import.meta.dirname, 'normal-client.mjs'), server.url, kind], { env })
+    this.#child.stdout?.setEncoding('utf8').on('data', (lines: string) => {
       const [all = 0, failed = 0] = (lines.trim().split('\n').at(-1) ?? '').split(' ').map(Number)
-      ;[answers, failures] = [all, failed]
+      ;[this.answers, this.failures] = [all, failed]
     })
-    await sleep(2_000)
-    expect(answers).toBeGreaterThan(0)
-  })
-  afterAll(() => {
-    normal.kill('SIGKILL')
-  })
-
-  /** Answers a second, and processors that the server took for them and for whatever else it did. */
-  async function measure(): Promise<Measured> {
-    const [before, cpuBefore, startedAt] = [answers, await cpuSeconds(), performance.now()]
-    await sleep(windowMs)
-    const seconds = (performance.now() - startedAt) / 1_000
-    return { rate: (answers - before) / seconds, cpu: ((await cpuSeconds()) - cpuBefore) / seconds }
   }
 
-  test.each(attacks)('go on while there are $name', async ({ name, start, prepare, growthMaxMib }) => {
+  /** Answers a second, and processors that the server took for them and for whatever else it did. */
+  async measure(ms: number): Promise<Measured> {
+    const [before, cpuBefore, startedAt] = [this.answers, await cpuSeconds(), performance.now()]
+    await sleep(ms)
+    const seconds = (performance.now() - startedAt) / 1_000
+    return { rate: (this.answers - before) / seconds, cpu: ((await cpuSeconds()) - cpuBefore) / seconds }
+  }
+
+  end(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+describe('clients who mean well', () => {
+  let normal: NormalClient
+
+  beforeAll(() => {
+    normal = new NormalClient('singles')
+  })
+  afterAll(() => normal.end())
+
+  test.each(attacks)('go on while there are $name', async ({ name, start, prepare, others, growthMaxMib }) => {
     await prepare?.(target)
+    if (others === 'batches') normal.end()
+    const client = others === 'batches' ? new NormalClient(others) : normal
+    await sleep(firstMs)
+    expect(client.answers).toBeGreaterThan(0)
     const residentBefore = await residentMib()
+    const failuresBefore = client.failures
     const [quiet, attacked, sizes]: [Measured[], Measured[], number[]] = [[], [], []]
-    const failuresBefore = failures
+    const ms = others === 'batches' ? batchesWindowMs : windowMs
     for (let round = 0; round < rounds; round++) {
       await sleep(settleMs)
-      quiet.push(await measure())
+      quiet.push(await client.measure(ms))
       const stop = await start(target)
       await sleep(settleMs)
-      attacked.push(await measure())
+      attacked.push(await client.measure(ms))
       sizes.push(await residentMib())
       await stop()
+    }
+    if (client !== normal) {
+      client.end()
+      normal = new NormalClient('singles')
     }
     const [usual, meanwhile] = [median(quiet.map(({ rate }) => rate)), median(attacked.map(({ rate }) => rate))]
     const [cpu, cpuMeanwhile] = [quiet, attacked].map((all) => median(all.map(({ cpu }) => cpu)).toFixed(2))
@@ -110,7 +131,7 @@ describe('clients who mean well', () => {
     console.log(
       `hostile: ${ratio} of ${usual.toFixed(0)} answers/s; server ${cpu} CPU, then ${cpuMeanwhile}, ${residentBefore.toFixed(0)}, then ${memory.toFixed(0)} MiB: ${name}`,
     )
-    expect(failures, 'answers that are no success').toBe(failuresBefore)
+    expect(client.failures, 'answers that are no success').toBe(failuresBefore)
     expect(meanwhile / usual).toBeGreaterThan(ratioMin)
     expect(memory).toBeLessThan(memoryMaxMib)
     if (growthMaxMib !== undefined) expect(Math.max(...sizes) - residentBefore).toBeLessThan(growthMaxMib)
