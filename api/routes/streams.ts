@@ -13,8 +13,10 @@ import { answerEvents, type ServerEvent, type ServerEvents } from '../event-stre
 import { headerOf } from '../header.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { decimal, malformed, optional, readQuery, withDefault } from '../parameters.ts'
+import { peerAddress } from '../record-context.ts'
 import { base64, base64Hash, checkpointNote, integer, listOf, named, object, orNull, text } from '../schema.ts'
 import type { Server } from '../server.ts'
+import { StreamPlaces } from '../stream-places.ts'
 import { Turns } from '../turns.ts'
 
 const checkpointsDefault = 100
@@ -35,6 +37,7 @@ const restBetweenPages = 3
 export function routeStreams(app: Hono<Env>, server: Server): void {
   const turns = new Turns(restBetweenPages)
   const pageTurns = new Turns(restBetweenPages)
+  const [checkpointPlaces, entryPlaces] = [new StreamPlaces(), new StreamPlaces()]
   openToBrowsers(app, '/v1/checkpoints')
   openToBrowsers(app, '/v1/checkpoints/stream')
   app.get(
@@ -43,13 +46,13 @@ export function routeStreams(app: Hono<Env>, server: Server): void {
   )
   app.get(
     '/v1/checkpoints/stream',
-    describe(checkpointStream, (c) => streamCheckpoints(server, c)),
+    describe(checkpointStream, (c) => streamCheckpoints(server, checkpointPlaces, c)),
   )
   if (server.publicEntries) openToBrowsers(app, '/v1/entries/stream')
   const entryTail = { ...entryStream, who: readersOf(server, 'entries:stream') }
   app.get(
     '/v1/entries/stream',
-    describe(entryTail, (c) => streamEntries(server, turns, c)),
+    describe(entryTail, (c) => streamEntries(server, turns, entryPlaces, c)),
   )
 }
 
@@ -111,20 +114,22 @@ const entryStream: Omit<Operation, 'who'> = {
   answers: { 200: { doc: 'Events `entry`; the id is the sequence number', content: events } },
 }
 
-function streamCheckpoints(server: Server, c: Context<Env>): Response {
+function streamCheckpoints(server: Server, places: StreamPlaces, c: Context<Env>): Response {
   const query = readQuery(c, checkpointStreamQuery)
   const { number } = server.log.published
   const after = readAfter(c, query.after, number, "the newest checkpoint's number") ?? number - 1
-  return answerEvents(server, c, (signal) => checkpointEvents(server, after, signal))
+  const takePlace = (): (() => void) => places.take(peerAddress(c))
+  return answerEvents(server, c, takePlace, (signal) => checkpointEvents(server, after, signal))
 }
 
-async function streamEntries(server: Server, turns: Turns, c: Context<Env>): Promise<Response> {
+async function streamEntries(server: Server, turns: Turns, places: StreamPlaces, c: Context<Env>): Promise<Response> {
   await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
   const query = readQuery(c, entryStreamQuery)
   const { treeSize } = server.log.published
   const after = readAfter(c, query.after, treeSize, 'the published size') ?? treeSize
   const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
-  return answerEvents(server, c, (signal) => entryEvents(server, turns, after, signal), mayGoOn)
+  const takePlace = (): (() => void) => places.take(server.publicEntries ? peerAddress(c) : undefined)
+  return answerEvents(server, c, takePlace, (signal) => entryEvents(server, turns, after, signal), mayGoOn)
 }
 
 /** A large page takes its turn: 8 connections that asked for many of them left others 1 answer of 100. */
