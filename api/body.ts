@@ -2,6 +2,7 @@ import { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Context } from 'hono'
 import { SpareBuffers } from '../src/ops/spare-buffers.ts'
+import type { Sender } from './authenticate.ts'
 import { BudgetShare, type ByteBudget } from './byte-budget.ts'
 import { decompress, readEncoding } from './decompress.ts'
 import type { Env } from './env.ts'
@@ -21,19 +22,22 @@ export type BodyLimits = {
 
 /**
  * Answers with what `use` makes of the request's body, decompressed; what takes more room than bodies usually need is
- * charged until then. All bodies of a `sender` get half of the budget. Throws `body-too-large` as soon as more than
+ * charged until then. All bodies of a `sender` get half of the budget. Throws what `sender` does, and `body-too-large` as soon as more than
  * `bytesMax` arrived or came out, `body-timeout`, `body-incomplete`, `unsupported-encoding`, `malformed-encoding`.
  */
 export async function withBody(
   c: Context<Env>,
   limits: BodyLimits,
-  sender: string,
+  sender: Sender,
   use: (body: Uint8Array, charge: (bytes: number) => void) => Promise<Response>,
 ): Promise<Response> {
-  const share = new BudgetShare(limits.budget, sender)
+  const share = new BudgetShare(limits.budget, sender.identity)
   try {
+    const cameAtOnce = isWhole(c.env?.incoming)
     const { body, buffer } = await readBody(c, limits, share)
     share.settle()
+    // A body may take half a minute: who lost his token meanwhile writes nothing.
+    if (!cameAtOnce) await sender.checkStill()
     const response = await use(body, (bytes) => share.take(bytes))
     // After a failure somebody may still read it: a time-out ends the waiting, not the work.
     if (buffer !== undefined) spares.give(buffer)
@@ -71,7 +75,7 @@ async function readWebBody(c: Context<Env>, bytesMax: number): Promise<Uint8Arra
 
 const nothing = new Uint8Array(0)
 
-function isWhole(incoming: object): incoming is IncomingMessage {
+function isWhole(incoming: object | undefined): incoming is IncomingMessage {
   return incoming instanceof IncomingMessage && incoming.complete
 }
 

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { parseStrict } from '../tlog/json-scan.ts'
 import { Tape } from '../tlog/json-tape.ts'
+import type { Sender } from './authenticate.ts'
 import { withBody } from './body.ts'
 import type { Env } from './env.ts'
 import { headerOf } from './header.ts'
@@ -21,7 +22,7 @@ export function withMembers(
   server: Server,
   c: Context<Env>,
   known: readonly string[],
-  sender: string,
+  sender: Sender,
   use: (members: Members) => Promise<Response>,
 ): Promise<Response> {
   const [type = ''] = (headerOf(c, 'content-type') ?? 'application/json').toLowerCase().split(';')

@@ -11,7 +11,7 @@ import { type EntryWithLeaf, placedEntry, submittedPayload } from '../../src/log
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission } from '../../src/log/submission.ts'
 import { skipSpace } from '../../tlog/json-scan.ts'
-import { requireRole } from '../authenticate.ts'
+import { requireRole, senderOf } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -47,7 +47,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const format = readFormat(c)
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
-    return withBody(c, bodyLimits, principal.identity, async (body, charge) => {
+    return withBody(c, bodyLimits, senderOf(server, c, principal, who, deadline), async (body, charge) => {
       try {
         const readMany = manyReader(format, body)
         if (readMany !== undefined) {

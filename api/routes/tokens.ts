@@ -3,7 +3,7 @@ import type { Principal } from '../../src/auth/principal.ts'
 import { identityOf } from '../../src/auth/token.ts'
 import type { StoredToken } from '../../src/store/tokens.ts'
 import { formatMicroseconds } from '../../tlog/time.ts'
-import { requireRole } from '../authenticate.ts'
+import { requireRole, senderOf } from '../authenticate.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { type Members, withMembers } from '../json-body.ts'
@@ -122,7 +122,8 @@ async function asAdministrator(
   const deadline = deadlineIn(server.times.answerMs)
   const principal = await requireRole(server, c, manage.who, deadline)
   readQuery(c, {})
-  return withMembers(server, c, known, principal.identity, (members) => use(members, principal, deadline))
+  const sender = senderOf(server, c, principal, manage.who, deadline)
+  return withMembers(server, c, known, sender, (members) => use(members, principal, deadline))
 }
 
 async function revoke(server: Server, c: Context<Env>): Promise<Response> {

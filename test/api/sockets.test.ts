@@ -238,6 +238,34 @@ test('bodies that come slowly and together are more than there is room for all a
   await tight.close()
 })
 
+test('a token that is revoked while its body comes writes nothing', async () => {
+  const made = await api.server.tokens.make(
+    {
+      name: 'short-lived',
+      role: 'writer',
+      scopes: null,
+      requestsPerSecond: null,
+      entriesPerSecond: null,
+      expiresAt: null,
+    },
+    'token:admin',
+  )
+  const before = api.log.health.integratedSize
+  const socket = await open()
+  const authorization = `Bearer ${made.secret}`
+  socket.write(head({ authorization, 'content-length': String(good.length) }) + good.slice(0, 20))
+  await until(
+    () => api.server.bodyBudget.bytesTaken > 0,
+    () => 'the body',
+  )
+  await api.server.tokens.revoke(made.token.id, 'token:admin')
+  socket.write(good.slice(20))
+  const [answer] = await once(socket, 'data')
+  expect(String(answer)).toContain('HTTP/1.1 401')
+  expect(api.log.health.integratedSize).toBe(before)
+  socket.destroy()
+})
+
 test('a gzip body is read from a socket too', async () => {
   const body = zlib.gzipSync(good)
   const { statuses } = await exchange([
