@@ -5,6 +5,7 @@ import { formatDocsPage } from '../docs-page.ts'
 import type { Env } from '../env.ts'
 import { type OpenApiDocument, openApiOf } from '../openapi.ts'
 import { describe, jsonType, type Operation } from '../operation.ts'
+import { readQuery } from '../parameters.ts'
 import { plainText } from '../schema.ts'
 import type { Server } from '../server.ts'
 
@@ -18,11 +19,17 @@ export function routeDocs(app: Hono<Env>, server: Server): void {
   openToBrowsers(app, '/openapi.json')
   app.get(
     '/openapi.json',
-    describe(document, (c) => answerBytes(server.openBudget, c, make().json, { 'content-type': jsonType, ...cached })),
+    describe(document, (c) => {
+      readQuery(c, {})
+      return answerBytes(server.openBudget, c, make().json, { 'content-type': jsonType, ...cached })
+    }),
   )
   app.get(
     '/docs',
-    describe(docs, (c) => answerPage(server, c, make())),
+    describe(docs, (c) => {
+      readQuery(c, {})
+      return answerPage(server, c, make())
+    }),
   )
 }
 
@@ -50,6 +57,7 @@ const document: Operation = {
   id: 'readOpenApi',
   summary: 'This document',
   who: 'everybody',
+  query: {},
   answers: { 200: { doc: 'OpenAPI 3.1', content: { [jsonType]: { type: 'object' } } } },
 }
 
@@ -57,6 +65,7 @@ const docs: Operation = {
   id: 'readDocs',
   summary: 'This document as a page',
   who: 'everybody',
+  query: {},
   answers: {
     200: { doc: 'HTML without scripts; nothing is loaded from elsewhere', content: { 'text/html': plainText } },
   },
