@@ -15,6 +15,8 @@ export type Attack = {
   readonly prepare?: (target: Target) => Promise<void>
   /** Whom it is measured by; those who send singles and ask for proofs where it does not say. */
   readonly others?: 'batches'
+  /** What others reach of their usual rate, where that is not the usual bound. */
+  readonly ratioAtLeast?: number
   /** What the server's memory may grow by meanwhile. */
   readonly growthMaxMib?: number
 }
@@ -105,7 +107,10 @@ async function waitForCheckpoints({ port }: Target): Promise<void> {
 
 export const attacks: readonly Attack[] = [
   paced('gzip bombs of 1 GiB', 4, posts({ 'content-encoding': 'gzip' }, bomb)),
-  paced('gzip bombs of 64 members, nested', 4, posts({ 'content-encoding': 'gzip' }, gzipSync(bombOfMembers))),
+  {
+    ...paced('gzip bombs of 64 members, nested', 4, posts({ 'content-encoding': 'gzip' }, gzipSync(bombOfMembers))),
+    ratioAtLeast: 0.4,
+  },
   paced('gzip bombs of 64 members', 4, posts({ 'content-encoding': 'gzip' }, bombOfMembers)),
   paced('lines of 12 MiB', 2, posts({}, endless)),
   paced('4 million open brackets', 2, posts({}, deep)),
@@ -140,10 +145,14 @@ export const attacks: readonly Attack[] = [
     ),
     others: 'batches',
   },
-  held('pipelines of 200 requests whose answers nobody reads', 50, (socket, _, second) => {
-    socket.pause()
-    if (second === 0) socket.write(request('GET /v1/log').repeat(200))
-  }),
+  {
+    ...held('pipelines of 200 requests whose answers nobody reads', 50, (socket, _, second) => {
+      socket.pause()
+      if (second === 0) socket.write(request('GET /v1/log').repeat(200))
+    }),
+    // 10,000 requests at once, each of which is cheap and answered: measured while they are.
+    ratioAtLeast: 0.05,
+  },
   {
     ...held('pipelines of 250 pages of 1,000 checkpoints that nobody reads', 8, (socket, _, second) => {
       socket.pause()
@@ -152,9 +161,12 @@ export const attacks: readonly Attack[] = [
     prepare: waitForCheckpoints,
     growthMaxMib: 100,
   },
-  held('event streams that nobody reads', 300, (socket, { secrets }, second) => {
-    socket.pause()
-    if (second === 0)
-      socket.write(request('GET /v1/entries/stream?after=0', { authorization: `Bearer ${secrets.auditor}` }))
-  }),
+  {
+    ...held('event streams that nobody reads', 300, (socket, { secrets }, second) => {
+      socket.pause()
+      if (second === 0)
+        socket.write(request('GET /v1/entries/stream?after=0', { authorization: `Bearer ${secrets.auditor}` }))
+    }),
+    ratioAtLeast: 0.4,
+  },
 ]

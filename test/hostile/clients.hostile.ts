@@ -1,5 +1,8 @@
 // Hostile clients against the real server. Run by `.ci/run`, or:
 //   npm run build && npx vitest run --config test/hostile/vitest.config.ts clients
+// Of each attack the rate of those who mean well is printed, as a part of what it was without. Wanted is 0.8. Asserted is
+// what two processors, shared with the attackers, reach reliably: 0.5, less where an attack says so (`ratioAtLeast`).
+// Measured there: 0.73 to 1.2, with nested gzip bombs 0.53, with event streams 0.56, with 10,000 pipelined requests 0.14.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,8 +21,11 @@ const batchesWindowMs = 2_500
 const firstMs = 1_000
 /** What each round begins with counts for neither. */
 const settleMs = 300
-/** Far below what is wanted (0.8): only what hangs fails, since attackers have the same two processors as the server. */
-const ratioMin = 0.05
+/**
+ * Of their usual rate, for those who mean well. Wanted is 0.8; attackers and others share the processors of the server,
+ * so that an attack which costs the attacker as much as the server may leave half.
+ */
+const ratioMin = 0.5
 const memoryMaxMib = 350
 
 let dataDir: string
@@ -102,40 +108,43 @@ describe('clients who mean well', () => {
   })
   afterAll(() => normal.end())
 
-  test.each(attacks)('go on while there are $name', async ({ name, start, prepare, others, growthMaxMib }) => {
-    await prepare?.(target)
-    if (others === 'batches') normal.end()
-    const client = others === 'batches' ? new NormalClient(others) : normal
-    await sleep(firstMs)
-    expect(client.answers).toBeGreaterThan(0)
-    const residentBefore = await residentMib()
-    const failuresBefore = client.failures
-    const [quiet, attacked, sizes]: [Measured[], Measured[], number[]] = [[], [], []]
-    const ms = others === 'batches' ? batchesWindowMs : windowMs
-    for (let round = 0; round < rounds; round++) {
-      await sleep(settleMs)
-      quiet.push(await client.measure(ms))
-      const stop = await start(target)
-      await sleep(settleMs)
-      attacked.push(await client.measure(ms))
-      sizes.push(await residentMib())
-      await stop()
-    }
-    if (client !== normal) {
-      client.end()
-      normal = new NormalClient('singles')
-    }
-    const [usual, meanwhile] = [median(quiet.map(({ rate }) => rate)), median(attacked.map(({ rate }) => rate))]
-    const [cpu, cpuMeanwhile] = [quiet, attacked].map((all) => median(all.map(({ cpu }) => cpu)).toFixed(2))
-    const [ratio, memory] = [(meanwhile / usual).toFixed(2), Math.max(...sizes)]
-    console.log(
-      `hostile: ${ratio} of ${usual.toFixed(0)} answers/s; server ${cpu} CPU, then ${cpuMeanwhile}, ${residentBefore.toFixed(0)}, then ${memory.toFixed(0)} MiB: ${name}`,
-    )
-    expect(client.failures, 'answers that are no success').toBe(failuresBefore)
-    expect(meanwhile / usual).toBeGreaterThan(ratioMin)
-    expect(memory).toBeLessThan(memoryMaxMib)
-    if (growthMaxMib !== undefined) expect(Math.max(...sizes) - residentBefore).toBeLessThan(growthMaxMib)
-  })
+  test.each(attacks)(
+    'go on while there are $name',
+    async ({ name, start, prepare, others, growthMaxMib, ratioAtLeast = ratioMin }) => {
+      await prepare?.(target)
+      if (others === 'batches') normal.end()
+      const client = others === 'batches' ? new NormalClient(others) : normal
+      await sleep(firstMs)
+      expect(client.answers).toBeGreaterThan(0)
+      const residentBefore = await residentMib()
+      const failuresBefore = client.failures
+      const [quiet, attacked, sizes]: [Measured[], Measured[], number[]] = [[], [], []]
+      const ms = others === 'batches' ? batchesWindowMs : windowMs
+      for (let round = 0; round < rounds; round++) {
+        await sleep(settleMs)
+        quiet.push(await client.measure(ms))
+        const stop = await start(target)
+        await sleep(settleMs)
+        attacked.push(await client.measure(ms))
+        sizes.push(await residentMib())
+        await stop()
+      }
+      if (client !== normal) {
+        client.end()
+        normal = new NormalClient('singles')
+      }
+      const [usual, meanwhile] = [median(quiet.map(({ rate }) => rate)), median(attacked.map(({ rate }) => rate))]
+      const [cpu, cpuMeanwhile] = [quiet, attacked].map((all) => median(all.map(({ cpu }) => cpu)).toFixed(2))
+      const [ratio, memory] = [(meanwhile / usual).toFixed(2), Math.max(...sizes)]
+      console.log(
+        `hostile: ${ratio} of ${usual.toFixed(0)} answers/s; server ${cpu} CPU, then ${cpuMeanwhile}, ${residentBefore.toFixed(0)}, then ${memory.toFixed(0)} MiB: ${name}`,
+      )
+      expect(client.failures, 'answers that are no success').toBe(failuresBefore)
+      expect(meanwhile / usual).toBeGreaterThanOrEqual(ratioAtLeast)
+      expect(memory).toBeLessThan(memoryMaxMib)
+      if (growthMaxMib !== undefined) expect(Math.max(...sizes) - residentBefore).toBeLessThan(growthMaxMib)
+    },
+  )
 })
 
 test('after all of it the same process is ready, has shown no stack and no token, and the whole log holds', async () => {
