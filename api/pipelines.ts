@@ -17,6 +17,7 @@ const unmadeBytes = 16_384
 export class Pipelines {
   readonly #connections: Connections
   readonly #held = new Map<Duplex, Arrived[]>()
+  readonly #released = new WeakSet<ServerResponse>()
   readonly #resume: (held: readonly Arrived[]) => void
 
   /** `resume` is given the requests of a connection, in order, when one of its answers has left. */
@@ -28,6 +29,7 @@ export class Pipelines {
   /** Whether the request is held back; then it comes by `resume`. */
   holds(arrived: Arrived): boolean {
     const [{ socket }, response] = arrived
+    if (this.#released.delete(response)) return false
     const held = this.#held.get(socket)
     if (held !== undefined) {
       held.push(arrived)
@@ -35,14 +37,30 @@ export class Pipelines {
     }
     const oldest = this.#oldestInTheWay(socket, response)
     if (oldest === undefined) return false
-    const first = [arrived]
-    this.#held.set(socket, first)
-    // That of a connection which is cut closes too; of those behind it nobody hears.
-    oldest.once('close', () => {
-      this.#held.delete(socket)
-      this.#resume(first)
-    })
+    this.#waitFor(oldest, socket, [arrived])
     return true
+  }
+
+  /** That of a connection which is cut closes too; of those behind it nobody hears. */
+  #waitFor(oldest: ServerResponse, socket: Duplex, held: Arrived[]): void {
+    this.#held.set(socket, held)
+    oldest.once('close', () => this.#release(socket, held))
+  }
+
+  /** As many as may begin: all of them again and again would be work for each pair. */
+  #release(socket: Duplex, held: Arrived[]): void {
+    const ready: Arrived[] = []
+    let oldest: ServerResponse | undefined
+    for (let next = held[0]; next !== undefined && !socket.destroyed; next = held[0]) {
+      oldest = this.#oldestInTheWay(socket, next[1])
+      if (oldest !== undefined) break
+      held.shift()
+      this.#released.add(next[1])
+      ready.push(next)
+    }
+    if (oldest === undefined) this.#held.delete(socket)
+    else this.#waitFor(oldest, socket, held)
+    if (ready.length > 0) this.#resume(ready)
   }
 
   /** The oldest answer of the connection where too much waits before `response`. */
