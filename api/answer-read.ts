@@ -5,7 +5,7 @@ import type { PublishedLog } from '../src/log/published-entries.ts'
 import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import { closeWhenSent } from './answer-share.ts'
 import { requireRole } from './authenticate.ts'
-import { BudgetShare } from './byte-budget.ts'
+import { BudgetShare, type ByteBudget } from './byte-budget.ts'
 import type { Deadline } from './deadline.ts'
 import type { Env } from './env.ts'
 import type { Server } from './server.ts'
@@ -38,13 +38,24 @@ export function publishedLog({ entries, log, hash }: Server, checkpoint: StoredC
  * answer has left, or when what came too late is read.
  */
 export async function answerRead(
-  server: Server,
+  { readBudget }: Server,
   c: Context<Env>,
   deadline: Deadline,
   cacheControl: string,
   read: (share: BudgetShare) => Promise<object | Uint8Array<ArrayBuffer>>,
 ): Promise<Response> {
-  const share = new BudgetShare(server.readBudget)
+  return answerReadOf(readBudget, c, deadline, cacheControl, read)
+}
+
+/** The same, of another budget. */
+export async function answerReadOf(
+  budget: ByteBudget,
+  c: Context<Env>,
+  deadline: Deadline,
+  cacheControl: string,
+  read: (share: BudgetShare) => Promise<object | Uint8Array<ArrayBuffer>>,
+): Promise<Response> {
+  const share = new BudgetShare(budget)
   const reading = read(share)
   try {
     const answer = await deadline.within(reading, notReadInTime)

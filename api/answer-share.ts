@@ -1,10 +1,28 @@
 import type { Socket } from 'node:net'
 import type { Context } from 'hono'
-import type { BudgetShare } from './byte-budget.ts'
+import { BudgetShare, type ByteBudget } from './byte-budget.ts'
 import type { Env } from './env.ts'
 
 /** What answers take that are not sent yet, by connection. */
 const unsent = new WeakMap<Socket, Set<BudgetShare>>()
+
+/** Smaller answers are not reckoned with: their number is bounded with that of the connections. */
+const smallBytes = 4_096
+
+/** An answer's bytes, which count until it has left. `Unavailable` where there is no room for them. */
+export function answerBytes(
+  budget: ByteBudget,
+  c: Context<Env>,
+  bytes: Uint8Array,
+  headers: Readonly<Record<string, string>>,
+): Response {
+  if (bytes.length > smallBytes) {
+    const share = new BudgetShare(budget)
+    share.take(bytes.length)
+    closeWhenSent(c, share)
+  }
+  return c.body(bytes as Uint8Array<ArrayBuffer>, 200, headers)
+}
 
 /**
  * Closes the share when the answer to this request has left, or its connection is closed; at once where there is no

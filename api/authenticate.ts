@@ -19,15 +19,23 @@ export type Need = Principal['role'] | Scope
  */
 export async function requireRole(server: Server, c: Context<Env>, need: Need, deadline: Deadline): Promise<Principal> {
   const secret = readBearer(headerOf(c, 'authorization'))
-  const found = secret === undefined ? undefined : server.authenticate(secret)
+  const finding = findPrincipal(server, secret ?? '', deadline)
   // What is known already is not waited for: neither promise nor timer for most requests.
-  const principal = found instanceof Promise ? await deadline.within(found, notLookedUp) : found
-  if (principal === undefined) {
-    throw unauthenticated('the bearer token is not valid', `${challenge}, error="invalid_token"`)
-  }
+  const principal = finding instanceof Promise ? await finding : finding
   server.rateLimiter.countRequest(principal)
   checkNeed(principal, need)
   return principal
+}
+
+/** At once where it is known; 401 where there is none. */
+function findPrincipal(server: Server, secret: string, deadline: Deadline): Principal | Promise<Principal> {
+  const found = secret === '' ? undefined : server.authenticate(secret)
+  return found instanceof Promise ? deadline.within(found, notLookedUp).then(orInvalid) : orInvalid(found)
+}
+
+function orInvalid(principal: Principal | undefined): Principal {
+  if (principal !== undefined) return principal
+  throw unauthenticated('the bearer token is not valid', `${challenge}, error="invalid_token"`)
 }
 
 function checkNeed({ role, scopes }: Principal, need: Need): void {
@@ -42,6 +50,28 @@ function checkNeed({ role, scopes }: Principal, need: Need): void {
 
 export function isScope(need: Need): need is Scope {
   return need.includes(':')
+}
+
+/** Whose body is read. */
+export type Sender = {
+  readonly identity: string
+  /** Rejects where the token does not hold any more, or may not do this. */
+  readonly checkStill: () => Promise<void>
+}
+
+/** The principal as sender: what was asked before a body came is asked again when it is there. */
+export function senderOf(
+  server: Server,
+  c: Context<Env>,
+  { identity }: Principal,
+  need: Need,
+  deadline: Deadline,
+): Sender {
+  const checkStill = async (): Promise<void> => {
+    const secret = readBearer(headerOf(c, 'authorization')) ?? ''
+    checkNeed(await findPrincipal(server, secret, deadline), need)
+  }
+  return { identity, checkStill }
 }
 
 /** Whether the token of a request still holds: asked again and again while a stream is open. */

@@ -1,7 +1,6 @@
 import type { Context } from 'hono'
 import { Unavailable } from '../src/log/incident.ts'
 import type { Env } from './env.ts'
-import { Problem } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
 import type { Server } from './server.ts'
 
@@ -11,36 +10,32 @@ export type ServerEvent = { readonly id: number; readonly event: string; readonl
 /** Some at a time: a chunk for each would cost more than what is in it. */
 export type ServerEvents = AsyncGenerator<readonly ServerEvent[], void>
 
-const streamsMax = 256
 const heartbeatMs = 15_000
 /** Between looks at whether a quiet stream may go on. */
 const lookMs = 500
 const retryMs = 2_000
-let streams = 0
 
 /**
  * Answers with events until the client leaves or `events` ends, and it ends when the log stops: clients come again by
  * themselves, with `Last-Event-ID`. The next events are asked for when the last ones are on their way. A comment every
  * 15 s keeps proxies from closing the connection. It ends too where `mayGoOn` is false or rejects, which is asked before
- * each of them and twice a second.
+ * each of them and twice a second. `takePlace` gives what is called when the stream has ended.
  */
 export function answerEvents(
   { onUnexpected }: Server,
   c: Context<Env>,
+  takePlace: () => () => void,
   events: (signal: AbortSignal) => ServerEvents,
   mayGoOn: () => Promise<boolean> = async () => true,
 ): Response {
   // Of an answer to HEAD nobody reads the body, nor ends it.
   if (c.req.method === 'HEAD') return c.body(null, 200, streamHeaders)
-  if (streams >= streamsMax) {
-    throw new Problem('unavailable', `${streamsMax} streams are open`, { retryAfterSeconds: 30 })
-  }
-  streams++
+  const freePlace = takePlace()
   const left = new AbortController()
   const source = events(left.signal)
   let next: Promise<Next> | undefined
   const end = once(() => {
-    streams--
+    freePlace()
     left.abort()
     // It gives back what it holds for the reader who left.
     source.return().catch(() => {})

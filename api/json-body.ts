@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { parseStrict } from '../tlog/json-scan.ts'
 import { Tape } from '../tlog/json-tape.ts'
+import type { Sender } from './authenticate.ts'
 import { withBody } from './body.ts'
 import type { Env } from './env.ts'
 import { headerOf } from './header.ts'
@@ -21,12 +22,18 @@ export function withMembers(
   server: Server,
   c: Context<Env>,
   known: readonly string[],
+  sender: Sender,
   use: (members: Members) => Promise<Response>,
 ): Promise<Response> {
   const [type = ''] = (headerOf(c, 'content-type') ?? 'application/json').toLowerCase().split(';')
   if (type.trim() !== 'application/json') throw new Problem('unsupported-media-type', 'want application/json')
-  const limits = { bytesMax: bodyBytesMax, arrivalMs: server.times.answerMs, budget: server.bodyBudget }
-  return withBody(c, limits, (body) => use(readMembers(parseStrict(body, new Tape(depthMax)), known)))
+  const limits = {
+    bytesMax: bodyBytesMax,
+    arrivalMs: server.times.answerMs,
+    paceMs: server.times.paceMs,
+    budget: server.bodyBudget,
+  }
+  return withBody(c, limits, sender, (body) => use(readMembers(parseStrict(body, new Tape(depthMax)), known)))
 }
 
 function readMembers(value: unknown, known: readonly string[]): Members {

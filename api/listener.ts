@@ -6,6 +6,7 @@ import type { Hono } from 'hono'
 import { Connections } from './connections.ts'
 import type { Env } from './env.ts'
 import { type GracefulClose, prepareClose } from './graceful-close.ts'
+import { type Arrived, Pipelines } from './pipelines.ts'
 import { formatProblem, Problem, type ProblemAnswer } from './problem.ts'
 import { headerFieldsMax, problemOfHead } from './request-head.ts'
 import { cutSlowReaders, type ReaderTimes, readerTimes } from './slow-readers.ts'
@@ -47,7 +48,7 @@ export function createHttpServer(
   // Node drops what is above its maximum in silence: one more than we take shows that there were more.
   http.maxHeadersCount = headerFieldsMax + 1
   const connections = new Connections(http, pipelinedMax)
-  http.on('request', afterThisTurn(withPlainHead(listener), acceptsIn(http)))
+  http.on('request', afterThisTurn(withPlainHead(listener), acceptsIn(http), connections))
   http.on('checkExpectation', (_, response: ServerResponse) => answerProblem(response, unmetExpectation))
   http.on('connect', (_, socket) => endWith(socket, noTunnel))
   http.on('clientError', (error, socket) => {
@@ -68,10 +69,11 @@ type Listener = (request: IncomingMessage, response: ServerResponse) => unknown
  * A turn accepts one connection (libuv since 1.45). Of 2,048 clients that connect at once, the last ones waited for 0.9 s,
  * since the turns were filled with the requests of the first: while connections come, requests wait a little.
  *
- * Who pipelines gets one answer a turn: of 50 connections with 200 requests each the others waited for all of them.
+ * Who pipelines gets one answer a turn: of 50 connections with 200 requests each the others waited for all of them. What
+ * is sent ahead of answers that nobody reads is not begun.
  */
-function afterThisTurn(listener: Listener, accepted: () => number): Listener {
-  const arrived: Parameters<Listener>[] = []
+function afterThisTurn(listener: Listener, accepted: () => number, connections: Connections): Listener {
+  const arrived: Arrived[] = []
   let acceptedBefore = 0
   let waitsUntil = 0
   const handle = (): void => {
@@ -81,17 +83,19 @@ function afterThisTurn(listener: Listener, accepted: () => number): Listener {
       setImmediate(handle)
       return
     }
-    const later: Parameters<Listener>[] = []
+    const later: Arrived[] = []
     const handled = new Set<Duplex>()
-    for (const [request, response] of arrived.splice(0)) {
+    for (const each of arrived.splice(0)) {
+      const [request, response] = each
       const { socket } = request
       // Nobody is there to be answered.
       if (socket.destroyed) continue
       if (handled.has(socket)) {
-        later.push([request, response])
+        later.push(each)
         continue
       }
       handled.add(socket)
+      if (pipelines.holds(each)) continue
       addHost(request)
       listener(request, response)
     }
@@ -100,11 +104,17 @@ function afterThisTurn(listener: Listener, accepted: () => number): Listener {
       setImmediate(handle)
     }
   }
-  return (request, response) => {
-    if (arrived.push([request, response]) !== 1) return
+  const schedule = (): void => {
     acceptedBefore = accepted() - 1
     waitsUntil = performance.now() + acceptMaxMs
     setImmediate(handle)
+  }
+  // They came before all that is still to be handled of their connection.
+  const pipelines = new Pipelines(connections, (held) => {
+    if (arrived.unshift(...held) === held.length) schedule()
+  })
+  return (request, response) => {
+    if (arrived.push([request, response]) === 1) schedule()
   }
 }
 

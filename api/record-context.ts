@@ -17,8 +17,8 @@ export function recordContext(server: Server, c: Context<Env>, principal: Princi
   }
 }
 
-/** The peer's address, IPv4-mapped ones as IPv4, without a zone; `::` where there is no peer. */
-function peerAddress(c: Context<Env>): string {
+/** The address of a request's peer, IPv4-mapped ones as IPv4, without a zone; `::` where there is no peer. */
+export function peerAddress(c: Context<Env>): string {
   const address = c.env?.incoming?.socket?.remoteAddress ?? '::'
   const plain = address.split('%')[0] ?? '::'
   return plain.startsWith('::ffff:') && plain.includes('.') ? plain.slice(7) : plain

@@ -26,8 +26,12 @@ export type ApiLimits = {
   readonly resignIntervalMs: number
 }
 
-/** Shippers give up after 30 s: until when a request is answered, its body included. */
-export type ApiTimes = { readonly answerMs: number }
+export type ApiTimes = {
+  /** Shippers give up after 30 s: until when a request is answered, its body included. */
+  readonly answerMs: number
+  /** From when on a body must come faster than a KiB a second. */
+  readonly paceMs: number
+}
 
 /** What the routes need; functions where it is not the log itself. */
 export type Server = {
@@ -39,6 +43,8 @@ export type Server = {
   readonly bodyBudget: ByteBudget
   /** Bytes of the entries that are being read and answered, of all requests. */
   readonly readBudget: ByteBudget
+  /** Bytes of the larger answers that everybody may have: who takes no token takes nothing from those who do. */
+  readonly openBudget: ByteBudget
   readonly hash: Sha256
   readonly door: Door
   readonly publicEntries: boolean

@@ -21,6 +21,7 @@ import { insertQuarantined } from './store/quarantine.ts'
 
 /** Shippers give up after 30 s. */
 const answerMaxMs = 25_000
+const bodyPaceMs = 10_000
 /**
  * Bodies of all requests take as much together as three of the largest, those that wait for room half of it: what is
  * made of a body takes six times as much again.
@@ -28,6 +29,8 @@ const answerMaxMs = 25_000
 const bodiesMax = 3
 /** Entries that are being read take as much together; the largest alone may take more. */
 const readBytesMax = 67_108_864
+/** Answers for everybody: some twenty pages of checkpoints at once, or 4,096 tiles. */
+const openBytesMax = 33_554_432
 
 /** What the HTTP side stands on. */
 export type Parts = {
@@ -52,9 +55,10 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
     limits: config,
-    times: { answerMs: answerMaxMs },
+    times: { answerMs: answerMaxMs, paceMs: bodyPaceMs },
     bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax, (bodiesMax / 2) * config.bodyBytesMax),
     readBudget: new ByteBudget(readBytesMax),
+    openBudget: new ByteBudget(openBytesMax),
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),

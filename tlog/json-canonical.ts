@@ -1,5 +1,5 @@
 import { canonicalNumber } from './json-number.ts'
-import { isIndexName } from './json-order.ts'
+import { indexOfName, placesByKey } from './json-order.ts'
 import { backslash, escapeLength, escapePoint, writePoint } from './json-string.ts'
 import {
   arrayKind,
@@ -15,7 +15,6 @@ import {
   none,
   numberKind,
   objectKind,
-  readString,
   readText,
   startOf,
   type Tape,
@@ -77,15 +76,24 @@ function writeIndexFirst(tape: Tape, object: number, out: Uint8Array, start: num
 
 /** Names in the order in which JavaScript enumerates them after they were added in canonical order. */
 function namesIndexFirst(tape: Tape, object: number): number[] {
-  const indexes: { name: number; index: number }[] = []
+  const indexes: number[] = []
+  const indexed: number[] = []
   const others: number[] = []
   for (let slot = firstChild(tape, object); slot !== none; slot = nextMember(tape, object, slot)) {
     const name = nextOf(tape, slot)
-    const text = readString(tape, name)
-    if (isIndexName(text)) indexes.push({ name, index: Number(text) })
-    else others.push(name)
+    const index = indexOfName(tape, name)
+    if (index < 0) {
+      others.push(name)
+    } else {
+      indexes.push(index)
+      indexed.push(name)
+    }
   }
-  return [...indexes.sort((a, b) => a.index - b.index).map(({ name }) => name), ...others]
+  const names: number[] = []
+  for (const place of placesByKey(indexes.length, (place) => indexes[place] as number)) {
+    names.push(indexed[place] as number)
+  }
+  return names.concat(others)
 }
 
 function writeMember(tape: Tape, name: number, out: Uint8Array, start: number, writeValue: WriteValue): number {

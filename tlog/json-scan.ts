@@ -1,7 +1,7 @@
 import { decodeUtf8 } from './bytes.ts'
 import { TlogError } from './errors.ts'
 import { canonicalNumber, isPlainNumber, numberEnd, survivesDouble } from './json-number.ts'
-import { isIndexName, orderMembers } from './json-order.ts'
+import { indexOfName, orderMembers } from './json-order.ts'
 import {
   backslash,
   escapeLength,
@@ -30,8 +30,8 @@ import {
   nullKind,
   numberKind,
   objectKind,
-  readString,
   startOf,
+  stringIs,
   stringKind,
   Tape,
   trueKind,
@@ -129,9 +129,8 @@ function checkName(tape: Tape, object: number, name: number): void {
   if (first !== 0x5f && first > 0x39 && (metaOf(tape, name) & escapedFlag) === 0) return
   if (isPlainName(tape, name, first)) return
   if (endOf(tape, name) - startOf(tape, name) > specialNameBytesMax) return
-  const text = readString(tape, name)
-  if (text === '__proto__') tape.violate('member name __proto__', name)
-  if (isIndexName(text)) tape.nodes[object] = metaOf(tape, object) | indexNamesFlag
+  if (indexOfName(tape, name) >= 0) tape.nodes[object] = metaOf(tape, object) | indexNamesFlag
+  else if (stringIs(tape, name, '__proto__')) tape.violate('member name __proto__', name)
 }
 
 function isPlainName(tape: Tape, name: number, first: number): boolean {
@@ -224,7 +223,8 @@ function scanNumber(tape: Tape, start: number, end: number): number {
   const text = decodeUtf8(bytes.subarray(start, at))
   const canonical = canonicalNumber(text)
   tape.numberGrowth += Math.max(0, canonical.length - text.length)
-  if (!survivesDouble(text)) tape.violate('number that no IEEE double keeps', tape.length)
+  // What is spelt as its double is needs no closer look.
+  if (canonical !== text && !survivesDouble(text)) tape.violate('number that no IEEE double keeps', tape.length)
   tape.push(canonical === text ? numberKind | verbatimFlag : numberKind, start, at)
   return at
 }

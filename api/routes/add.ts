@@ -3,7 +3,7 @@ import type { Principal } from '../../src/auth/principal.ts'
 import { RecordReader } from '../../src/ingest/record.ts'
 import { Arena } from '../../src/log/arena.ts'
 import { encodeUtf8, formatBase64 } from '../../tlog/bytes.ts'
-import { requireRole } from '../authenticate.ts'
+import { requireRole, senderOf } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -25,6 +25,7 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
   const bodyLimits: BodyLimits = {
     bytesMax: dataBytesMax,
     arrivalMs: server.times.answerMs,
+    paceMs: server.times.paceMs,
     budget: server.bodyBudget,
   }
   const answer = async (c: Context<Env>): Promise<Response> => {
@@ -34,7 +35,7 @@ export function routeAdd(app: Hono<Env>, server: Server): void {
     server.log.checkMaySubmit()
     readQuery(c, {})
     const context = recordContext(server, c, principal)
-    return withBody(c, bodyLimits, async (body, charge) => {
+    return withBody(c, bodyLimits, senderOf(server, c, principal, who, deadline), async (body, charge) => {
       server.rateLimiter.countRecords(principal, 1)
       const record = recordOf(body, principal)
       const submission = reader.read(record, 0, record.length, new Arena(record.length, charge), context)

@@ -1,11 +1,13 @@
 import type { Context, Hono } from 'hono'
+import { answerBytes } from '../answer-share.ts'
 import { requireRole } from '../authenticate.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
-import { formatDocsPage, type Page } from '../docs-page.ts'
+import { formatDocsPage } from '../docs-page.ts'
 import type { Env } from '../env.ts'
 import { type OpenApiDocument, openApiOf } from '../openapi.ts'
 import { type Caller, describe, type Handler, jsonType, type Operation } from '../operation.ts'
+import { readQuery } from '../parameters.ts'
 import { plainText } from '../schema.ts'
 import type { Server } from '../server.ts'
 
@@ -24,28 +26,32 @@ export function routeDocs(app: Hono<Env>, server: Server): void {
     app.get(path, describe({ ...operation, who }, guarded(server, who, handler)))
   }
   if (server.publicDocs) openToBrowsers(app, '/openapi.json')
-  route('/openapi.json', document, (c) => c.body(make().json, 200, { 'content-type': jsonType, ...cached }))
-  route('/docs', docs, (c) => answerPage(c, make().page))
+  route('/openapi.json', document, (c) =>
+    answerBytes(server.openBudget, c, make().json, { 'content-type': jsonType, ...cached }),
+  )
+  route('/docs', docs, (c) => answerPage(server, c, make()))
 }
 
 function guarded(server: Server, who: Caller, handler: Handler): Handler {
-  if (who === 'everybody') return handler
   return async (c, type) => {
-    await requireRole(server, c, who, deadlineIn(server.times.answerMs))
+    if (who !== 'everybody') await requireRole(server, c, who, deadlineIn(server.times.answerMs))
+    readQuery(c, {})
     return handler(c, type)
   }
 }
 
-type Made = { readonly json: string; readonly page: Page }
+/** As bytes: all answers share them. */
+type Made = { readonly json: Uint8Array; readonly html: Uint8Array; readonly securityPolicy: string }
 
 function formatAll(document: OpenApiDocument): Made {
-  return { json: JSON.stringify(document), page: formatDocsPage(document) }
+  const { html, securityPolicy } = formatDocsPage(document)
+  return { json: Buffer.from(JSON.stringify(document)), html: Buffer.from(html), securityPolicy }
 }
 
 const cached = { 'cache-control': 'no-cache' }
 
-function answerPage(c: Context<Env>, { html, securityPolicy }: Page): Response {
-  return c.body(html, 200, {
+function answerPage({ openBudget }: Server, c: Context<Env>, { html, securityPolicy }: Made): Response {
+  return answerBytes(openBudget, c, html, {
     'content-type': 'text/html; charset=utf-8',
     'content-security-policy': securityPolicy,
     'x-content-type-options': 'nosniff',
@@ -57,12 +63,14 @@ function answerPage(c: Context<Env>, { html, securityPolicy }: Page): Response {
 const document: Omit<Operation, 'who'> = {
   id: 'readOpenApi',
   summary: 'This document',
+  query: {},
   answers: { 200: { doc: 'OpenAPI 3.1', content: { [jsonType]: { type: 'object' } } } },
 }
 
 const docs: Omit<Operation, 'who'> = {
   id: 'readDocs',
   summary: 'This document as a page',
+  query: {},
   answers: {
     200: { doc: 'HTML without scripts; nothing is loaded from elsewhere', content: { 'text/html': plainText } },
   },

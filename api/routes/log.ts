@@ -21,7 +21,10 @@ import {
 } from '../schema.ts'
 import type { Server } from '../server.ts'
 
-/** What the log says of itself, its newest checkpoint, and how it is. */
+/**
+ * What the log says of itself, its newest checkpoint, and how it is. `/checkpoint` and `/healthz` take any query: caches,
+ * monitors and probes add parameters of their own, and there is none here that could be misspelt.
+ */
 export function routeLog(app: Hono<Env>, server: Server): void {
   const { origin, vkey, sthPublicKey, logId } = server.identity
   const { bodyBytesMax, recordsMax, checkpointIntervalMs, resignIntervalMs } = server.limits
@@ -46,7 +49,10 @@ export function routeLog(app: Hono<Env>, server: Server): void {
   }
   app.get(
     '/v1/log',
-    describe(aboutLog, (c) => c.json({ ...about, treeSize: server.log.published.treeSize })),
+    describe(aboutLog, (c) => {
+      readQuery(c, {})
+      return c.json({ ...about, treeSize: server.log.published.treeSize })
+    }),
   )
   const noteHeaders = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }
   app.get(
@@ -102,6 +108,7 @@ const aboutLog: Operation = {
   id: 'readLog',
   summary: 'Keys, limits and size of the log',
   who: 'everybody',
+  query: {},
   answers: { 200: { doc: 'What a client needs first', content: jsonOrCbor(about) } },
 }
 

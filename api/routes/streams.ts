@@ -5,7 +5,7 @@ import { countThatFits, readPublishedEntries } from '../../src/log/published-ent
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { isOutage } from '../../src/store/outage.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
-import { publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
+import { answerReadOf, publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
 import { holdsStill } from '../authenticate.ts'
 import { BudgetShare } from '../byte-budget.ts'
 import { openToBrowsers } from '../cors.ts'
@@ -15,19 +15,22 @@ import { answerEvents, type ServerEvent, type ServerEvents } from '../event-stre
 import { headerOf } from '../header.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { decimal, malformed, optional, readQuery, withDefault } from '../parameters.ts'
+import { peerAddress } from '../record-context.ts'
 import { base64, base64Hash, checkpointNote, integer, listOf, named, object, orNull, text } from '../schema.ts'
 import type { Server } from '../server.ts'
+import { StreamPlaces } from '../stream-places.ts'
 import { Turns } from '../turns.ts'
 
 const checkpointsDefault = 100
 const checkpointsMax = 1_000
+/** A checkpoint as row, value and JSON; of the last some 500 bytes. */
+const checkpointReadBytes: number = readFactor * 512
 /** Entries that are read at once for a stream. */
 const entriesAtOnce = 256
 /** Bytes of their payloads, where it is more than one. */
 const pageBytesMax = 262_144
 /** 256 streams that began at the start of a log left others 12 answers/s of 1,300, for as long as they were open and after. */
 const restBetweenPages = 3
-const notReadInTime = 'the checkpoints could not be read in time'
 
 /**
  * The history of checkpoints, new ones as they are published, and new entries for auditors. Streams are server-sent
@@ -35,21 +38,23 @@ const notReadInTime = 'the checkpoints could not be read in time'
  */
 export function routeStreams(app: Hono<Env>, server: Server): void {
   const turns = new Turns(restBetweenPages)
+  const pageTurns = new Turns(restBetweenPages)
+  const [checkpointPlaces, entryPlaces] = [new StreamPlaces(), new StreamPlaces()]
   openToBrowsers(app, '/v1/checkpoints')
   openToBrowsers(app, '/v1/checkpoints/stream')
   app.get(
     '/v1/checkpoints',
-    describe(history, (c) => answerCheckpoints(server, c)),
+    describe(history, (c) => answerCheckpoints(server, pageTurns, c)),
   )
   app.get(
     '/v1/checkpoints/stream',
-    describe(checkpointStream, (c) => streamCheckpoints(server, c)),
+    describe(checkpointStream, (c) => streamCheckpoints(server, checkpointPlaces, c)),
   )
   if (server.publicEntries) openToBrowsers(app, '/v1/entries/stream')
   const entryTail = { ...entryStream, who: readersOf(server, 'entries:stream') }
   app.get(
     '/v1/entries/stream',
-    describe(entryTail, (c) => streamEntries(server, turns, c)),
+    describe(entryTail, (c) => streamEntries(server, turns, entryPlaces, c)),
   )
 }
 
@@ -111,31 +116,41 @@ const entryStream: Omit<Operation, 'who'> = {
   answers: { 200: { doc: 'Events `entry`; the id is the sequence number', content: events } },
 }
 
-async function streamCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
+async function streamCheckpoints(server: Server, places: StreamPlaces, c: Context<Env>): Promise<Response> {
   const query = readQuery(c, checkpointStreamQuery)
   const what = "the newest checkpoint's number"
   const after = await readAfter(server, c, query.after, ({ number }) => number, what)
   const first = after ?? server.log.published.number - 1
-  return answerEvents(server, c, (signal) => checkpointEvents(server, first, signal))
+  const takePlace = (): (() => void) => places.take(peerAddress(c))
+  return answerEvents(server, c, takePlace, (signal) => checkpointEvents(server, first, signal))
 }
 
-async function streamEntries(server: Server, turns: Turns, c: Context<Env>): Promise<Response> {
+async function streamEntries(server: Server, turns: Turns, places: StreamPlaces, c: Context<Env>): Promise<Response> {
   await requireReader(server, c, deadlineIn(server.times.answerMs), 'entries:stream')
   const query = readQuery(c, entryStreamQuery)
   const after = await readAfter(server, c, query.after, ({ treeSize }) => treeSize, 'the published size')
   const first = after ?? server.log.published.treeSize
   const mayGoOn = server.publicEntries ? undefined : () => holdsStill(server, c)
-  return answerEvents(server, c, (signal) => entryEvents(server, turns, first, signal), mayGoOn)
+  const takePlace = (): (() => void) => places.take(server.publicEntries ? peerAddress(c) : undefined)
+  return answerEvents(server, c, takePlace, (signal) => entryEvents(server, turns, first, signal), mayGoOn)
 }
 
-async function answerCheckpoints(server: Server, c: Context<Env>): Promise<Response> {
+/** A large page takes its turn: 8 connections that asked for many of them left others 1 answer of 100. */
+async function answerCheckpoints(server: Server, turns: Turns, c: Context<Env>): Promise<Response> {
   const { after = -1, limit } = readQuery(c, historyQuery)
-  const reading = server.readCheckpoints(after, limit)
-  const checkpoints = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
+  return answerReadOf(server.openBudget, c, deadlineIn(server.times.answerMs), 'no-store', async (share) => {
+    const { number } = server.log.published
+    share.take(checkpointReadBytes * Math.max(0, Math.min(limit, number - after)))
+    const read = (): Promise<object> => readHistory(server, after, limit, number)
+    return limit > checkpointsDefault ? turns.take(read) : read()
+  })
+}
+
+async function readHistory(server: Server, after: number, limit: number, newest: number): Promise<object> {
+  const checkpoints = await server.readCheckpoints(after, limit)
   const last = checkpoints.at(-1)
-  const isLast = last === undefined || last.number >= server.log.published.number
-  const nextCursor = isLast ? null : last.number
-  return c.json({ checkpoints: checkpoints.map(checkpointJson), nextCursor }, 200, { 'cache-control': 'no-store' })
+  const nextCursor = last === undefined || last.number >= newest ? null : last.number
+  return { checkpoints: checkpoints.map(checkpointJson), nextCursor }
 }
 
 /** What was published meanwhile comes first, from the database; then each as it is published. */
@@ -229,6 +244,8 @@ async function readAfter(
   }
   return last ?? after
 }
+
+const notReadInTime = 'the newest checkpoint could not be read in time'
 
 /** Where the log may be: as far as `position` where it cannot be asked. A browser takes any refusal for final. */
 async function readMax(

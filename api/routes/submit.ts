@@ -11,7 +11,7 @@ import { type EntryWithLeaf, placedEntry, submittedPayload } from '../../src/log
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
 import type { Submission } from '../../src/log/submission.ts'
 import { skipSpace } from '../../tlog/json-scan.ts'
-import { requireRole } from '../authenticate.ts'
+import { requireRole, senderOf } from '../authenticate.ts'
 import { type BodyLimits, withBody } from '../body.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -34,6 +34,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
   const bodyLimits: BodyLimits = {
     bytesMax: server.limits.bodyBytesMax,
     arrivalMs: server.times.answerMs,
+    paceMs: server.times.paceMs,
     budget: server.bodyBudget,
   }
   const submit = async (c: Context<Env>): Promise<Response> => {
@@ -46,7 +47,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     const format = readFormat(c)
     const wait = readWait(c)
     const context = recordContext(server, c, principal)
-    return withBody(c, bodyLimits, async (body, charge) => {
+    return withBody(c, bodyLimits, senderOf(server, c, principal, who, deadline), async (body, charge) => {
       try {
         const readMany = manyReader(format, body)
         if (readMany !== undefined) {

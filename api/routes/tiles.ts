@@ -15,6 +15,7 @@ import {
 } from '../../tlog/tile.ts'
 import { acceptsCoding } from '../accept.ts'
 import { publishedLog, readersOf, requireReader } from '../answer-read.ts'
+import { answerBytes } from '../answer-share.ts'
 import { openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
@@ -91,7 +92,7 @@ async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Pr
   const reading = server.log.served.read(coord, checkpoint)
   const tile = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': `public, ${year}` }
-  return c.body(tile as Uint8Array<ArrayBuffer>, 200, headers)
+  return answerBytes(server.openBudget, c, tile, headers)
 }
 
 /** Leaves are auditors' data: guesses at payloads can be tested against the hashes in them. */
@@ -108,7 +109,7 @@ async function answerBundle(server: Server, c: Context<Env>, coord: BundleCoord)
     vary: server.publicEntries ? 'Accept-Encoding' : 'Accept-Encoding, Authorization',
     ...(packed === undefined ? {} : { 'content-encoding': 'gzip' }),
   }
-  return c.body((packed ?? bundle) as Uint8Array<ArrayBuffer>, 200, headers)
+  return answerBytes(server.readBudget, c, packed ?? bundle, headers)
 }
 
 async function checkPublished(server: Server, coord: TileCoord): Promise<StoredCheckpoint> {

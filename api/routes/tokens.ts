@@ -1,7 +1,7 @@
 import type { Context, Hono } from 'hono'
 import type { Principal } from '../../src/auth/principal.ts'
 import type { StoredToken } from '../../src/store/tokens.ts'
-import { requireRole } from '../authenticate.ts'
+import { requireRole, senderOf } from '../authenticate.ts'
 import { type Deadline, deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { type Members, withMembers } from '../json-body.ts'
@@ -120,7 +120,8 @@ async function asAdministrator(
   const deadline = deadlineIn(server.times.answerMs)
   const principal = await requireRole(server, c, manage.who, deadline)
   readQuery(c, {})
-  return withMembers(server, c, known, (members) => use(members, principal, deadline))
+  const sender = senderOf(server, c, principal, manage.who, deadline)
+  return withMembers(server, c, known, sender, (members) => use(members, principal, deadline))
 }
 
 async function revoke(server: Server, c: Context<Env>): Promise<Response> {

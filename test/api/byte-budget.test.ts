@@ -63,3 +63,50 @@ test('what was taken ahead is used first, and given back where it was too much',
   share.close()
   expect(budget.bytesTaken).toBe(0)
 })
+
+test('those of a group get half of what those who wait may have, and others pass them', async () => {
+  const budget = new ByteBudget(1_000, 100)
+  const [slow, more, other] = ['a', 'a', 'b'].map((group) => new BudgetShare(budget, group))
+  await slow?.takeAhead(50, longMs)
+  const order: string[] = []
+  const waiting = more?.takeAhead(10, longMs).then(() => order.push('more of it'))
+  await other?.takeAhead(40, longMs).then(() => order.push('another'))
+  expect(order).toEqual(['another'])
+  slow?.close()
+  await waiting
+  expect(order).toEqual(['another', 'more of it'])
+  expect(budget.bytesTaken).toBe(50)
+})
+
+test('those that do not wait get half of it all as a group, and what is alone gets anything', () => {
+  const budget = new ByteBudget(100)
+  const [one, two, other] = ['a', 'a', 'b'].map((group) => new BudgetShare(budget, group))
+  one?.take(40)
+  expect(() => two?.take(20)).toThrow(Unavailable)
+  other?.take(60)
+  for (const share of [one, other]) share?.close()
+  two?.take(150)
+  expect(budget.bytesTaken).toBe(150)
+})
+
+test('of those that wait with some in hand the oldest comes to its end', async () => {
+  const budget = new ByteBudget(100, 50)
+  const [oldest, younger] = [new BudgetShare(budget, 'a'), new BudgetShare(budget, 'b')]
+  await Promise.all([oldest.takeAhead(25, longMs), younger.takeAhead(25, longMs)])
+  const waiting = younger.takeAhead(20, longMs)
+  await oldest.takeAhead(20, longMs)
+  oldest.close()
+  await waiting
+  expect(budget.bytesTaken).toBe(45)
+})
+
+test('who leaves waits no more', async () => {
+  const budget = new ByteBudget(100)
+  budget.take(100)
+  const share = new BudgetShare(budget, 'a')
+  const waiting = expect(share.takeAhead(10, longMs)).rejects.toThrow(Unavailable)
+  share.close()
+  await waiting
+  budget.give(100)
+  expect(budget.bytesTaken).toBe(0)
+})

@@ -294,3 +294,16 @@ test('minus zero becomes 0, and nothing else of a payload changes', async () => 
 test('nothing of this was unexpected', () => {
   expect(api.unexpected).toEqual([])
 })
+
+test.each(['/v1/log', '/openapi.json', '/docs', '/metrics'])(
+  'a query parameter that %s does not know is 400',
+  async (path) => {
+    const { status, json } = await api.get(`${path}?limti=1`, 'admin')
+    expect({ status, json }).toMatchObject({ status: 400, json: { code: 'malformed-parameter', parameter: 'limti' } })
+    expect((await api.get(path, 'admin')).status).toBe(200)
+  },
+)
+
+test.each(['/checkpoint', '/healthz'])('%s takes what caches and probes add', async (path) => {
+  expect((await api.get(`${path}?t=1`)).status).toBe(200)
+})

@@ -31,8 +31,8 @@ function head(fields: Record<string, string>, line = 'POST /v1/entries HTTP/1.1'
     .join('')}\r\n`
 }
 
-async function open(): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1')
+async function open(at: number = port): Promise<Socket> {
+  const socket = connect(at, '127.0.0.1')
   await once(socket, 'connect')
   socket.on('error', () => {})
   return socket
@@ -96,6 +96,45 @@ test('who sends 200 requests ahead of their answers does not keep others waiting
   one.destroy()
 })
 
+test('what is sent ahead of large answers that nobody reads is not begun, and answered when they are read', async () => {
+  const asked = 100
+  const of = await openTestApi()
+  const { readCheckpoints } = of.server
+  let begun = 0
+  Object.assign(of.server, {
+    readCheckpoints: async () => {
+      begun++
+      const [first] = await readCheckpoints(-1, 1)
+      return Array.from({ length: 1_000 }, () => first)
+    },
+  })
+  const { port } = await of.listen()
+  const [many, other] = await Promise.all([open(port), open(port)])
+  many.pause()
+  many.write('GET /v1/checkpoints?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(asked))
+  await until(
+    () => begun > 0,
+    () => 'the first one',
+  )
+  // A turn each at least; a request of the others was begun in every turn.
+  for (let i = 0; i < 2 * asked; i++) {
+    other.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await once(other, 'data')
+  }
+  expect(begun).toBeLessThan(40)
+  let answers = 0
+  many.on('data', (chunk) => {
+    answers += String(chunk).split('HTTP/1.1 200').length - 1
+  })
+  many.resume()
+  await until(
+    () => answers > asked - 5 && begun === asked,
+    () => `${answers} answers, ${begun} begun`,
+  )
+  for (const socket of [many, other]) socket.destroy()
+  await of.close()
+})
+
 test('a request without a body is refused as no JSON', async () => {
   const { statuses, text } = await exchange([head({})])
   expect(statuses).toEqual([400])
@@ -149,6 +188,82 @@ test('a body that does not come is 503 after the time for an answer, and the con
   expect(statuses).toEqual([503])
   expect(text).toContain('body-timeout')
   expect(text.toLowerCase()).toMatch(/retry-after: [1-9]/)
+})
+
+test('what is announced and does not come takes no room, and a body below a KiB a second is 503', async () => {
+  const slow = await openTestApi({ paceMs: 500 })
+  const { port } = await slow.listen()
+  const socket = await open(port)
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  const fields = { authorization: `Bearer ${slow.tokens.writer}`, 'content-length': '16000000' }
+  socket.write(`${head(fields)}{`)
+  await until(
+    () => slow.server.bodyBudget.bytesTaken > 0,
+    () => 'the body',
+  )
+  expect(slow.server.bodyBudget.bytesTaken).toBeLessThan(500_000)
+  await until(
+    () => text.includes('body-timeout'),
+    () => `the refusal, got ${text}`,
+  )
+  expect(text).toContain('HTTP/1.1 503')
+  await once(socket, 'close')
+  await slow.close()
+})
+
+test('bodies that come slowly and together are more than there is room for all arrive', async () => {
+  const tight = await openTestApi({ limits: { bodyBytesMax: 2_000_000 } })
+  const { port } = await tight.listen()
+  const body = good.padEnd(1_900_000, ' ')
+  const fields = { authorization: `Bearer ${tight.tokens.writer}`, 'content-length': String(body.length) }
+  const sockets = await Promise.all(Array.from({ length: 6 }, () => open(port)))
+  const statuses: string[] = []
+  for (const socket of sockets) socket.on('data', (chunk) => statuses.push(String(chunk).slice(9, 12)))
+  for (const socket of sockets) socket.write(head(fields))
+  const pieces = 20
+  for (let i = 0; i < pieces; i++) {
+    const [from, to] = [i, i + 1].map((n) => Math.floor((n * body.length) / pieces))
+    for (const socket of sockets) socket.write(body.slice(from, to))
+    await sleep(1)
+  }
+  await until(
+    () => statuses.length === sockets.length,
+    () => `${statuses}`,
+  )
+  expect(statuses).toEqual(Array(sockets.length).fill('201'))
+  for (const socket of sockets) socket.destroy()
+  await tight.close()
+})
+
+test('a token that is revoked while its body comes writes nothing', async () => {
+  const made = await api.server.tokens.make(
+    {
+      name: 'short-lived',
+      role: 'writer',
+      scopes: null,
+      requestsPerSecond: null,
+      entriesPerSecond: null,
+      expiresAt: null,
+    },
+    'token:admin',
+  )
+  const before = api.log.health.integratedSize
+  const socket = await open()
+  const authorization = `Bearer ${made.secret}`
+  socket.write(head({ authorization, 'content-length': String(good.length) }) + good.slice(0, 20))
+  await until(
+    () => api.server.bodyBudget.bytesTaken > 0,
+    () => 'the body',
+  )
+  await api.server.tokens.revoke(made.token.id, 'token:admin')
+  socket.write(good.slice(20))
+  const [answer] = await once(socket, 'data')
+  expect(String(answer)).toContain('HTTP/1.1 401')
+  expect(api.log.health.integratedSize).toBe(before)
+  socket.destroy()
 })
 
 test('a gzip body is read from a socket too', async () => {

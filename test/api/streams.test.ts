@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { StreamPlaces } from '../../api/stream-places.ts'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
 import { openCheckpoint } from '../../tlog/checkpoint.ts'
 import { textVerifier } from '../../tlog/note.ts'
@@ -135,17 +136,30 @@ test('entries are streamed to auditors only', async () => {
   expect((await api.get('/v1/entries/stream', 'writer')).status).toBe(403)
 })
 
-test('more streams than there may be are 503, and there is room again when some have left', async () => {
-  const streams = await Promise.all(Array.from({ length: 256 }, () => open('/v1/checkpoints/stream')))
+test('more streams of one address than there may be are 503, auditors get theirs, and there is room again when some have left', async () => {
+  const streams = await Promise.all(Array.from({ length: 32 }, () => open('/v1/checkpoints/stream')))
   const refused = await fetch(`${url}/v1/checkpoints/stream`)
   expect(refused.status).toBe(503)
   expect(refused.headers.get('retry-after')).toMatch(/^[1-9][0-9]*$/)
+  expect(await refused.text()).toContain('32 streams of this address')
+  const auditors = await Promise.all(Array.from({ length: 40 }, () => open('/v1/entries/stream')))
+  expect(auditors.filter(({ response }) => response.status !== 200)).toEqual([])
+  for (const { leave } of auditors) leave()
   for (const { leave } of streams) leave()
   for (let status = 503; status === 503; ) {
     const again = await open('/v1/checkpoints/stream')
     status = again.response.status
     again.leave()
   }
+})
+
+test('256 streams of a kind are open at most, whatever addresses they have, and each leaves its place once', () => {
+  const places = new StreamPlaces()
+  const free = Array.from({ length: 256 }, (_, i) => places.take(`10.0.0.${i}`))
+  expect(() => places.take('10.0.1.0')).toThrow('256 streams are open')
+  free[0]?.()
+  places.take('10.0.1.0')
+  expect(() => places.take()).toThrow('256 streams are open')
 })
 
 test('HEAD, whose body nobody reads, opens no stream', async () => {

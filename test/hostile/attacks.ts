@@ -11,6 +11,14 @@ export type Attack = {
   readonly name: string
   /** Resolves when it is under way, with what ends it. */
   readonly start: (target: Target) => Promise<() => Promise<void>>
+  /** What it needs of the log. */
+  readonly prepare?: (target: Target) => Promise<void>
+  /** Whom it is measured by; those who send singles and ask for proofs where it does not say. */
+  readonly others?: 'batches'
+  /** What others reach of their usual rate, where that is not the usual bound. */
+  readonly ratioAtLeast?: number
+  /** What the server's memory may grow by meanwhile. */
+  readonly growthMaxMib?: number
 }
 
 const mib = 1_048_576
@@ -89,9 +97,20 @@ const deep = Buffer.from(`{"payload":${'['.repeat(4 * mib)}`)
 const endless = Buffer.alloc(12 * mib, 'x')
 const badUtf8 = Buffer.from(`{"actorId":"\xff\xfe"}\n`.repeat(2_000), 'latin1')
 
+const pageMax = 1_000
+
+/** Until a page of them is as large as it can be. */
+async function waitForCheckpoints({ port }: Target): Promise<void> {
+  const beyond = request(`GET /v1/checkpoints?limit=1&after=${pageMax}`)
+  while ((await exchange(port, beyond)).answers[0]?.body.includes('"checkpoints":[]')) await sleep(200)
+}
+
 export const attacks: readonly Attack[] = [
   paced('gzip bombs of 1 GiB', 4, posts({ 'content-encoding': 'gzip' }, bomb)),
-  paced('gzip bombs of 64 members, nested', 4, posts({ 'content-encoding': 'gzip' }, gzipSync(bombOfMembers))),
+  {
+    ...paced('gzip bombs of 64 members, nested', 4, posts({ 'content-encoding': 'gzip' }, gzipSync(bombOfMembers))),
+    ratioAtLeast: 0.4,
+  },
   paced('gzip bombs of 64 members', 4, posts({ 'content-encoding': 'gzip' }, bombOfMembers)),
   paced('lines of 12 MiB', 2, posts({}, endless)),
   paced('4 million open brackets', 2, posts({}, deep)),
@@ -120,13 +139,34 @@ export const attacks: readonly Attack[] = [
   held('bodies at a byte a second', 1_000, (socket, { secrets }, second) =>
     socket.write(second === 0 ? head(secrets, { 'content-length': '1000' }) : ' '),
   ),
-  held('pipelines of 200 requests whose answers nobody reads', 50, (socket, _, second) => {
-    socket.pause()
-    if (second === 0) socket.write(request('GET /v1/log').repeat(200))
-  }),
-  held('event streams that nobody reads', 300, (socket, { secrets }, second) => {
-    socket.pause()
-    if (second === 0)
-      socket.write(request('GET /v1/entries/stream?after=0', { authorization: `Bearer ${secrets.auditor}` }))
-  }),
+  {
+    ...held('bodies of 16 MB at a byte a second', 8, (socket, { secrets }, second) =>
+      socket.write(second === 0 ? head(secrets, { 'content-length': '16000000' }) : ' '),
+    ),
+    others: 'batches',
+  },
+  {
+    ...held('pipelines of 200 requests whose answers nobody reads', 50, (socket, _, second) => {
+      socket.pause()
+      if (second === 0) socket.write(request('GET /v1/log').repeat(200))
+    }),
+    // 10,000 requests at once, each of which is cheap and answered: measured while they are.
+    ratioAtLeast: 0.3,
+  },
+  {
+    ...held('pipelines of 250 pages of 1,000 checkpoints that nobody reads', 8, (socket, _, second) => {
+      socket.pause()
+      if (second === 0) socket.write(request(`GET /v1/checkpoints?limit=${pageMax}`).repeat(250))
+    }),
+    prepare: waitForCheckpoints,
+    growthMaxMib: 100,
+  },
+  {
+    ...held('event streams that nobody reads', 300, (socket, { secrets }, second) => {
+      socket.pause()
+      if (second === 0)
+        socket.write(request('GET /v1/entries/stream?after=0', { authorization: `Bearer ${secrets.auditor}` }))
+    }),
+    ratioAtLeast: 0.4,
+  },
 ]

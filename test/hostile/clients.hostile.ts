@@ -1,5 +1,8 @@
 // Hostile clients against the real server. Run by `.ci/run`, or:
 //   npm run build && npx vitest run --config test/hostile/vitest.config.ts clients
+// Of each attack the rate of those who mean well is printed, as a part of what it was without. Wanted is 0.8. Asserted is
+// what two processors, shared with the attackers, reach reliably: 0.5, less where an attack says so (`ratioAtLeast`).
+// Measured there: 0.73 to 1.2, with nested gzip bombs 0.53, with event streams 0.56, with 10,000 pipelined requests 0.50.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,10 +16,16 @@ import { attacks, type Target } from './attacks.ts'
 
 const rounds = 3
 const windowMs = 700
+/** Of these there are few a second. */
+const batchesWindowMs = 2_500
+const firstMs = 1_000
 /** What each round begins with counts for neither. */
 const settleMs = 300
-/** Far below what is wanted (0.8): only what hangs fails, since attackers have the same two processors as the server. */
-const ratioMin = 0.05
+/**
+ * Of their usual rate, for those who mean well. Wanted is 0.8; attackers and others share the processors of the server,
+ * so that an attack which costs the attacker as much as the server may leave half.
+ */
+const ratioMin = 0.5
 const memoryMaxMib = 350
 
 let dataDir: string
@@ -25,7 +34,8 @@ let target: Target
 
 beforeAll(async () => {
   dataDir = join(await mkdtemp(join(tmpdir(), 'dendrolog-hostile-')), 'data')
-  server = await startServer(dataDir)
+  // More checkpoints, for those who ask for many.
+  server = await startServer(dataDir, { DENDROLOG_CHECKPOINT_INTERVAL_MS: '50' })
   await waitUntilReady(server)
   target = { port: Number(new URL(server.url).port), secrets: server.tokens }
   const event = JSON.stringify({ actorId: 'a', action: 'b', resource: 'c', payload: {} })
@@ -62,54 +72,79 @@ test(`each of ${hostileRequests.length} requests is refused by the real server t
   console.log(`hostile: ${hostileRequests.length} requests refused`)
 })
 
-describe('clients who mean well', () => {
-  let normal: ChildProcess
-  let answers = 0
-  let failures = 0
+/** A client of `kind` in a process of its own. */
+class NormalClient {
+  answers = 0
+  failures = 0
+  readonly #child: ChildProcess
 
-  beforeAll(async () => {
+  constructor(kind: 'singles' | 'batches') {
     const env = { PATH: process.env.PATH ?? '', TOKEN: server.tokens.writer }
-    normal = spawn(process.execPath, [join(import.meta.dirname, 'normal-client.mjs'), server.url], { env })
-    normal.stdout?.setEncoding('utf8').on('data', (lines: string) => {
+    this.#child = spawn(process.execPath, [join(import.meta.dirname, 'normal-client.mjs'), server.url, kind], { env })
+    this.#child.stdout?.setEncoding('utf8').on('data', (lines: string) => {
       const [all = 0, failed = 0] = (lines.trim().split('\n').at(-1) ?? '').split(' ').map(Number)
-      ;[answers, failures] = [all, failed]
+      ;[this.answers, this.failures] = [all, failed]
     })
-    await sleep(2_000)
-    expect(answers).toBeGreaterThan(0)
-  })
-  afterAll(() => {
-    normal.kill('SIGKILL')
-  })
-
-  /** Answers a second, and processors that the server took for them and for whatever else it did. */
-  async function measure(): Promise<Measured> {
-    const [before, cpuBefore, startedAt] = [answers, await cpuSeconds(), performance.now()]
-    await sleep(windowMs)
-    const seconds = (performance.now() - startedAt) / 1_000
-    return { rate: (answers - before) / seconds, cpu: ((await cpuSeconds()) - cpuBefore) / seconds }
   }
 
-  test.each(attacks)('go on while there are $name', async ({ name, start }) => {
-    const [quiet, attacked]: [Measured[], Measured[]] = [[], []]
-    const failuresBefore = failures
-    for (let round = 0; round < rounds; round++) {
-      await sleep(settleMs)
-      quiet.push(await measure())
-      const stop = await start(target)
-      await sleep(settleMs)
-      attacked.push(await measure())
-      await stop()
-    }
-    const [usual, meanwhile] = [median(quiet.map(({ rate }) => rate)), median(attacked.map(({ rate }) => rate))]
-    const [cpu, cpuMeanwhile] = [quiet, attacked].map((all) => median(all.map(({ cpu }) => cpu)).toFixed(2))
-    const [ratio, memory] = [(meanwhile / usual).toFixed(2), await residentMib()]
-    console.log(
-      `hostile: ${ratio} of ${usual.toFixed(0)} answers/s; server ${cpu} CPU, then ${cpuMeanwhile}, ${memory.toFixed(0)} MiB: ${name}`,
-    )
-    expect(failures, 'answers that are no success').toBe(failuresBefore)
-    expect(meanwhile / usual).toBeGreaterThan(ratioMin)
-    expect(memory).toBeLessThan(memoryMaxMib)
+  /** Answers a second, and processors that the server took for them and for whatever else it did. */
+  async measure(ms: number): Promise<Measured> {
+    const [before, cpuBefore, startedAt] = [this.answers, await cpuSeconds(), performance.now()]
+    await sleep(ms)
+    const seconds = (performance.now() - startedAt) / 1_000
+    return { rate: (this.answers - before) / seconds, cpu: ((await cpuSeconds()) - cpuBefore) / seconds }
+  }
+
+  end(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+describe('clients who mean well', () => {
+  let normal: NormalClient
+
+  beforeAll(() => {
+    normal = new NormalClient('singles')
   })
+  afterAll(() => normal.end())
+
+  test.each(attacks)(
+    'go on while there are $name',
+    async ({ name, start, prepare, others, growthMaxMib, ratioAtLeast = ratioMin }) => {
+      await prepare?.(target)
+      if (others === 'batches') normal.end()
+      const client = others === 'batches' ? new NormalClient(others) : normal
+      await sleep(firstMs)
+      expect(client.answers).toBeGreaterThan(0)
+      const residentBefore = await residentMib()
+      const failuresBefore = client.failures
+      const [quiet, attacked, sizes]: [Measured[], Measured[], number[]] = [[], [], []]
+      const ms = others === 'batches' ? batchesWindowMs : windowMs
+      for (let round = 0; round < rounds; round++) {
+        await sleep(settleMs)
+        quiet.push(await client.measure(ms))
+        const stop = await start(target)
+        await sleep(settleMs)
+        attacked.push(await client.measure(ms))
+        sizes.push(await residentMib())
+        await stop()
+      }
+      if (client !== normal) {
+        client.end()
+        normal = new NormalClient('singles')
+      }
+      const [usual, meanwhile] = [median(quiet.map(({ rate }) => rate)), median(attacked.map(({ rate }) => rate))]
+      const [cpu, cpuMeanwhile] = [quiet, attacked].map((all) => median(all.map(({ cpu }) => cpu)).toFixed(2))
+      const [ratio, memory] = [(meanwhile / usual).toFixed(2), Math.max(...sizes)]
+      console.log(
+        `hostile: ${ratio} of ${usual.toFixed(0)} answers/s; server ${cpu} CPU, then ${cpuMeanwhile}, ${residentBefore.toFixed(0)}, then ${memory.toFixed(0)} MiB: ${name}`,
+      )
+      expect(client.failures, 'answers that are no success').toBe(failuresBefore)
+      expect(meanwhile / usual).toBeGreaterThanOrEqual(ratioAtLeast)
+      expect(memory).toBeLessThan(memoryMaxMib)
+      if (growthMaxMib !== undefined) expect(Math.max(...sizes) - residentBefore).toBeLessThan(growthMaxMib)
+    },
+  )
 })
 
 test('after all of it the same process is ready, has shown no stack and no token, and the whole log holds', async () => {

@@ -69,6 +69,7 @@ export type TestApiOptions = {
   readonly log?: TestLogOptions
   readonly limits?: Partial<ApiLimits>
   readonly answerMs?: number
+  readonly paceMs?: number
   readonly tokens?: Pick<TokensOptions, 'rates'>
   readonly server?: Partial<Server>
   readonly proofTiming?: Partial<ProofTiming>
@@ -218,9 +219,10 @@ function serverOf(
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
     limits: { bodyBytesMax, recordsMax: 10_000, checkpointIntervalMs: 10, resignIntervalMs: 60_000, ...options.limits },
-    times: { answerMs: options.answerMs ?? 25_000 },
+    times: { answerMs: options.answerMs ?? 25_000, paceMs: options.paceMs ?? 10_000 },
     bodyBudget: new ByteBudget(3 * bodyBytesMax, 1.5 * bodyBytesMax),
     readBudget: new ByteBudget(67_108_864),
+    openBudget: new ByteBudget(33_554_432),
     hash: nativeSha256,
     door: {
       submit: (submissions, release) => log.submit(submissions, release),

@@ -165,6 +165,9 @@ const spellings = [
   ...['%D9%A1', '1%00', "1'", '9007199254740992', '18446744073709551616', '9'.repeat(400), '%FF', '--1', '-0', '1n'],
 ]
 
+/** RFC 6962 has numbers of 64 bits: a range is cut short, and of a tree that large nothing is known (404). */
+const wellFormed = ['/ct/v1/get-entries end=9007199254740992', '/ct/v1/get-proof-by-hash tree_size=9007199254740992']
+
 /** Path, the numeric parameter, and the others that it takes. */
 const numeric = [
   ...[
@@ -185,7 +188,9 @@ const numeric = [
     ['/ct/v1/get-entry-and-proof', 'tree_size', 'leaf_index=0'],
     ['/ct/v1/get-proof-by-hash', 'tree_size', `hash=${'A'.repeat(43)}%3D`],
   ].flatMap(([path = '', name = '', others = '']) => [
-    ...spellings.map((value) => get(`${path}?${name}=${value}&${others}`, 400, 'malformed-parameter', name)),
+    ...spellings
+      .filter((value) => !wellFormed.includes(`${path} ${name}=${value}`))
+      .map((value) => get(`${path}?${name}=${value}&${others}`, 400, 'malformed-parameter', name)),
     get(`${path}?${name}=1&${name}=1&${others}`, 400, 'malformed-parameter', name),
     get(
       `${path}?${name}=1&%${name.charCodeAt(0).toString(16)}${name.slice(1)}=2&${others}`,

@@ -211,3 +211,41 @@ test('index names come first in the chain text, by number, at every level', () =
   expect(written(text, writeChainText)).toBe(want)
   expect(hasIndexNames(tape, 0)).toBe(true)
 })
+
+describe('objects with hundreds of names', () => {
+  const long = 'x'.repeat(301)
+  const count = 300
+  const mixed = ['\u0002', '\u0001', 'a', 'é', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}', '"', '\\', '']
+  test.each<[string, (i: number) => string]>([
+    ['that are array indexes', (i) => String((i * 7_919) % 4_294_967)],
+    ['that begin alike', (i) => long.slice(0, i + 1)],
+    ['that end unlike', (i) => `${long}${(i * 7_919) % 100_003}`],
+    ['of characters whose UTF-8 has another order', (i) => `${mixed[i % 11]}${mixed[(i * 3) % 11]}${(i * 7) % 30}${i}`],
+    [
+      'of all lengths with control characters behind',
+      (i) => `${'a'.repeat(i % 9)}${'\u0001'.repeat(i % 7)}${i % 60}${'\u0001'.repeat(i)}`,
+    ],
+  ])('%s are ordered by UTF-16 units, and indexes first in the chain text', (_, nameOf) => {
+    const names = Array.from({ length: count }, (_, i) => nameOf(i)).reverse()
+    const value = Object.fromEntries(names.map((name, i) => [name, i]))
+    const plain = Object.keys(value).map((name) => `${JSON.stringify(name)}:${value[name]}`)
+    const escaped = Object.keys(value).map((name) => `"${escapeAll(name)}":${value[name]}`)
+    for (const text of [`{${plain.join(',')}}`, `{${escaped.join(',')}}`, `{${plain.toReversed().join(',')}}`]) {
+      expect(written(text, writeJcs)).toBe(slowJcs(value))
+      expect(written(text, writeChainText)).toBe(chainText(value))
+    }
+  })
+
+  test('one of them twice is refused where it stands the second time', () => {
+    const names = Array.from({ length: count }, (_, i) => `"${(i * 7_919) % 1_009}":0`)
+    const bytes = utf8.encode(`{${[...names, '"\\u0030":1'].join(',')}}`)
+    scan(bytes, 0, bytes.length, tape)
+    expect(tape.violation).toEqual({ reason: 'duplicate member name', pointer: '/0' })
+  })
+})
+
+function escapeAll(name: string): string {
+  return Array.from({ length: name.length }, (_, i) => `\\u${name.charCodeAt(i).toString(16).padStart(4, '0')}`).join(
+    '',
+  )
+}

@@ -222,13 +222,13 @@ describe('limits', () => {
     expect(tape.violation?.pointer).toBe('/0')
   })
 
-  test('names are unescaped once before they are sorted, however many there are', () => {
+  test('names with escapes are sorted without a string of any, however many there are', () => {
     const names = Array.from({ length: 4_000 }, (_, i) => `"\\u0061${'x'.repeat(60)}${(i * 7_919) % 4_001}":0`)
     const text = utf8.encode(`{${names.join(',')}}`)
     const parse = vi.spyOn(JSON, 'parse')
     try {
       scan(text, 0, text.length, tape)
-      expect(parse).toHaveBeenCalledTimes(4_000)
+      expect(parse).not.toHaveBeenCalled()
     } finally {
       parse.mockRestore()
     }
