@@ -1,3 +1,4 @@
+import { concatBytes } from './bytes.ts'
 import type { TreeNode } from './coords.ts'
 import { TlogError } from './errors.ts'
 import { type Hash, hashBytes, nobleSha256, type Sha256 } from './hash.ts'
@@ -59,7 +60,13 @@ export const midWidth = 16
 export const midRootsBytes: number = hashBytes * midWidth
 
 /** What is needed of a full tile for any one of 16 slots: all its mid roots, and the slots 16 * `group` onwards. */
-export type TilePart = { readonly group: number; readonly midRoots: Uint8Array; readonly slots: Uint8Array }
+export type TilePart = {
+  readonly group: number
+  readonly midRoots: Uint8Array
+  readonly slots: Uint8Array
+  /** The pyramid of the mid roots, where it is at hand: then nothing above them is hashed. */
+  readonly upper?: TilePyramid
+}
 
 /** Whether a part holds what `rootInPart` needs. */
 export function isInPart(group: number, from: number, to: number): boolean {
@@ -68,12 +75,15 @@ export function isInPart(group: number, from: number, to: number): boolean {
 
 /** `rootOfSlots` of a tile of which only a part is there; `isInPart` must hold. */
 export function rootInPart(
-  { group, midRoots, slots }: TilePart,
+  { group, midRoots, slots, upper }: TilePart,
   from: number,
   to: number,
   hash: Sha256 = nobleSha256,
 ): Hash {
-  if (to - from >= midWidth) return rootOfSlots(midRoots, from / midWidth, to / midWidth, hash)
+  if (to - from >= midWidth) {
+    const [first, end] = [from / midWidth, to / midWidth]
+    return upper === undefined ? rootOfSlots(midRoots, first, end, hash) : rootInPyramid(upper, first, end)
+  }
   return rootOfSlots(slots, from - group * midWidth, to - group * midWidth, hash)
 }
 
@@ -100,9 +110,21 @@ export function buildPyramid(tile: Uint8Array, hash: Sha256 = nobleSha256): Tile
   return pyramid
 }
 
-/** The roots of each 16 slots of a full tile. */
-export function midRootsIn(pyramid: TilePyramid): Uint8Array {
-  return pyramid[Math.log2(midWidth)] as Uint8Array
+/** Bytes of the pyramid of the mid roots: 16 nodes, 8 above them, then 4, 2 and 1. */
+export const upperNodesBytes: number = hashBytes * (2 * midWidth - 1)
+
+/** The pyramid of a full tile's mid roots, one level after the other. */
+export function upperNodesIn(pyramid: TilePyramid): Uint8Array {
+  return concatBytes(...pyramid.slice(Math.log2(midWidth)))
+}
+
+/** What `upperNodesIn` made, as a pyramid of views. */
+export function upperPyramid(nodes: Uint8Array): TilePyramid {
+  const pyramid: Uint8Array[] = []
+  for (let start = 0, bytes = midRootsBytes; bytes >= hashBytes; start += bytes, bytes /= 2) {
+    pyramid.push(nodes.subarray(start, start + bytes))
+  }
+  return pyramid
 }
 
 /** `rootOfSlots` without a hash. Throws `malformed-tile` where the tile has fewer slots. */

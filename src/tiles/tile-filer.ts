@@ -1,7 +1,7 @@
 import { asLeafIndex, asTreeSize, type LeafIndex, type TreeSize } from '../../tlog/coords.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import { slotCount, tileWidth } from '../../tlog/tile.ts'
-import { buildPyramid, midRootsIn } from '../../tlog/tile-nodes.ts'
+import { buildPyramid, upperNodesIn } from '../../tlog/tile-nodes.ts'
 import { checkTileOnPath, type FirstLeafProof } from '../../tlog/tile-path.ts'
 import type { Follower, Step } from '../follow.ts'
 import type { FiledTile, TileFiles, TilePlace } from './tile-files.ts'
@@ -56,5 +56,5 @@ async function readChecked(source: TileSource, place: TilePlace, hash: Sha256): 
   const first = asLeafIndex(index * tileWidth ** (level + 1))
   const pyramid = buildPyramid(tile, hash)
   checkTileOnPath(level, index, pyramid, await source.prove(first), hash)
-  return { tile, midRoots: midRootsIn(pyramid) }
+  return { tile, upperNodes: upperNodesIn(pyramid) }
 }

@@ -5,16 +5,16 @@ import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { hashBytes } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
-import { midRootsBytes, midWidth, type TilePart } from '../../tlog/tile-nodes.ts'
+import { midWidth, type TilePart, upperNodesBytes, upperPyramid } from '../../tlog/tile-nodes.ts'
 
-/** A full tile with the nodes half-way up it. */
-export type FiledTile = { readonly tile: Uint8Array; readonly midRoots: Uint8Array }
+/** A full tile with the nodes from half-way up it, as `upperNodesIn` gives them. */
+export type FiledTile = { readonly tile: Uint8Array; readonly upperNodes: Uint8Array }
 
 /** A full tile of a level. */
 export type TilePlace = { readonly level: number; readonly index: number }
 
 const tileBytes = hashBytes * tileWidth
-const recordBytes = tileBytes + midRootsBytes + 4
+const recordBytes = tileBytes + upperNodesBytes + 4
 const slotsBytes = hashBytes * midWidth
 /** More are read again from the database until there is room. */
 const damagedMax = 1_024
@@ -33,8 +33,8 @@ const closeFile = promisify(close)
 const statFile: (path: string) => Promise<Stats> = promisify(stat)
 
 /**
- * Copies of full tiles, a file a level: tile n of a level is record n of its file, 8,192 bytes of the tile, 512 of its mid
- * roots, and a CRC-32 over the log's origin, the place and both. Files can be removed while the server is stopped, cut
+ * Copies of full tiles, a file a level: tile n of a level is record n of its file, 8,192 bytes of the tile, 992 of the
+ * nodes from its mid roots up, and a CRC-32 over the log's origin, the place and both. Files can be removed while the server is stopped, cut
  * or damaged: what is not there as it was written is not given out, and is told in `damaged`.
  */
 export class TileFiles {
@@ -146,10 +146,10 @@ export class TileFiles {
     if (this.#damaged.size < damagedMax) this.#damaged.set(`${place.level}/${place.index}`, place)
   }
 
-  #encode(place: TilePlace, { tile, midRoots }: FiledTile): Buffer {
+  #encode(place: TilePlace, { tile, upperNodes }: FiledTile): Buffer {
     const record = Buffer.allocUnsafe(recordBytes)
     record.set(tile, 0)
-    record.set(midRoots, tileBytes)
+    record.set(upperNodes, tileBytes)
     record.writeUInt32BE(this.#checksum(place, record), recordBytes - 4)
     return record
   }
@@ -175,11 +175,11 @@ type Level = { readonly fd: number; count: number }
 
 /** Copied: the record's memory is used again. */
 function partOf(record: Buffer, group: number): TilePart {
-  const midRoots = Uint8Array.prototype.slice.call(record, tileBytes, tileBytes + midRootsBytes)
+  const copy = (from: number, to: number): Uint8Array => Uint8Array.prototype.slice.call(record, from, to)
+  const upper = upperPyramid(copy(tileBytes, tileBytes + upperNodesBytes))
   return {
-    group,
-    midRoots,
-    slots: Uint8Array.prototype.slice.call(record, group * slotsBytes, (group + 1) * slotsBytes),
+    ...{ group, slots: copy(group * slotsBytes, (group + 1) * slotsBytes) },
+    ...{ midRoots: upper[0] as Uint8Array, upper },
   }
 }
 

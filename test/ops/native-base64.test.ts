@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { nativeBase64 } from '../../src/ops/native-base64.ts'
+import { hashesJson, nativeBase64 } from '../../src/ops/native-base64.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 
 test('is the base64 of tlog, wherever in a buffer the bytes lie', () => {
@@ -10,4 +11,13 @@ test('is the base64 of tlog, wherever in a buffer the bytes lie', () => {
       expect(nativeBase64(view)).toBe(formatBase64(view))
     }),
   )
+})
+
+test('the base64 of many hashes together is that of each, as JSON', () => {
+  for (const count of [0, 1, 2, 3, 64]) {
+    const hashes = Array.from({ length: count }, () => new Uint8Array(randomBytes(32)))
+    expect(hashesJson(hashes)).toBe(JSON.stringify(hashes.map(formatBase64)))
+  }
+  const edges = [new Uint8Array(32), new Uint8Array(32).fill(255), new Uint8Array(32).fill(0xfb)]
+  expect(hashesJson(edges)).toBe(JSON.stringify(edges.map(formatBase64)))
 })

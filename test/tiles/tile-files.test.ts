@@ -6,9 +6,10 @@ import type { Step } from '../../src/follow.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { type TileSource, tileFiler } from '../../src/tiles/tile-filer.ts'
 import { TileFiles } from '../../src/tiles/tile-files.ts'
+import { formatHex } from '../../tlog/bytes.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import { planInclusionProof } from '../../tlog/proof.ts'
-import { rootInPart, rootOfSlots } from '../../tlog/tile-nodes.ts'
+import { rootInPart, rootOfSlots, type TilePart } from '../../tlog/tile-nodes.ts'
 import { appendLeafHashes, emptyEdge, type FullTile } from '../../tlog/tree-edge.ts'
 import { entriesOf, leafHashesOf, referenceTree } from '../tlog/reference-tree.ts'
 
@@ -20,7 +21,7 @@ const { fullTiles } = appendLeafHashes(emptyEdge, leafHashesOf(tree, 0, size), n
 const tileOf = (level: number, index: number): FullTile =>
   fullTiles.find((tile) => tile.level === level && tile.index === index) as FullTile
 
-const recordBytes = 8_192 + 512 + 4
+const recordBytes = 8_192 + 992 + 4
 
 /** A tree that is as it should be. */
 const whole: TileSource = {
@@ -78,7 +79,8 @@ describe('files of tiles', () => {
         [16 * (index % 16), 16 * (index % 16) + 1],
         [16 * (index % 16) + 8, 16 * (index % 16) + 16],
       ] as const) {
-        expect(part && rootInPart(part, from, to, nativeSha256)).toEqual(rootOfSlots(hashes, from, to, nativeSha256))
+        const got = rootInPart(part as TilePart, from, to, nativeSha256)
+        expect(formatHex(got)).toBe(formatHex(rootOfSlots(hashes, from, to, nativeSha256)))
       }
     }
   })
@@ -114,7 +116,7 @@ describe('files of tiles', () => {
     expect(await files.readTile({ level: 0, index: 4 })).toEqual(Buffer.from(tileOf(0, 4).hashes))
   })
 
-  test.each([0, 8_191, 8_192, 8_703, 8_704, 8_707])(
+  test.each([0, 8_191, 8_192, 9_183, 9_184, 9_187])(
     'do not give out what has another bit at byte %i, and are mended',
     async (at) => {
       await fileAll(whole, 1_300)

@@ -2,7 +2,17 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { formatHex } from '../../tlog/bytes.ts'
-import { isInPart, rootInPart, rootOfFullTile, rootOfSlots, slotsOfNode } from '../../tlog/tile-nodes.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
+import {
+  buildPyramid,
+  isInPart,
+  rootInPart,
+  rootOfFullTile,
+  rootOfSlots,
+  slotsOfNode,
+  upperNodesIn,
+  upperPyramid,
+} from '../../tlog/tile-nodes.ts'
 import { entriesOf, leafHashesOf, referenceReader, referenceTree } from './reference-tree.ts'
 
 type NodeCase = {
@@ -48,12 +58,17 @@ describe('a node of the tree', () => {
   it('of any level and place in a tile comes from the part that holds it', () => {
     const tile = leafHashesOf(tree, 256, 512)
     const midRoots = midRootsOf(tile)
+    const upper = upperPyramid(upperNodesIn(buildPyramid(tile, nativeSha256)))
+    // Above the mid roots nothing is left to hash.
+    const noHash = (width: number): Sha256 => (width < 16 ? nativeSha256 : () => expect.unreachable('hashed'))
     for (let width = 1; width <= 256; width *= 2) {
       for (let from = 0; from < 256; from += width) {
         for (const group of [0, Math.floor(from / 16), 15]) {
           if (!isInPart(group, from, from + width)) continue
           const part = { group, midRoots, slots: tile.subarray(512 * group, 512 * (group + 1)) }
-          expect(rootInPart(part, from, from + width, nativeSha256)).toEqual(tree.root(256 + from, 256 + from + width))
+          const want = tree.root(256 + from, 256 + from + width)
+          expect(rootInPart(part, from, from + width, nativeSha256)).toEqual(want)
+          expect(rootInPart({ ...part, upper }, from, from + width, noHash(width))).toEqual(want)
         }
       }
     }
