@@ -21,7 +21,7 @@ export function answerBytes(
     share.take(bytes.length)
     closeWhenSent(c, share)
   }
-  return c.body(bytes as Uint8Array<ArrayBuffer>, 200, headers)
+  return new Response(bytes as Uint8Array<ArrayBuffer>, { status: 200, headers })
 }
 
 /**

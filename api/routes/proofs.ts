@@ -2,7 +2,7 @@ import type { Context, Hono } from 'hono'
 import { hashesJson } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
-import { openToBrowsers } from '../cors.ts'
+import { openHeaders, openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, jsonType, type Operation } from '../operation.ts'
@@ -66,7 +66,7 @@ async function answerInclusion(server: Server, c: Context<Env>): Promise<Respons
   if (index >= size) throw malformed('index', `${index} is not below size ${size}`)
   const proving = server.log.proofs.proveAt(asLeafIndex(index), size, checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-  return c.body(`{"leafIndex":${index},"treeSize":${size},"hashes":${hashesJson(hashes)}}`, 200, json)
+  return answerJson(c, `{"leafIndex":${index},"treeSize":${size},"hashes":${hashesJson(hashes)}}`)
 }
 
 async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
@@ -76,10 +76,13 @@ async function answerConsistency(server: Server, c: Context<Env>): Promise<Respo
   if (from > to) throw malformed('from', `${from} is above to ${to}`)
   const proving = server.log.proofs.proveConsistency(asTreeSize(from), to, checkpoint)
   const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
-  return c.body(`{"from":${from},"to":${to},"hashes":${hashesJson(hashes)}}`, 200, json)
+  return answerJson(c, `{"from":${from},"to":${to},"hashes":${hashesJson(hashes)}}`)
 }
 
-const json = { 'content-type': jsonType }
+function answerJson(c: Context<Env>, json: string): Response {
+  return new Response(json, { status: 200, headers: openHeaders(c, { 'content-type': jsonType }) })
+}
+
 const notReadInTime = 'the tiles could not be read in time'
 
 function publishedSize(size: number, { treeSize }: StoredCheckpoint, parameter: string): TreeSize {

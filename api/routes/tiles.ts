@@ -16,7 +16,7 @@ import {
 import { acceptsCoding } from '../accept.ts'
 import { publishedLog, readersOf, requireReader } from '../answer-read.ts'
 import { answerBytes } from '../answer-share.ts'
-import { openToBrowsers } from '../cors.ts'
+import { openHeaders, openToBrowsers } from '../cors.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { headerOf } from '../header.ts'
@@ -92,7 +92,7 @@ async function answerTile(server: Server, c: Context<Env>, coord: TileCoord): Pr
   const reading = server.log.served.read(coord, checkpoint)
   const tile = await deadlineIn(server.times.answerMs).within(reading, notReadInTime)
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': `public, ${year}` }
-  return answerBytes(server.openBudget, c, tile, headers)
+  return answerBytes(server.openBudget, c, tile, openHeaders(c, headers))
 }
 
 /** Leaves are auditors' data: guesses at payloads can be tested against the hashes in them. */
