@@ -14,8 +14,6 @@ export type HttpRequest = {
   readonly bytesMax: number
 }
 
-export const problemTextMax = 300
-
 export type HttpAnswer = { readonly status: number; readonly headers: Headers; readonly bytes: Uint8Array }
 
 /**
@@ -43,22 +41,6 @@ export function textOf({ bytes }: HttpAnswer): string | undefined {
     return decodeUtf8(bytes)
   } catch {
     return undefined
-  }
-}
-
-/** Code and detail of a problem document (RFC 9457) as a line; undefined where `text` is none of ours. */
-export function describeProblem(text: string): string | undefined {
-  const { code, detail } = membersOf(text)
-  const parts = [code, detail].filter((part) => typeof part === 'string')
-  return parts.length === 0 ? undefined : parts.join(': ').slice(0, problemTextMax)
-}
-
-/** Members of a JSON object; none of anything else. */
-export function membersOf(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return Object(JSON.parse(text)) as Readonly<Record<string, unknown>>
-  } catch {
-    return {}
   }
 }
 

@@ -1,6 +1,6 @@
 import { CouldNotCheck, Unavailable } from './errors.ts'
-import { describeProblem, type HttpAnswer, problemTextMax, textOf } from './http.ts'
-import { problemOf } from './problem.ts'
+import { type HttpAnswer, textOf } from './http.ts'
+import { describeProblem, problemOf, problemTextMax } from './problem.ts'
 
 /** How often and how long what may pass is tried again. */
 export type RetryLimits = {

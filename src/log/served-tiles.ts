@@ -1,5 +1,5 @@
 import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
-import type { Sha256 } from '../../tlog/hash.ts'
+import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import { type TileCoord, tileAtSize, tileWidth } from '../../tlog/tile.ts'
 import { buildPyramid } from '../../tlog/tile-nodes.ts'
 import { checkTileOnPath } from '../../tlog/tile-path.ts'
@@ -27,11 +27,12 @@ export class ServedTiles {
   /** A tile of the checkpoint's tree, which must have it. Throws TlogError where what is stored is another. */
   async read(coord: TileCoord, checkpoint: StoredCheckpoint): Promise<Uint8Array> {
     const { level, index, width } = coord
+    const isFull = tileAtSize(level, index, asTreeSize(checkpoint.treeSize)).width === tileWidth
+    if (isFull) return (await this.#readFull(coord, checkpoint)).subarray(0, hashBytes * width)
     const trusted = await this.#tiles.readTrusted(level, index, width)
     if (trusted !== undefined) return trusted
-    const isFull = tileAtSize(level, index, asTreeSize(checkpoint.treeSize)).width === tileWidth
-    const tile = isFull ? await this.#readFull(coord, checkpoint) : (await this.#readEdge(checkpoint)).partials[level]
-    return (tile as Uint8Array).subarray(0, 32 * width)
+    const { partials } = await this.#readEdge(checkpoint)
+    return (partials[level] as Uint8Array).subarray(0, hashBytes * width)
   }
 
   async #readFull({ level, index }: TileCoord, checkpoint: StoredCheckpoint): Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { describeProblem, membersOf } from '../../client/http.ts'
+import { describeProblem, membersOf } from '../../client/problem.ts'
 import { adviceOn, isDistrust, type ServerPlace } from '../server-fetch.ts'
 
 /** The server that records are sent to. */
