@@ -22,8 +22,9 @@ export type BodyLimits = {
 
 /**
  * Answers with what `use` makes of the request's body, decompressed; what takes more room than bodies usually need is
- * charged until then. All bodies of a `sender` get half of the budget. Throws what `sender` does, and `body-too-large` as soon as more than
- * `bytesMax` arrived or came out, `body-timeout`, `body-incomplete`, `unsupported-encoding`, `malformed-encoding`.
+ * charged until then. All bodies of a `sender` get half of the budget. Throws what `sender` does, and `body-too-large`
+ * as soon as more than `bytesMax` arrived or came out, `body-timeout`, `body-incomplete`, `unsupported-encoding`,
+ * `malformed-encoding`.
  */
 export async function withBody(
   c: Context<Env>,

@@ -108,8 +108,8 @@ function isOfItsLeaf(row: StoredColumns, hash: Sha256): boolean {
 }
 
 /**
- * Numbers of the rows whose leaf hash is not the one in the tree. A tile with many of them is read once, and its way up to the signed root checked once: 255 hashes and more. Of others
- * each entry has a proof of its own, which takes 30.
+ * Numbers of the rows whose leaf hash is not the one in the tree. A tile with many of them is read once, and its way up
+ * to the signed root checked once: 255 hashes and more. Of others each entry has a proof of its own, which takes 30.
  */
 async function findStrays(log: PublishedLog, rows: readonly StoredColumns[]): Promise<readonly number[]> {
   const byTile = new Map<number, StoredColumns[]>()

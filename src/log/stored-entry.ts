@@ -11,7 +11,8 @@ import { type EntryWithLeaf, storedEntry } from './receipt.ts'
 
 /**
  * An entry of the ledger all of whose columns its leaf hash covers: leaf, payload, chain. Nothing else is served. Its
- * payload is given as RFC 8785 text, which is the short one. Throws DamagedEntry. That the leaf hash is in the tree is for a proof to say.
+ * payload is given as RFC 8785 text, which is the short one. Throws DamagedEntry. That the leaf hash is in the tree is
+ * for a proof to say.
  */
 export function checkStoredEntry(stored: StoredEntry, sequenceNumber: number, hash: Sha256): EntryWithLeaf {
   checkStoredColumns(stored, sequenceNumber, hash)

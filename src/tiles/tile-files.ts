@@ -34,8 +34,8 @@ const statFile: (path: string) => Promise<Stats> = promisify(stat)
 
 /**
  * Copies of full tiles, a file a level: tile n of a level is record n of its file, 8,192 bytes of the tile, 992 of the
- * nodes from its mid roots up, and a CRC-32 over the log's origin, the place and both. Files can be removed while the server is stopped, cut
- * or damaged: what is not there as it was written is not given out, and is told in `damaged`.
+ * nodes from its mid roots up, and a CRC-32 over the log's origin, the place and both. Files can be removed while the
+ * server is stopped, cut or damaged: what is not there as it was written is not given out, and is told in `damaged`.
  */
 export class TileFiles {
   readonly #folder: string

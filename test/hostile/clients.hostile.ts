@@ -2,7 +2,8 @@
 //   npm run build && npx vitest run --config test/hostile/vitest.config.ts clients
 // Of each attack the rate of those who mean well is printed, as a part of what it was without. Wanted is 0.8. Asserted is
 // what two processors, shared with the attackers, reach reliably: 0.5, less where an attack says so (`ratioAtLeast`).
-// Measured there: 0.66 to 1.2, with nested gzip bombs 0.53 to 0.91, with event streams 0.56 to 0.76, with 10,000 pipelined requests 0.32 to 0.50.
+// Measured there: 0.66 to 1.2, with nested gzip bombs 0.53 to 0.91, with event streams 0.56 to 0.76,
+// with 10,000 pipelined requests 0.32 to 0.50.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -71,7 +71,10 @@ export async function readClusterMajor({ pg }: DataFolder): Promise<number | und
   return major
 }
 
-/** Makes a folder and what is missing above it, and answers what it made. Not by `recursive`: below /proc that tries for ever (Node 20 to 24). */
+/**
+ * Makes a folder and what is missing above it, and answers what it made. Not by `recursive`: below /proc that tries for
+ * ever (Node 20 to 24).
+ */
 async function makeFolders(dir: string): Promise<string[]> {
   const isThere = await stat(dir).then(
     (found) => found.isDirectory(),
