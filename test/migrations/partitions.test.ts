@@ -80,6 +80,16 @@ describe('ensure_partitions', () => {
     expect(await partitions()).toHaveLength(3)
   })
 
+  test('it does not wait for a vacuum of another partition', async () => {
+    const vacuum = await connect(database.admin)
+    await vacuum.query('begin')
+    // What VACUUM and ANALYZE hold while they work.
+    await vacuum.query(`lock table only security.${firstPartitions[0]} in share update exclusive mode`)
+    await writer.query(`set lock_timeout = '500ms'`)
+    expect(await outcome(writer, 'select security.ensure_partitions(1)')).toBe('ok')
+    await vacuum.query('rollback')
+  })
+
   test('it stalls neither a reader with an open transaction nor a writer', async () => {
     const reader = await connect(database.as('auditor_reader_role'))
     await reader.query('begin')
@@ -104,7 +114,7 @@ describe('ensure_partitions', () => {
     expect(await partitions()).toHaveLength(2)
   })
 
-  test('a partition is vacuumed and analysed when it is full, not before', async () => {
+  test('a partition is vacuumed when it is full, not before, and never analysed', async () => {
     await writer.query('select security.ensure_partitions(1)')
     const { rows } = await (await connect(database.admin)).query(
       `select distinct reloptions
@@ -114,8 +124,7 @@ describe('ensure_partitions', () => {
     )
     expect(rows.map(({ reloptions }) => [...reloptions].sort())).toEqual([
       [
-        'autovacuum_analyze_scale_factor=0',
-        'autovacuum_analyze_threshold=65535',
+        'autovacuum_analyze_threshold=2147483647',
         'autovacuum_vacuum_insert_scale_factor=0',
         'autovacuum_vacuum_insert_threshold=65535',
       ],
