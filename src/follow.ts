@@ -40,7 +40,7 @@ const defaultTiming: FollowTiming = {
   retryMaxMs: 30_000,
   busyRate: 2_000,
   restWhileBusy: 56,
-  restFarBehind: 2,
+  restFarBehind: 3,
   behindMax: 1_000_000,
 }
 

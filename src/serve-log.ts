@@ -105,7 +105,7 @@ export function openStateful({ connections }: Database): Stateful {
   return {
     state: openPool(connections.state, 4, 10_000),
     search: openPool(connections.state, 2, 10_000, { keep: 2 }),
-    follow: openPool(connections.state, 1, followTimeoutMs),
+    follow: openPool(connections.state, 2, followTimeoutMs),
     quarantine: openPool(connections.writer, 2, 10_000),
   }
 }

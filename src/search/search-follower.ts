@@ -10,9 +10,10 @@ const stepEntries = 16_384
 const tailRowsMin = 8_192
 
 /**
- * Fills the search tables behind the published log, and makes the indexes of each segment that is full: one a step.
- * Several servers may do so at once (both functions lock the position); to spare them the work, those that need not
- * fill look how far it is.
+ * Fills the search tables behind the published log, and makes the indexes of each segment that is full: one a step, while
+ * the next one is filled. A segment takes eight steps to fill and seven for its indexes, so that no more than one is
+ * without. Several servers may do so at once (both functions lock their position); to spare them the work, those that
+ * need not fill look how far it is.
  */
 export function searchFollower(query: Query, schema: Schema, mustFill: () => boolean = () => true): Follower {
   let position: number | undefined
@@ -28,10 +29,14 @@ export function searchFollower(query: Query, schema: Schema, mustFill: () => boo
         position = await readSearchPosition(query, schema)
         return { position, hasWorked: false }
       }
-      // First: a segment without them is looked through from end to end.
-      if (await indexSearch(query, schema)) return { position: before, hasWorked: true }
-      position = await extendSearch(query, schema, upTo, stepEntries)
-      const hasWorked = position > before || (await indexSearchTail(query, schema, tailRowsMin))
+      const [indexed, extended] = await Promise.allSettled([
+        indexSearch(query, schema),
+        extendSearch(query, schema, upTo, stepEntries),
+      ])
+      if (indexed.status === 'rejected') throw indexed.reason
+      if (extended.status === 'rejected') throw extended.reason
+      position = extended.value
+      const hasWorked = indexed.value || position > before || (await indexSearchTail(query, schema, tailRowsMin))
       return { position, hasWorked }
     },
   }

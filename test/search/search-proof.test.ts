@@ -163,6 +163,10 @@ test('a segment that is gone is made anew', async () => {
   await admin.query('drop table security_state.search_s0000000000000001')
   expect((await walk(await openProof())).length).toBe(entries)
   expect(await tables()).toEqual(right)
+  const rows = await admin.query(
+    `select count(*)::integer as indexes from pg_index where indrelid = 'security_state.search_s0000000000000001'::regclass`,
+  )
+  expect(rows).toEqual([{ indexes: 7 }])
 })
 
 test('an entry of the ledger that is not the one in the tree proves nothing, is not copied, and what follows is proved', async () => {
