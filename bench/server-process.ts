@@ -37,7 +37,7 @@ export type ServerProcess = {
 
 /** The flags and the environment of `npm start`. */
 const asNpmStart = ['--max-semi-space-size=32']
-const environmentAsNpmStart = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '131072' }
+const environmentAsNpmStart = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '524288' }
 const program = join(import.meta.dirname, '..', 'src', 'cli', 'main.js')
 const readyWithinMs = 120_000
 const stopWithinMs = 120_000
