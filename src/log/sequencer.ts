@@ -246,15 +246,18 @@ export class Sequencer {
 
   /**
    * Keeps partitions two ahead; asked for again when the last but one is entered. That is there, so nobody waits, but
-   * for what was asked for 65,536 entries ago: a guard that compares 155 partitions takes 30 ms.
+   * for what was asked for 65,536 entries ago: a guard that compares 155 partitions takes 30 ms, and an administrator's
+   * VACUUM of the whole ledger as long as it takes.
    */
   async #preparePartitions(upTo: number): Promise<void> {
     if (upTo <= this.#partitionedTo) return
     await this.#partitioning
     this.#partitionedTo = Math.ceil(Math.max(1, upTo) / partitionEntries) * partitionEntries
     this.#partitioning = ensurePartitions(this.#options.query, this.#options.schema, Math.max(1, upTo))
-    // Its failure is met above.
-    this.#partitioning.catch(() => {})
+    // The next batch meets a failure above, not the one that needs the partition.
+    this.#partitioning.catch(() => {
+      this.#partitionedTo = 0
+    })
   }
 
   /**
