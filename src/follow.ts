@@ -40,8 +40,8 @@ const defaultTiming: FollowTiming = {
   retryMaxMs: 30_000,
   busyRate: 2_000,
   restWhileBusy: 56,
-  restFarBehind: 3,
-  behindMax: 1_000_000,
+  restFarBehind: 4,
+  behindMax: 524_288,
 }
 
 /** The loop that runs a follower. Its failures are its own: nothing of the log waits for it. */
