@@ -30,7 +30,27 @@ begin
 end
 $$;
 
--- As before; a segment begins with the index of its key alone.
+-- Begins the segment from `first_number` on, where it is not there, with the index of its key alone; says whether it was
+-- not there.
+create function {{schema}}_state.begin_search_segment(name text, first_number bigint) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regclass('{{schema}}_state.' || name) is not null then
+    return false;
+  end if;
+  execute format(
+    'create table {{schema}}_state.%I (like {{schema}}_state.search, primary key (sequence_number))
+       with (autovacuum_analyze_threshold = 1000000000)', name);
+  execute format(
+    'alter table {{schema}}_state.search attach partition {{schema}}_state.%I for values from (%s) to (%s)',
+    name, first_number, first_number + 131072);
+  return true;
+end
+$$;
+
+-- As before, but with that.
 create or replace function {{schema}}_state.extend_search(up_to bigint, max_rows integer) returns bigint
 language plpgsql
 security definer
@@ -60,14 +80,7 @@ begin
     return done;
   end if;
   name := 'search_s' || lpad(first_number::text, 16, '0');
-  if to_regclass('{{schema}}_state.' || name) is null then
-    execute format(
-      'create table {{schema}}_state.%I (like {{schema}}_state.search, primary key (sequence_number))
-         with (autovacuum_analyze_threshold = 1000000000)', name);
-    execute format(
-      'alter table {{schema}}_state.search attach partition {{schema}}_state.%I for values from (%s) to (%s)',
-      name, first_number, first_number + 131072);
-  end if;
+  perform {{schema}}_state.begin_search_segment(name, first_number);
   execute format(
     'insert into {{schema}}_state.%I
        (sequence_number, timestamp, actor_id, action, resource, client_ip, writer, leaf_hash)
@@ -186,13 +199,7 @@ begin
   end if;
   first_number := lower - lower % 131072 + 1;
   name := 'search_s' || lpad(first_number::text, 16, '0');
-  if to_regclass('{{schema}}_state.' || name) is null then
-    execute format(
-      'create table {{schema}}_state.%I (like {{schema}}_state.search, primary key (sequence_number))
-         with (autovacuum_analyze_threshold = 1000000000)', name);
-    execute format(
-      'alter table {{schema}}_state.search attach partition {{schema}}_state.%I for values from (%s) to (%s)',
-      name, first_number, first_number + 131072);
+  if {{schema}}_state.begin_search_segment(name, first_number) then
     while {{schema}}_state.make_search_index(name) is not null loop
     end loop;
   end if;
@@ -210,7 +217,7 @@ end
 $$;
 
 revoke all
-  on function {{schema}}_state.make_search_index(text)
+  on function {{schema}}_state.make_search_index(text), {{schema}}_state.begin_search_segment(text, bigint)
   from public;
 
 reset role;

@@ -29,6 +29,7 @@ export function searchFollower(query: Query, schema: Schema, mustFill: () => boo
         position = await readSearchPosition(query, schema)
         return { position, hasWorked: false }
       }
+      // Both have ended before another step begins, also where one failed.
       const [indexed, extended] = await Promise.allSettled([
         indexSearch(query, schema),
         extendSearch(query, schema, upTo, stepEntries),
