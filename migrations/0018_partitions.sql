@@ -1,6 +1,6 @@
 set local role {{prefix}}ledger_owner_role;
 
--- One partition. Autovacuum freezes it once, when it is full, and without haste: a worker keeps up with 8,000 entries a
+-- One partition. Autovacuum freezes it once, when it is full, and without haste: a worker keeps up with 6,800 entries a
 -- second, and what is left it does later. It never analyses it: entries are read by their sequence numbers, for which no
 -- statistics are needed, and those of a partition took 0.5 s of a core, four times its vacuum.
 create or replace function {{schema}}.create_partition(first_number bigint) returns void
