@@ -28,10 +28,11 @@ export async function measureGrowth(context: PartContext): Promise<Findings> {
     await server.stop()
     server = await startServer({ dataDir, profileFolder })
     list.add('growth.startStopped', server.readyMs / 1_000)
-    await killUnderLoad(context, server)
+    const size = context.plan.growthLarge + context.plan.growthSmall
+    await killUnderLoad(context, server, size)
     server = await startServer({ dataDir, profileFolder })
     list.add('growth.startKilled', server.readyMs / 1_000)
-    await checkSample(server, await readVerifier(server), context.plan.growthLarge)
+    await checkSample(server, await readVerifier(server), size)
   } finally {
     await server.stop()
     await removeFolder(dataDir)
@@ -39,32 +40,36 @@ export async function measureGrowth(context: PartContext): Promise<Findings> {
   return list.findings
 }
 
+/**
+ * At each size the same: search has all, reads are timed, and then ingestion onto a log of that size, by half a
+ * `growthSmall` at a time. Both loads so begin with a follower that has nothing to do, and meet it far behind.
+ */
 async function measureSizes(context: PartContext, server: ServerProcess, list: FindingsList): Promise<void> {
   const { growthSmall, growthLarge } = context.plan
-  const slice = growthSmall / 2
   const verifier = await readVerifier(server)
   let before = await readCheckpoint(server, verifier)
-  for (const [name, from, to] of [
-    ['small', 0, growthSmall],
-    ['large', growthSmall, growthLarge],
+  let size = 0
+  for (const [name, to] of [
+    ['small', growthSmall],
+    ['large', growthLarge],
   ] as const) {
-    // The last slices before each size are what is measured.
-    await load(context, server, from, to - 2 * slice)
-    for (const at of [to - 2 * slice, to - slice]) {
-      list.add(`growth.${name}Ingest`, await load(context, server, Math.max(from, at), at + slice))
-    }
+    const rate = await load(context, server, size, to)
+    // The load to the small size is that of the part `ndjson`.
+    if (name === 'large') list.add('growth.wholeIngest', rate)
     list.add(`growth.${name}Lag`, await catchUp(server, to))
     const checkpoint = await waitPublished(server, verifier, to)
     await checkSample(server, verifier, to)
     await checkExtends(server, before, checkpoint)
     before = checkpoint
     await measureReads(context, server, name, to, list)
+    for (size = to; size < to + growthSmall; size += growthSmall / 2) {
+      list.add(`growth.${name}Ingest`, await load(context, server, size, size + growthSmall / 2))
+    }
   }
 }
 
 /** Entries a second, from the first request to the last answer. */
 async function load(context: PartContext, server: ServerProcess, from: number, to: number): Promise<number> {
-  if (from >= to) return 0
   context.progress(`growth: ${from} to ${to} entries`)
   const { elapsedMs } = await runLoad<NdjsonLoad, NdjsonResult>('./ndjson.js', {
     port: server.port,
@@ -78,9 +83,8 @@ async function load(context: PartContext, server: ServerProcess, from: number, t
   return ((to - from) / elapsedMs) * 1_000
 }
 
-async function killUnderLoad(context: PartContext, server: ServerProcess): Promise<void> {
-  const { growthLarge, growthSmall } = context.plan
-  const loading = load(context, server, growthLarge, growthLarge + growthSmall).catch(() => 0)
+async function killUnderLoad(context: PartContext, server: ServerProcess, size: number): Promise<void> {
+  const loading = load(context, server, size, size + context.plan.growthSmall).catch(() => 0)
   await sleep(killAfterMs)
   await server.kill()
   await loading
