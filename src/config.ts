@@ -1,7 +1,19 @@
 // The only reader of the environment. Every setting stands in the table once, with its unit and default; `dendrolog
 // config` prints it from there.
 
+import {
+  ConfigError,
+  hidePassword,
+  readBoolean,
+  readInteger,
+  readLevel,
+  readName,
+  readUrl,
+  type Setting,
+} from './setting-values.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
+
+export { ConfigError } from './setting-values.ts'
 
 export type Config = {
   readonly databaseUrl: string | undefined
@@ -69,19 +81,6 @@ export type SettingReport = {
   readonly source: Source
   readonly purpose: string
 }
-
-/** A setting that cannot be used; names the setting. */
-export class ConfigError extends Error {
-  readonly setting: string
-
-  constructor(setting: string, reason: string, options?: { cause?: unknown }) {
-    super(`${setting}: ${reason}`, options)
-    this.name = 'ConfigError'
-    this.setting = setting
-  }
-}
-
-type Setting = { readonly name: string; readonly default: string; readonly unit: string; readonly purpose: string }
 
 function setting(name: string, fallback: string, unit: string, purpose: string): Setting {
   return { name, default: fallback, unit, purpose }
@@ -204,6 +203,21 @@ export function readConfig(environment: Environment = process.env): Config {
   return config
 }
 
+/**
+ * What a verifier needs, which may run where no server does: with the login of the auditors' role and none of the others.
+ * Where that is not given, it is one of the settings of a server.
+ */
+export function readAuditorConfig(environment: Environment = process.env): {
+  readonly config: Config
+  readonly readerUrl: string | undefined
+} {
+  const { writerUrl, readerUrl, signerUrl, verifierUrl, stateUrl } = settings
+  const url = environment[readerUrl.name] || undefined
+  const none = Object.fromEntries([writerUrl, readerUrl, signerUrl, verifierUrl, stateUrl].map((s) => [s.name, '']))
+  const config = readConfig(url === undefined ? environment : { ...environment, ...none })
+  return { config, readerUrl: url && readUrl(readerUrl, url) }
+}
+
 /** One setting as it is written, unchecked: for what must work where another setting is bad. */
 export function readSetting(
   name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL' | 'DENDROLOG_TLS_CERT' | 'HOST' | 'PORT',
@@ -259,15 +273,6 @@ function readTlsFiles(text: (s: Setting) => string): Config['tls'] {
   return { cert, key }
 }
 
-/** libpq takes lists like `host=h user=u` too; the driver would take such a text for the name of a database. */
-function readUrl(s: Setting, text: string): string {
-  if (/^postgres(ql)?:\/\//.test(text)) return text
-  throw new ConfigError(
-    s.name,
-    'is no URL; want postgres://user:password@host:5432/database, or postgres:///database?host=/folder/of/the/socket',
-  )
-}
-
 function readSignerState(text: string): string | undefined {
   if (!text.includes('://')) return text || undefined
   if (/^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\/[!-~]{1,900}$/.test(text)) return text
@@ -304,31 +309,6 @@ function readSchema(text: string): string {
   )
 }
 
-function readInteger(s: Setting, text: string, min: number, max: number): number {
-  const n = Number(text)
-  if (!Number.isSafeInteger(n) || String(n) !== text || n < min || n > max) {
-    throw new ConfigError(s.name, `want an integer of ${min} to ${max} (${s.unit}), got ${JSON.stringify(text)}`)
-  }
-  return n
-}
-
-function readLevel(s: Setting, value: string): string {
-  if (['debug', 'info', 'warn', 'error', 'silent'].includes(value)) return value
-  throw new ConfigError(s.name, `got ${JSON.stringify(value)}, want ${s.purpose}`)
-}
-
-function readBoolean(s: Setting, text: string): boolean {
-  if (text !== 'true' && text !== 'false') {
-    throw new ConfigError(s.name, `want true or false, got ${JSON.stringify(text)}`)
-  }
-  return text === 'true'
-}
-
-function readName(s: Setting, text: string, pattern: RegExp): string {
-  if (!pattern.test(text)) throw new ConfigError(s.name, `got ${JSON.stringify(text)}, want ${pattern.source}`)
-  return text
-}
-
 function checkListenAddress({ host, tls, trustProxy }: Config): void {
   const isLoopback = host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
   if (isLoopback || trustProxy || tls !== undefined) return
@@ -338,11 +318,4 @@ function checkListenAddress({ host, tls, trustProxy }: Config): void {
       'readable. Set DENDROLOG_TLS_CERT and DENDROLOG_TLS_KEY, or put a proxy that terminates TLS before it and set ' +
       'DENDROLOG_BEHIND_TLS_PROXY=true',
   )
-}
-
-/** Of `scheme://user:password@host`, of `?password=` and of `password=` in a list of parameters. */
-function hidePassword(value: string): string {
-  return value
-    .replace(/^([a-z]+:\/\/[^:/@]*):.*@/, '$1:***@')
-    .replace(/((?:pass|password|sslpassword)\s*=\s*)('[^']*'|[^&\s]*)/gi, '$1***')
 }

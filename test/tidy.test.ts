@@ -21,10 +21,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/follow.ts': ['src/store'],
   'src/search': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
   'src/tiles': ['tlog', 'src/follow.ts'],
+  'src/audit': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
   'src/ingest': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/auth'],
   'src/witness': ['tlog', 'src/ops'],
   'src/tls': ['src/ops', 'src/store', 'src/config.ts'],
-  'src/config.ts': ['src/unknown-settings.ts'],
+  'src/config.ts': ['src/setting-values.ts', 'src/unknown-settings.ts'],
+  'src/setting-values.ts': [],
   'src/unknown-settings.ts': [],
   api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth'],
 }

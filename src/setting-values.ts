@@ -1,0 +1,61 @@
+// What a setting's text says. Each throws ConfigError, which names the setting.
+
+/** A setting that cannot be used; names the setting. */
+export class ConfigError extends Error {
+  readonly setting: string
+
+  constructor(setting: string, reason: string, options?: { cause?: unknown }) {
+    super(`${setting}: ${reason}`, options)
+    this.name = 'ConfigError'
+    this.setting = setting
+  }
+}
+
+/** A setting as the table of config.ts has it. */
+export type Setting = {
+  readonly name: string
+  readonly default: string
+  readonly unit: string
+  readonly purpose: string
+}
+
+/** libpq takes lists like `host=h user=u` too; the driver would take such a text for the name of a database. */
+export function readUrl(s: Setting, text: string): string {
+  if (/^postgres(ql)?:\/\//.test(text)) return text
+  throw new ConfigError(
+    s.name,
+    'is no URL; want postgres://user:password@host:5432/database, or postgres:///database?host=/folder/of/the/socket',
+  )
+}
+
+export function readInteger(s: Setting, text: string, min: number, max: number): number {
+  const n = Number(text)
+  if (!Number.isSafeInteger(n) || String(n) !== text || n < min || n > max) {
+    throw new ConfigError(s.name, `want an integer of ${min} to ${max} (${s.unit}), got ${JSON.stringify(text)}`)
+  }
+  return n
+}
+
+export function readLevel(s: Setting, value: string): string {
+  if (['debug', 'info', 'warn', 'error', 'silent'].includes(value)) return value
+  throw new ConfigError(s.name, `got ${JSON.stringify(value)}, want ${s.purpose}`)
+}
+
+export function readBoolean(s: Setting, text: string): boolean {
+  if (text !== 'true' && text !== 'false') {
+    throw new ConfigError(s.name, `want true or false, got ${JSON.stringify(text)}`)
+  }
+  return text === 'true'
+}
+
+export function readName(s: Setting, text: string, pattern: RegExp): string {
+  if (!pattern.test(text)) throw new ConfigError(s.name, `got ${JSON.stringify(text)}, want ${pattern.source}`)
+  return text
+}
+
+/** Of `scheme://user:password@host`, of `?password=` and of `password=` in a list of parameters. */
+export function hidePassword(value: string): string {
+  return value
+    .replace(/^([a-z]+:\/\/[^:/@]*):.*@/, '$1:***@')
+    .replace(/((?:pass|password|sslpassword)\s*=\s*)('[^']*'|[^&\s]*)/gi, '$1***')
+}
