@@ -13,6 +13,7 @@ import { migrateCommand } from './migrate.ts'
 import { proveCommand } from './prove.ts'
 import { serveCommand } from './serve.ts'
 import { tokensCommand } from './tokens.ts'
+import { verifyCommand } from './verify.ts'
 
 const commands: Readonly<Record<string, Command>> = {
   serve: serveCommand,
@@ -20,6 +21,7 @@ const commands: Readonly<Record<string, Command>> = {
   append: appendCommand,
   prove: proveCommand,
   check: checkCommand,
+  verify: verifyCommand,
   tokens: tokensCommand,
   keys: keysCommand,
   migrate: migrateCommand,

@@ -44,7 +44,8 @@ export async function readCheckpointsAfter(
   return rows.map(checkpointOf)
 }
 
-function checkpointOf(row: Row): StoredCheckpoint {
+/** Throws RangeError or TypeError where a column holds what we did not write. */
+export function checkpointOf(row: Row): StoredCheckpoint {
   return {
     number: readInteger(row, 'number'),
     treeSize: readInteger(row, 'tree_size'),

@@ -79,7 +79,8 @@ export async function ensurePartitions(query: Query, schema: Schema, upTo: numbe
   await query(`select ${schema.evidence}.ensure_partitions($1)`, [upTo])
 }
 
-function headOf(row: Row): TreeHead {
+/** Throws RangeError or TypeError where a column holds what we did not write. */
+export function headOf(row: Row): TreeHead {
   const previousSize = readIntegerOrNull(row, 'previous_size')
   return {
     treeSize: readInteger(row, 'tree_size'),

@@ -1,22 +1,19 @@
 import { userInfo } from 'node:os'
-import { join, resolve } from 'node:path'
-import type { ClientConfig } from 'pg'
+import { resolve } from 'node:path'
 import { tokenJson } from '../../../api/schema-token.ts'
 import { formatUuid } from '../../../tlog/uuid.ts'
 import { TokenOffice } from '../../auth/token-office.ts'
 import { type Config, ConfigError } from '../../config.ts'
 import { makeId } from '../../ingest/make-id.ts'
-import { connectionsOfRoles, expectedLogin, keysFolderOf, openDatabase, schemaNames, withPool } from '../../instance.ts'
+import { expectedLogin, keysFolderOf, schemaNames, withPool } from '../../instance.ts'
 import { readLogFile } from '../../log/log-file.ts'
 import { type LogKeys, openKeys } from '../../log/log-keys.ts'
 import { createSignAct } from '../../log/own-act-entry.ts'
 import { hashSecret } from '../../log/seal.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
-import { findRunningCluster } from '../../store/embedded.ts'
 import { readLoginProblem } from '../../store/logins.ts'
-import { loadOrCreateRoles } from '../../store/roles.ts'
-import { readSecretFile } from '../../store/secret-file.ts'
 import type { Query } from '../../store/session.ts'
+import { withLocalLogin } from '../local-login.ts'
 import type { ShownToken } from './server.ts'
 
 /**
@@ -52,36 +49,14 @@ function openOffice(config: Config, { sealKey, signing }: LogKeys, query: Query)
   })
 }
 
-/** The login that keeps state: that of the settings, or the one whose password is in the data folder. */
-async function withState<T>(config: Config, signal: AbortSignal, work: (query: Query) => Promise<T>): Promise<T> {
-  const { roleUrls, databaseUrl, dataDir } = config
-  if (roleUrls !== undefined) return withPool({ connectionString: roleUrls.state }, checked(config, work))
-  const admin = databaseUrl === undefined ? await findRunningCluster(dataDir) : { connectionString: databaseUrl }
-  if (admin !== undefined) return withPool(await stateOf(config, admin), checked(config, work))
-  // An embedded PostgreSQL that is not running: started as for `init`, and stopped again.
-  const database = await openDatabase(config, () => {}, signal)
-  try {
-    return await withPool(database.connections.state, work)
-  } finally {
-    await database.close()
-  }
-}
-
-function checked<T>(config: Config, work: (query: Query) => Promise<T>): (query: Query) => Promise<T> {
-  return async (query) => {
-    const problem = await readLoginProblem(query, expectedLogin(config, 'state'))
-    if (problem !== undefined) throw new ConfigError('DENDROLOG_STATE_URL', problem)
-    return work(query)
-  }
-}
-
-/** `admin` says where the database is; nobody logs in as that. */
-async function stateOf(config: Config, admin: ClientConfig): Promise<ClientConfig> {
-  const file = join(keysFolderOf(config), 'roles.json')
-  if ((await readSecretFile(file)) === undefined) {
-    throw new Error(`${file}: missing; set the logins of the roles instead of DATABASE_URL`)
-  }
-  return connectionsOfRoles(config, admin, await loadOrCreateRoles(file)).state
+function withState<T>(config: Config, signal: AbortSignal, work: (query: Query) => Promise<T>): Promise<T> {
+  return withLocalLogin(config, 'state', signal, (login) =>
+    withPool(login, async (query) => {
+      const problem = await readLoginProblem(query, expectedLogin(config, 'state'))
+      if (problem !== undefined) throw new ConfigError('DENDROLOG_STATE_URL', problem)
+      return work(query)
+    }),
+  )
 }
 
 /** Of whoever runs this, for those who read later who made the token. Users of containers may have no name. */

@@ -1,0 +1,20 @@
+// The thread behind `RangeThreads`.
+import { workerData } from 'node:worker_threads'
+import { serveCalls } from '../ops/thread-calls.ts'
+import type { RangeResult } from './range-check.ts'
+import type { RangeSetup } from './range-threads.ts'
+import { openRangeWork, type RangeRequest } from './range-work.ts'
+
+const { config, schema } = workerData as RangeSetup
+
+await serveCalls(async () => {
+  const work = await openRangeWork(config, schema)
+  return {
+    answer: (request: RangeRequest) => work.check(request),
+    transferOf: (result) => {
+      const { nodes, chainHashes } = result as RangeResult
+      return [nodes.bytes.buffer, chainHashes.buffer] as ArrayBuffer[]
+    },
+    close: work.close,
+  }
+})

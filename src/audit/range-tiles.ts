@@ -1,0 +1,199 @@
+import { equalBytes } from '../../tlog/bytes.ts'
+import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
+import { tileWidth } from '../../tlog/tile.ts'
+import { midRootsBytes, rootOfFullTile } from '../../tlog/tile-nodes.ts'
+import { buildNodes, nodesAt, packedNodes, type RangeNodes, rangeLeaves } from './range-nodes.ts'
+
+/** A stored tile: 256 node hashes, and the 16 nodes half-way up where they are stored. */
+export type StoredTile = { readonly hashes: Uint8Array; readonly midRoots: Uint8Array | undefined }
+
+/** What is stored of the tree over a range. */
+export type RangeTiles = {
+  /** Its full tiles of level 0, from the left; undefined where one is not there. */
+  readonly leaves: readonly (StoredTile | undefined)[]
+  /** The tile of level 1 over a full range; undefined where it is not there. */
+  readonly roots: StoredTile | undefined
+}
+
+/** What is wrong with a stored tile. */
+export type TileDefect = {
+  readonly level: number
+  readonly index: number
+  readonly problem: 'missing' | 'altered' | 'mid roots altered'
+}
+
+/** Leaf hashes of a range by its rows, 32 bytes each. */
+export type RowLeaves = {
+  /** As the column has them. */
+  readonly stored: Uint8Array
+  /** Of the columns that they are of, where that is another: by place in the range. */
+  readonly computed: ReadonlyMap<number, Uint8Array>
+  /** Places without a row or without any leaf hash. */
+  readonly missing: ReadonlySet<number>
+}
+
+/** Which leaves the tree has, as far as can be told, and its nodes. */
+export type SettledTree = {
+  readonly nodes: RangeNodes
+  readonly defects: readonly TileDefect[]
+  /** Leaf tiles, full ones and the partial one, in which rows and tree differ. */
+  readonly disputed: readonly number[]
+  /** False where a leaf is in no row and in no tile: then no root can be computed. */
+  readonly isComplete: boolean
+}
+
+/**
+ * Compares the leaf hashes of a range with its tiles. Where they differ, whoever fits the node above is believed: the
+ * tile of level 1, or, `expected`, the nodes of a signed head over this range (packed, biggest first). So an altered
+ * row does not make the tree wrong, nor an altered tile its rows. Where nothing decides, the tile is believed: for many
+ * of its leaves somebody holds a receipt.
+ */
+export function settleTiles(
+  firstTile: number,
+  rows: RowLeaves,
+  tiles: RangeTiles,
+  expected: Uint8Array | undefined,
+  sha256: Sha256,
+): SettledTree {
+  const settling = new Settling(firstTile, rows, tiles, sha256)
+  return settling.settle(expected)
+}
+
+class Settling {
+  readonly #firstTile: number
+  readonly #rows: RowLeaves
+  readonly #tiles: RangeTiles
+  readonly #sha256: Sha256
+  readonly #leaves: Uint8Array
+  readonly #defects: TileDefect[] = []
+
+  constructor(firstTile: number, rows: RowLeaves, tiles: RangeTiles, sha256: Sha256) {
+    this.#firstTile = firstTile
+    this.#rows = rows
+    this.#tiles = tiles
+    this.#sha256 = sha256
+    this.#leaves = rows.stored.slice()
+  }
+
+  settle(expected: Uint8Array | undefined): SettledTree {
+    const disputed = this.#findDisputed()
+    const undecided = disputed.filter((tile) => !this.#decideByParent(tile))
+    let nodes = buildNodes(this.#leaves, this.#sha256)
+    if (undecided.length > 0 && expected !== undefined && !isAsExpected(nodes, expected)) {
+      nodes = this.#tryRows(undecided, expected) ?? nodes
+    }
+    this.#checkUpper(nodes)
+    return { nodes, defects: this.#defects, disputed, isComplete: this.#isComplete() }
+  }
+
+  /** Takes the tiles' leaves where rows have others. What is left of the rows is the end without a full tile. */
+  #findDisputed(): number[] {
+    const disputed: number[] = []
+    const { leaves } = this.#tiles
+    for (const [tile, stored] of leaves.entries()) {
+      if (stored === undefined) {
+        this.#defects.push({ level: 0, index: this.#firstTile + tile, problem: 'missing' })
+        if (this.#hasDoubt(tile)) disputed.push(tile)
+      } else if (!equalBytes(this.#leavesOf(tile), stored.hashes)) {
+        this.#leavesOf(tile).set(stored.hashes)
+        disputed.push(tile)
+      } else if (this.#hasDoubt(tile)) {
+        // The stored leaf hash is right; the columns are not.
+        disputed.push(tile)
+      }
+    }
+    if (this.#leaves.length > leaves.length * tileWidth * hashBytes && this.#hasDoubt(leaves.length)) {
+      disputed.push(leaves.length)
+    }
+    return disputed
+  }
+
+  #hasDoubt(tile: number): boolean {
+    const isIn = (place: number): boolean => Math.floor(place / tileWidth) === tile
+    return [...this.#rows.computed.keys()].some(isIn) || [...this.#rows.missing].some(isIn)
+  }
+
+  /** Whether the node above says who is right: the tile, the rows, or neither. */
+  #decideByParent(tile: number): boolean {
+    const stored = this.#tiles.leaves[tile]
+    const above = this.#tiles.roots?.hashes.subarray(tile * hashBytes, (tile + 1) * hashBytes)
+    if (above === undefined || tile >= this.#tiles.leaves.length) return false
+    if (equalBytes(rootOfFullTile(this.#leavesOf(tile), this.#sha256), above)) return true
+    const computed = this.#computedLeaves(tile)
+    if (computed !== undefined && equalBytes(rootOfFullTile(computed, this.#sha256), above)) {
+      this.#leavesOf(tile).set(computed)
+    }
+    if (stored !== undefined) this.#addAltered(tile)
+    return true
+  }
+
+  #tryRows(tiles: readonly number[], expected: Uint8Array): RangeNodes | undefined {
+    const before = this.#leaves.slice()
+    for (const tile of tiles) {
+      const computed = this.#computedLeaves(tile)
+      if (computed !== undefined) this.#leavesOf(tile).set(computed)
+    }
+    const nodes = buildNodes(this.#leaves, this.#sha256)
+    if (!isAsExpected(nodes, expected)) {
+      this.#leaves.set(before)
+      return undefined
+    }
+    for (const tile of tiles) {
+      const stored = this.#tiles.leaves[tile]
+      if (stored !== undefined && !equalBytes(stored.hashes, this.#leavesOf(tile))) this.#addAltered(tile)
+    }
+    return nodes
+  }
+
+  /** The leaves of a tile by the columns of its rows; undefined where one is not there. */
+  #computedLeaves(tile: number): Uint8Array | undefined {
+    const start = tile * tileWidth
+    const leaves = this.#rows.stored.slice(start * hashBytes, (start + tileWidth) * hashBytes)
+    for (let place = start; place < start + leaves.length / hashBytes; place++) {
+      if (this.#rows.missing.has(place)) return undefined
+      const computed = this.#rows.computed.get(place)
+      if (computed !== undefined) leaves.set(computed, (place - start) * hashBytes)
+    }
+    return leaves
+  }
+
+  #checkUpper(nodes: RangeNodes): void {
+    const mids = nodesAt(nodes, 4)
+    for (const [tile, stored] of this.#tiles.leaves.entries()) {
+      const want = mids.subarray(tile * midRootsBytes, (tile + 1) * midRootsBytes)
+      this.#checkMids(0, this.#firstTile + tile, stored, want)
+    }
+    if (nodes.leaves < rangeLeaves) return
+    const index = this.#firstTile / tileWidth
+    const { roots } = this.#tiles
+    if (roots === undefined) this.#defects.push({ level: 1, index, problem: 'missing' })
+    else if (!equalBytes(roots.hashes, nodesAt(nodes, 8))) this.#defects.push({ level: 1, index, problem: 'altered' })
+    this.#checkMids(1, index, roots, nodesAt(nodes, 12))
+  }
+
+  /** Tiles that were stored before there were any have none. */
+  #checkMids(level: number, index: number, stored: StoredTile | undefined, want: Uint8Array): void {
+    if (stored?.midRoots === undefined || equalBytes(stored.midRoots, want)) return
+    if (this.#defects.some((defect) => defect.level === level && defect.index === index)) return
+    this.#defects.push({ level, index, problem: 'mid roots altered' })
+  }
+
+  #addAltered(tile: number): void {
+    this.#defects.push({ level: 0, index: this.#firstTile + tile, problem: 'altered' })
+  }
+
+  #leavesOf(tile: number): Uint8Array {
+    return this.#leaves.subarray(tile * tileWidth * hashBytes, (tile + 1) * tileWidth * hashBytes)
+  }
+
+  #isComplete(): boolean {
+    for (const place of this.#rows.missing) {
+      if (this.#tiles.leaves[Math.floor(place / tileWidth)] === undefined) return false
+    }
+    return true
+  }
+}
+
+function isAsExpected(nodes: RangeNodes, expected: Uint8Array): boolean {
+  return equalBytes(packedNodes(nodes, nodes.leaves), expected)
+}

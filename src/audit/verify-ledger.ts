@@ -1,0 +1,210 @@
+import { equalBytes } from '../../tlog/bytes.ts'
+import { popcount } from '../../tlog/coords.ts'
+import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
+import {
+  countKnownIds,
+  readNewestHeads,
+  readRowsAbove,
+  readStrayIds,
+  readStrayTiles,
+  readTileRows,
+} from '../store/audit-reads.ts'
+import type { Schema, TreeHead } from '../store/batch.ts'
+import type { ScanSession } from '../store/ledger-scan.ts'
+import { CheckpointCheck, type SignatureReview } from './checkpoint-check.ts'
+import type { Finding } from './finding.ts'
+import { Findings } from './findings.ts'
+import { GrownTree } from './grown-tree.ts'
+import { HeadCheck, type SealCheck } from './head-check.ts'
+import { type KnownHead, OutsideCheck } from './outside-check.ts'
+import type { RangeEdge, RangeResult } from './range-check.ts'
+import { rangeLeaves } from './range-nodes.ts'
+import type { RangeRequest } from './range-work.ts'
+
+export type VerifyOptions = {
+  /** Of the auditors' role; nobody else uses it meanwhile. */
+  readonly session: ScanSession
+  readonly ranges: RangeChecker
+  readonly schema: Schema
+  readonly sha256: Sha256
+  /** Undefined where the key is not at hand: then seals, or signatures, are not checked, and the result says so. */
+  readonly isSealed: SealCheck
+  readonly review: SignatureReview
+  /** What others know of this log. */
+  readonly known: readonly KnownHead[]
+  /** Told how far the rows are checked, and of how many. */
+  readonly onProgress: (checked: number, size: number) => void
+}
+
+/** Checks ranges in whatever order, and hands the results to `join` in theirs: `RangeThreads`, or one after the other. */
+export type RangeChecker = {
+  readonly checkAll: (
+    requests: Iterable<RangeRequest>,
+    join: (result: RangeResult) => Promise<void>,
+    signal: AbortSignal,
+  ) => Promise<void>
+}
+
+export type Verification = {
+  /** The tree that was checked: all that was committed when the run began. */
+  readonly treeSize: number
+  readonly root: Uint8Array
+  readonly rows: number
+  readonly checkpoints: number
+  readonly findings: readonly Finding[]
+  /** How many more there were. */
+  readonly omitted: number
+}
+
+/** Heads that are looked at for one that is sealed. */
+const headsMax = 1_000
+const straysMax = 1_000
+
+/**
+ * One pass over the whole ledger (DESIGN section 6): each row against itself and the row before it, all rows against the
+ * tree, and the tree against its tiles, heads and checkpoints and against what is known outside. All findings are told,
+ * and a broken row does not make those behind it findings. Rejects where it cannot check, with the database's error.
+ */
+export async function verifyLedger(options: VerifyOptions, signal: AbortSignal): Promise<Verification> {
+  return new LedgerRun(options).run(signal)
+}
+
+class LedgerRun {
+  readonly #options: VerifyOptions
+  readonly #findings = new Findings()
+  readonly #tree: GrownTree
+  readonly #heads: HeadCheck
+  readonly #checkpoints: CheckpointCheck
+  readonly #outside: OutsideCheck
+  #rows = 0
+  #edge: RangeEdge | undefined
+
+  constructor(options: VerifyOptions) {
+    const { session, schema, isSealed, review, known, sha256 } = options
+    this.#options = options
+    this.#tree = new GrownTree(sha256)
+    this.#heads = new HeadCheck(session.query, schema, isSealed, this.#tree, this.#findings)
+    this.#checkpoints = new CheckpointCheck(session.query, schema, review, this.#tree, this.#findings)
+    this.#outside = new OutsideCheck(known, this.#tree, this.#findings)
+  }
+
+  async run(signal: AbortSignal): Promise<Verification> {
+    const head = await this.#findHead()
+    const size = head?.treeSize ?? 0
+    const empty = { above: -1, upTo: 0 }
+    await this.#heads.check(empty, undefined)
+    await this.#checkpoints.check(empty, undefined)
+    this.#outside.check(empty, undefined)
+    await this.#options.ranges.checkAll(rangesOf(size, head), (result) => this.#join(result, size), signal)
+    await this.#checkpoints.checkRest(size)
+    this.#outside.checkRest(size)
+    await this.#checkStrayTiles(size)
+    await this.#checkStrayIds()
+    return {
+      treeSize: size,
+      root: this.#tree.root(size),
+      rows: this.#rows,
+      checkpoints: this.#checkpoints.count,
+      findings: this.#findings.inOrder(size),
+      omitted: this.#findings.omitted,
+    }
+  }
+
+  /** The newest head that may be built upon; what stands above it is told. All of one moment. */
+  async #findHead(): Promise<TreeHead | undefined> {
+    const { session, schema, isSealed } = this.#options
+    await session.query('begin isolation level repeatable read read only')
+    try {
+      const heads = await readNewestHeads(session.query, schema, headsMax)
+      let found: TreeHead | undefined
+      for (const head of heads) {
+        if (head.kind === 'read' && isSealed?.(head.value) !== false) {
+          found = head.value
+          break
+        }
+        const reason = head.kind === 'read' ? 'its seal is not one of the log' : head.reason
+        const treeSize = head.kind === 'read' ? head.value.treeSize : head.at
+        this.#findings.addTree({ kind: 'FORGED_HEAD', treeSize, reason })
+      }
+      const above = await readRowsAbove(session.query, schema, found?.treeSize ?? 0)
+      if (above !== undefined) {
+        const { first, last, count } = above
+        this.#findings.addTree({ kind: 'UNSEALED_ROWS', sequenceNumber: first, lastSequenceNumber: last, count })
+      }
+      return found
+    } finally {
+      await session.query('rollback')
+    }
+  }
+
+  async #join(range: RangeResult, size: number): Promise<void> {
+    this.#rows += range.rows
+    this.#joinEdges(range)
+    this.#edge = range.edge
+    for (const finding of range.findings) this.#findings.addRow(finding)
+    this.#findings.addOmitted(range.omitted)
+    for (const { level, index, problem } of range.tileDefects) this.#addTile(level, index, problem)
+    for (const tile of this.#tree.add(range)) await this.#checkTile(tile)
+    await this.#heads.check(range, range)
+    await this.#checkpoints.check(range, range)
+    this.#outside.check(range, range)
+    this.#options.onProgress(range.upTo, size)
+  }
+
+  #joinEdges({ above, edge }: RangeResult): void {
+    const before = this.#edge
+    if (before === undefined) return
+    const entries = { sequenceNumber: above + 1, lastSequenceNumber: above + 1 }
+    const { firstPreviousHash: previousHash, firstTimestamp: timestamp } = edge
+    const { lastChainHash: predecessorsHash, lastTimestamp: predecessorsTimestamp } = before
+    if (previousHash !== undefined && predecessorsHash !== undefined && previousHash !== predecessorsHash) {
+      this.#findings.addRow({ kind: 'CHAIN_HASH_BROKEN', ...entries, previousHash, predecessorsHash })
+    }
+    if (timestamp < predecessorsTimestamp) {
+      this.#findings.addRow({ kind: 'CLOCK_BACKWARDS', ...entries, timestamp, predecessorsTimestamp })
+    }
+  }
+
+  async #checkTile({ level, index, hashes }: { level: number; index: number; hashes: Uint8Array }): Promise<void> {
+    const { session, schema } = this.#options
+    const [row] = await readTileRows(session.query, schema, level, index, index + 1)
+    if (row === undefined) this.#addTile(level, index, 'missing')
+    else if (!equalBytes(row.hashes, hashes)) this.#addTile(level, index, 'altered')
+  }
+
+  async #checkStrayTiles(size: number): Promise<void> {
+    const { session, schema } = this.#options
+    // Tiles that were committed since the run began are full by the heads that came with them.
+    const [newest] = await readNewestHeads(session.query, schema, 1)
+    const sizeNow = newest?.kind === 'read' ? Math.max(size, newest.value.treeSize) : size
+    for (const { level, index } of await readStrayTiles(session.query, schema, sizeNow)) {
+      this.#addTile(level, index, 'not full')
+    }
+  }
+
+  async #checkStrayIds(): Promise<void> {
+    const { session, schema } = this.#options
+    const { known, entries } = await countKnownIds(session.query, schema)
+    if (known === entries) return
+    for (const { eventId, knownAs } of await readStrayIds(session.query, schema, straysMax)) {
+      this.#findings.addTree({ kind: 'KNOWN_IDS_MISMATCH', eventId, knownAs })
+    }
+  }
+
+  #addTile(level: number, index: number, problem: 'missing' | 'altered' | 'mid roots altered' | 'not full'): void {
+    this.#findings.addTree({ kind: 'TILE_MISMATCH', level, index, problem })
+  }
+}
+
+function* rangesOf(size: number, head: TreeHead | undefined): Generator<RangeRequest, void> {
+  for (let above = 0; above < size; above += rangeLeaves) {
+    const upTo = Math.min(size, above + rangeLeaves)
+    const isFull = upTo - above === rangeLeaves
+    yield { range: { above, upTo }, expected: isFull ? undefined : nodesOfEnd(head, upTo - above) }
+  }
+}
+
+/** The nodes of a head over its last leaves, fewer than 65,536. */
+function nodesOfEnd(head: TreeHead | undefined, leaves: number): Uint8Array | undefined {
+  return head?.frontier.slice(-popcount(leaves) * hashBytes)
+}

@@ -1,0 +1,38 @@
+import { join } from 'node:path'
+import type { ClientConfig } from 'pg'
+import type { Config } from '../config.ts'
+import { connectionsOfRoles, keysFolderOf, openDatabase, type RoleConnections } from '../instance.ts'
+import { findRunningCluster } from '../store/embedded.ts'
+import { loadOrCreateRoles } from '../store/roles.ts'
+import { readSecretFile } from '../store/secret-file.ts'
+
+/**
+ * Works with the login of a role: that of the settings, or the one whose password is in the data folder, whether or not
+ * a server runs. An embedded PostgreSQL that is not running is started for it and stopped again.
+ */
+export async function withLocalLogin<T>(
+  config: Config,
+  role: keyof RoleConnections,
+  signal: AbortSignal,
+  work: (login: ClientConfig) => Promise<T>,
+): Promise<T> {
+  const { roleUrls, databaseUrl, dataDir } = config
+  if (roleUrls !== undefined) return work({ connectionString: roleUrls[role] })
+  const admin = databaseUrl === undefined ? await findRunningCluster(dataDir) : { connectionString: databaseUrl }
+  if (admin !== undefined) return work(await loginOf(config, role, admin))
+  const database = await openDatabase(config, () => {}, signal)
+  try {
+    return await work(database.connections[role])
+  } finally {
+    await database.close()
+  }
+}
+
+/** `admin` says where the database is; nobody logs in as that. */
+async function loginOf(config: Config, role: keyof RoleConnections, admin: ClientConfig): Promise<ClientConfig> {
+  const file = join(keysFolderOf(config), 'roles.json')
+  if ((await readSecretFile(file)) === undefined) {
+    throw new Error(`${file}: missing; set the logins of the roles instead of DATABASE_URL`)
+  }
+  return connectionsOfRoles(config, admin, await loadOrCreateRoles(file))[role]
+}

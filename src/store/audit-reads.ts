@@ -1,0 +1,219 @@
+// What a verifier reads beside the rows of the ledger, as the auditors' role. A row may hold what no writer of ours
+// wrote: it is given as `unreadable` then, and nothing of what is given was checked.
+import type { Schema, TreeHead } from './batch.ts'
+import { checkpointOf, type StoredCheckpoint } from './checkpoints.ts'
+import { headOf } from './heads.ts'
+import { type Row, readBytes, readBytesOrNull, readInteger, readIntegerOrNull, readText } from './row.ts'
+import type { Query } from './session.ts'
+
+/** A row that says what we can read, or why it does not; `at` is its number or size, rounded above 2^53. */
+export type Readable<T> =
+  | { readonly kind: 'read'; readonly value: T }
+  | { readonly kind: 'unreadable'; readonly at: number; readonly reason: string }
+
+const headColumns = 'tree_size, root_hash, chain_hash, frontier, newest_timestamp, previous_size, previous_root, seal'
+const safeMax = Number.MAX_SAFE_INTEGER
+
+/** The newest heads, the newest first. */
+export async function readNewestHeads(query: Query, schema: Schema, limit: number): Promise<Readable<TreeHead>[]> {
+  const rows = await query(
+    `select ${headColumns}
+     from ${schema.evidence}.tree_heads
+     order by tree_size desc
+     limit $1`,
+    [limit],
+  )
+  return rows.map((row) => readable(row, 'tree_size', headOf))
+}
+
+/** Heads of sizes above `above`, up to `upTo`, in order. */
+export async function readHeads(
+  query: Query,
+  schema: Schema,
+  above: number,
+  upTo: number,
+  limit: number,
+): Promise<Readable<TreeHead>[]> {
+  const rows = await query(
+    `select ${headColumns}
+     from ${schema.evidence}.tree_heads
+     where tree_size > $1 and tree_size <= $2
+     order by tree_size
+     limit $3`,
+    [above, upTo, limit],
+  )
+  return rows.map((row) => readable(row, 'tree_size', headOf))
+}
+
+/** Rows of the ledger above a size: how many, and which are the first and the last. */
+export async function readRowsAbove(
+  query: Query,
+  schema: Schema,
+  size: number,
+): Promise<{ readonly count: number; readonly first: number; readonly last: number } | undefined> {
+  const [row = {}] = await query(
+    `select count(*) as count, min(sequence_number) as first, least(max(sequence_number), ${safeMax}) as last
+     from ${schema.evidence}.audit_logs
+     where sequence_number > $1`,
+    [size],
+  )
+  const count = readInteger(row, 'count')
+  if (count === 0) return undefined
+  return { count, first: Math.min(Number(row.first), safeMax), last: readInteger(row, 'last') }
+}
+
+/** Checkpoints with numbers above `after`, in order, of whatever size. */
+export async function readCheckpoints(
+  query: Query,
+  schema: Schema,
+  after: number,
+  limit: number,
+): Promise<Readable<StoredCheckpoint>[]> {
+  const rows = await query(
+    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+     from ${schema.evidence}.checkpoints
+     where number > $1
+     order by number
+     limit $2`,
+    [after, limit],
+  )
+  return rows.map((row) => readable(row, 'number', checkpointOf))
+}
+
+export type TileRow = {
+  readonly level: number
+  readonly index: number
+  readonly hashes: Uint8Array
+  readonly midRoots: Uint8Array | null
+}
+
+/** Stored tiles of a level, `from` to `to` - 1, in order; what is not there is left out. */
+export async function readTileRows(
+  query: Query,
+  schema: Schema,
+  level: number,
+  from: number,
+  to: number,
+): Promise<TileRow[]> {
+  const rows = await query(
+    `select level, tile_index, hashes, mid_roots
+     from ${schema.evidence}.tiles
+     where level = $1 and tile_index >= $2 and tile_index < $3
+     order by tile_index`,
+    [level, from, to],
+  )
+  return rows.map((row) => ({
+    level: readInteger(row, 'level'),
+    index: readInteger(row, 'tile_index'),
+    hashes: readBytes(row, 'hashes'),
+    midRoots: readBytesOrNull(row, 'mid_roots'),
+  }))
+}
+
+/** Tiles that are stored although they are not full in a tree of `size` leaves: of each level the first. */
+export async function readStrayTiles(
+  query: Query,
+  schema: Schema,
+  size: number,
+): Promise<readonly { readonly level: number; readonly index: number }[]> {
+  const rows = await query(
+    `select l.level, t.tile_index
+     from generate_series(0, 7) as l (level)
+     cross join lateral (
+       select tile_index
+       from ${schema.evidence}.tiles
+       where level = l.level and tile_index >= div($1::numeric, power(256::numeric, l.level + 1))
+       order by tile_index
+       limit 1
+     ) as t`,
+    [size],
+  )
+  return rows.map((row) => ({ level: readInteger(row, 'level'), index: readInteger(row, 'tile_index') }))
+}
+
+/** An entry whose id is not the known id of its number. */
+export type IdMismatch = {
+  readonly sequenceNumber: number
+  readonly eventId: string
+  /** Under which number the id is known; null where it is not. */
+  readonly knownAs: number | null
+  /** Whether the entry of that number has the id as well. */
+  readonly isTwice: boolean
+}
+
+/** Entries of a range that the table of known ids has not, or has otherwise. */
+export async function readIdMismatches(
+  query: Query,
+  schema: Schema,
+  above: number,
+  upTo: number,
+  limit: number,
+): Promise<IdMismatch[]> {
+  const rows = await query(
+    `select a.sequence_number, a.event_id, k.sequence_number as known_as,
+       exists (
+         select
+         from ${schema.evidence}.audit_logs o
+         where o.sequence_number = k.sequence_number
+           and o.event_id = a.event_id
+       ) as is_twice
+     from ${schema.evidence}.audit_logs a
+     left join ${schema.evidence}.entry_ids k on k.event_id = a.event_id
+     where a.sequence_number > $1
+       and a.sequence_number <= $2
+       and k.sequence_number is distinct from a.sequence_number
+     order by a.sequence_number
+     limit $3`,
+    [above, upTo, limit],
+  )
+  return rows.map((row) => ({
+    sequenceNumber: readInteger(row, 'sequence_number'),
+    eventId: String(row.event_id),
+    knownAs: readIntegerOrNull(row, 'known_as'),
+    isTwice: row.is_twice === true,
+  }))
+}
+
+/** How many ids are known, and how many entries the newest head has, of one moment. */
+export async function countKnownIds(
+  query: Query,
+  schema: Schema,
+): Promise<{ readonly known: number; readonly entries: number }> {
+  const [row = {}] = await query(
+    `select
+       (select count(*) from ${schema.evidence}.entry_ids) as known,
+       (select least(max(tree_size), ${safeMax}) from ${schema.evidence}.tree_heads) as entries`,
+  )
+  return { known: readInteger(row, 'known'), entries: readIntegerOrNull(row, 'entries') ?? 0 }
+}
+
+/** Known ids of which the ledger has no entry. */
+export async function readStrayIds(
+  query: Query,
+  schema: Schema,
+  limit: number,
+): Promise<readonly { readonly eventId: string; readonly knownAs: number }[]> {
+  const rows = await query(
+    `select k.event_id, k.sequence_number
+     from ${schema.evidence}.entry_ids k
+     where not exists (
+       select
+       from ${schema.evidence}.audit_logs a
+       where a.sequence_number = k.sequence_number
+         and a.event_id = k.event_id
+     )
+     order by k.sequence_number
+     limit $1`,
+    [limit],
+  )
+  return rows.map((row) => ({ eventId: readText(row, 'event_id'), knownAs: readInteger(row, 'sequence_number') }))
+}
+
+function readable<T>(row: Row, key: string, read: (row: Row) => T): Readable<T> {
+  try {
+    return { kind: 'read', value: read(row) }
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof TypeError)) throw error
+    return { kind: 'unreadable', at: Number(row[key]), reason: error.message }
+  }
+}
