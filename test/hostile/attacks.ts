@@ -151,7 +151,7 @@ export const attacks: readonly Attack[] = [
       if (second === 0) socket.write(request('GET /v1/log').repeat(200))
     }),
     // 10,000 requests at once, each of which is cheap and answered: measured while they are.
-    ratioAtLeast: 0.2,
+    ratioAtLeast: 0.1,
   },
   {
     ...held('pipelines of 250 pages of 1,000 checkpoints that nobody reads', 8, (socket, _, second) => {
