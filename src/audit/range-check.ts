@@ -1,9 +1,11 @@
 import { formatHex, readAscii } from '../../tlog/bytes.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
-import { columnOf, readBigintField, readTimestampField, type ScannedRow } from '../store/ledger-scan.ts'
+import { type CopiedRow, readBigintField, readTimestampField } from '../store/copy-out.ts'
+import { columnOf } from '../store/ledger-scan.ts'
 import type { FieldClass, RowFinding } from './finding.ts'
 import { FindingRuns } from './finding-runs.ts'
+import type { ResultBuffers, Workspace } from './range-buffers.ts'
 import { nodesAt, type RangeNodes } from './range-nodes.ts'
 import { type RangeTiles, type SettledTree, settleTiles, type TileDefect } from './range-tiles.ts'
 import {
@@ -44,8 +46,12 @@ export type RangeResult = EntryRange & {
   readonly tileDefects: readonly TileDefect[]
   readonly nodes: RangeNodes
   readonly isComplete: boolean
+  /** Whether some entry's id is not known, or under another number. */
+  readonly hasOtherIds: boolean
   /** The chain hashes that the rows say, 32 bytes each; zeros where there is no row. */
   readonly chainHashes: Uint8Array
+  /** What nodes and chain hashes lie in. */
+  readonly buffers: ResultBuffers
 }
 
 /** A row whose columns are not what its hashes say. */
@@ -66,6 +72,7 @@ export class RangeCheck {
   readonly #range: EntryRange
   readonly #sha256: Sha256
   readonly #hashes: RowHashes
+  readonly #room: Workspace & ResultBuffers
   readonly #found = new FindingRuns()
   readonly #leaves: Uint8Array
   readonly #chainHashes: Uint8Array
@@ -76,21 +83,25 @@ export class RangeCheck {
   #lastHashLength = -1
   #last: number
   #rows = 0
+  #hasOtherIds = false
   #firstPreviousHash: string | undefined
   #firstTimestamp = Number.NaN
   #lastTimestamp = Number.NaN
 
-  constructor(range: EntryRange, hashes: RowHashes, sha256: Sha256) {
+  /** What is in the buffers before does not matter; until the end of the check they are nobody else's. */
+  constructor(range: EntryRange, hashes: RowHashes, room: Workspace & ResultBuffers, sha256: Sha256) {
     this.#range = range
     this.#sha256 = sha256
     this.#hashes = hashes
+    this.#room = room
     this.#last = range.above
-    this.#leaves = new Uint8Array(hashBytes * (range.upTo - range.above))
-    this.#chainHashes = new Uint8Array(this.#leaves.length)
+    const bytes = hashBytes * (range.upTo - range.above)
+    this.#leaves = room.leaves.subarray(0, bytes).fill(0)
+    this.#chainHashes = room.chainHashes.subarray(0, bytes).fill(0)
   }
 
   /** Rows come in the order of their numbers, none from outside of the range. */
-  take(row: ScannedRow): void {
+  take(row: CopiedRow): void {
     this.#rows++
     const n = readBigintField(row, columnOf.sequenceNumber)
     if (n <= this.#last) {
@@ -102,6 +113,7 @@ export class RangeCheck {
     this.#checkTime(n, row)
     this.#checkHashes(n - this.#range.above - 1, row)
     this.#keepHash(row)
+    if (readBigintField(row, columnOf.knownAs) !== n) this.#hasOtherIds = true
     this.#last = n
   }
 
@@ -116,7 +128,7 @@ export class RangeCheck {
       if (leaf === undefined && storedLeaf === undefined) this.#missing.add(place)
     }
     const rows = { stored: this.#leaves, computed, missing: this.#missing }
-    const tree = settleTiles(above / tileWidth, rows, tiles, expected, this.#sha256)
+    const tree = settleTiles(above / tileWidth, rows, tiles, expected, this.#room, this.#sha256)
     this.#reportSuspects(tree, tiles)
     return {
       ...this.#range,
@@ -133,7 +145,9 @@ export class RangeCheck {
       tileDefects: tree.defects,
       nodes: tree.nodes,
       isComplete: tree.isComplete,
+      hasOtherIds: this.#hasOtherIds,
       chainHashes: this.#chainHashes,
+      buffers: { nodes: this.#room.nodes, chainHashes: this.#room.chainHashes },
     }
   }
 
@@ -155,7 +169,7 @@ export class RangeCheck {
     this.#last = to
   }
 
-  #checkLink(n: number, row: ScannedRow): void {
+  #checkLink(n: number, row: CopiedRow): void {
     if (n === this.#range.above + 1) this.#firstPreviousHash = readText(row, 'previousHash')
     if (n === 1 && this.#firstPreviousHash !== zeros) {
       const previousHash = this.#firstPreviousHash ?? null
@@ -178,7 +192,7 @@ export class RangeCheck {
     })
   }
 
-  #isLinked(row: ScannedRow): boolean {
+  #isLinked(row: CopiedRow): boolean {
     const length = lengthOf(row, 'previousHash')
     if (length !== hexBytes || this.#lastHashLength !== hexBytes) return false
     const start = startOf(row, 'previousHash')
@@ -186,7 +200,7 @@ export class RangeCheck {
     return true
   }
 
-  #checkTime(n: number, row: ScannedRow): void {
+  #checkTime(n: number, row: CopiedRow): void {
     const timestamp = readTimestampField(row, columnOf.timestamp)
     if (n === this.#range.above + 1) this.#firstTimestamp = timestamp
     if (timestamp < this.#lastTimestamp) {
@@ -201,7 +215,7 @@ export class RangeCheck {
     this.#lastTimestamp = timestamp
   }
 
-  #checkHashes(place: number, row: ScannedRow): void {
+  #checkHashes(place: number, row: CopiedRow): void {
     const problem = this.#hashes.hash(row)
     const { bytes, saidChainHash } = this.#hashes
     this.#chainHashes.set(saidChainHash, place * hashBytes)
@@ -219,7 +233,7 @@ export class RangeCheck {
     }
   }
 
-  #suspectOf(row: ScannedRow, problem: Unhashable | undefined): Suspect {
+  #suspectOf(row: CopiedRow, problem: Unhashable | undefined): Suspect {
     const { bytes, saidChainHash } = this.#hashes
     const leaf = problem === undefined ? bytes.slice(leafHashAt, leafHashAt + hashBytes) : undefined
     const start = startOf(row, 'leafHash')
@@ -236,7 +250,7 @@ export class RangeCheck {
   }
 
   /** Which columns make the chain hash another than the row says; all of them can be hashed. */
-  #chainFields(row: ScannedRow): FieldClass {
+  #chainFields(row: CopiedRow): FieldClass {
     const { bytes } = this.#hashes
     if (!holdsHash(row, 'payloadHash', bytes, payloadHashAt)) return 'payload'
     const chainHash = bytes.slice(chainHashAt, chainHashAt + hashBytes)
@@ -294,7 +308,7 @@ export class RangeCheck {
     return runs
   }
 
-  #keepHash(row: ScannedRow): void {
+  #keepHash(row: CopiedRow): void {
     const length = lengthOf(row, 'currentHash')
     const start = startOf(row, 'currentHash')
     // Whatever is there now is what the next row must name; what is no hash can be named by none.
@@ -313,14 +327,14 @@ function leafFields(problem: Unhashable | undefined, isPayloadHash: boolean): Fi
 }
 
 /** Texts as evidence: of a hash at most 128 characters, whatever they are. */
-function readText(row: ScannedRow, name: 'previousHash' | 'currentHash'): string | undefined {
+function readText(row: CopiedRow, name: 'previousHash' | 'currentHash'): string | undefined {
   const length = lengthOf(row, name)
   if (length < 0) return undefined
   const start = startOf(row, name)
   return new TextDecoder().decode(row.bytes.subarray(start, start + Math.min(length, 2 * hexBytes)))
 }
 
-function copyHash(row: ScannedRow, start: number, out: Uint8Array, place: number): void {
+function copyHash(row: CopiedRow, start: number, out: Uint8Array, place: number): void {
   for (let i = 0, to = place * hashBytes; i < hashBytes; i++) out[to + i] = row.bytes[start + i] as number
 }
 

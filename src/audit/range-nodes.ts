@@ -16,10 +16,13 @@ export type RangeNodes = {
   readonly bytes: Uint8Array
 }
 
-/** The nodes over these leaf hashes, 32 bytes each. One hash for each inner node. */
-export function buildNodes(leafHashes: Uint8Array, sha256: Sha256): RangeNodes {
+/** Room for the nodes of any range. */
+export const rangeNodesBytes: number = hashBytes * 2 * rangeLeaves
+
+/** The nodes over these leaf hashes, 32 bytes each, made in `room`. One hash for each inner node. */
+export function buildNodes(leafHashes: Uint8Array, sha256: Sha256, room: Uint8Array): RangeNodes {
   const leaves = leafHashes.length / hashBytes
-  const bytes = new Uint8Array(levelStart(leaves, rangeLevel + 1))
+  const bytes = room.subarray(0, levelStart(leaves, rangeLevel + 1))
   bytes.set(leafHashes)
   const pair = new Uint8Array(1 + 2 * hashBytes)
   pair[0] = 1

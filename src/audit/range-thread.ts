@@ -2,7 +2,7 @@
 import { workerData } from 'node:worker_threads'
 import { serveCalls } from '../ops/thread-calls.ts'
 import type { RangeResult } from './range-check.ts'
-import type { RangeSetup } from './range-threads.ts'
+import { buffersOf, type RangeSetup } from './range-threads.ts'
 import { openRangeWork, type RangeRequest } from './range-work.ts'
 
 const { config, schema } = workerData as RangeSetup
@@ -11,10 +11,7 @@ await serveCalls(async () => {
   const work = await openRangeWork(config, schema)
   return {
     answer: (request: RangeRequest) => work.check(request),
-    transferOf: (result) => {
-      const { nodes, chainHashes } = result as RangeResult
-      return [nodes.bytes.buffer, chainHashes.buffer] as ArrayBuffer[]
-    },
+    transferOf: (result) => buffersOf((result as RangeResult).buffers),
     close: work.close,
   }
 })

@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os'
 import { Thread } from '../ops/thread-calls.ts'
 import type { Schema } from '../store/batch.ts'
-import type { ScanConfig } from '../store/ledger-scan.ts'
+import type { ReadConfig } from '../store/copy-out.ts'
+import { createResultBuffers, type ResultBuffers } from './range-buffers.ts'
 import type { RangeResult } from './range-check.ts'
-import type { RangeRequest } from './range-work.ts'
+import type { RangeJob, RangeRequest } from './range-work.ts'
 
 /** Given to each thread. */
-export type RangeSetup = { readonly config: ScanConfig; readonly schema: Schema }
+export type RangeSetup = { readonly config: ReadConfig; readonly schema: Schema }
 
 /** Of a thread, MiB: the nodes of a range, and the rest of a heap. */
 const heapMax = 128
@@ -42,30 +43,36 @@ export class RangeThreads {
    * checked. Rejects with the first failure, or the reason of `signal`; then threads may still be at work until `close`.
    */
   async checkAll(
-    requests: Iterable<RangeRequest>,
+    jobs: Iterable<RangeJob>,
     join: (result: RangeResult) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
     const idle = [...this.#threads]
     const underway: Underway[] = []
     const underwayMax = 2 * idle.length
+    const spare: ResultBuffers[] = []
+    let last: RangeResult | undefined
     let joined = Promise.resolve()
     const joinDone = async (): Promise<void> => {
-      while (underway[0]?.result !== undefined) {
-        const { result } = underway.shift() as Required<Underway>
-        // While this one is joined, threads get the next ranges.
+      for (let [next] = underway; next?.result !== undefined; [next] = underway) {
+        underway.shift()
+        // While one is joined, threads get the next ranges.
         await joined
-        joined = join(result)
+        // Whoever joins looks back at the last one.
+        if (last !== undefined) spare.push(last.buffers)
+        last = next.result
+        joined = join(last)
         joined.catch(() => {})
       }
     }
-    for (const request of requests) {
-      while (idle.length === 0 || underway.length >= underwayMax) {
-        await Promise.race(underway.filter(({ result }) => result === undefined).map(({ done }) => done))
+    for (const job of jobs) {
+      for (;;) {
         await joinDone()
+        if (idle.length > 0 && underway.length < underwayMax) break
+        await Promise.race(underway.filter(({ result }) => result === undefined).map(({ done }) => done))
       }
       signal.throwIfAborted()
-      underway.push(ask(idle, request))
+      underway.push(ask(idle, { ...job, buffers: spare.pop() ?? createResultBuffers() }))
     }
     while (underway.length > 0) {
       await underway[0]?.done
@@ -84,7 +91,7 @@ export class RangeThreads {
 function ask(idle: Thread[], request: RangeRequest): Underway {
   const thread = idle.pop() as Thread
   const underway: Underway = {
-    done: thread.ask(request).then((result) => {
+    done: thread.ask(request, buffersOf(request.buffers)).then((result) => {
       idle.push(thread)
       underway.result = result as RangeResult
     }),
@@ -92,6 +99,11 @@ function ask(idle: Thread[], request: RangeRequest): Underway {
   // It is awaited when its turn comes; another one may fail before.
   underway.done.catch(() => {})
   return underway
+}
+
+/** What is handed over instead of copied. */
+export function buffersOf({ nodes, chainHashes }: ResultBuffers): ArrayBuffer[] {
+  return [nodes.buffer, chainHashes.buffer] as ArrayBuffer[]
 }
 
 function threadCount(): number {

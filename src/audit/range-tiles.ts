@@ -42,6 +42,9 @@ export type SettledTree = {
   readonly isComplete: boolean
 }
 
+/** Where the leaves that the tree has, and its nodes, are put: 2 and 4 MiB. */
+export type TreeRoom = { readonly settled: Uint8Array; readonly nodes: Uint8Array }
+
 /**
  * Compares the leaf hashes of a range with its tiles. Where they differ, whoever fits the node above is believed: the
  * tile of level 1, or, `expected`, the nodes of a signed head over this range (packed, biggest first). So an altered
@@ -53,9 +56,10 @@ export function settleTiles(
   rows: RowLeaves,
   tiles: RangeTiles,
   expected: Uint8Array | undefined,
+  room: TreeRoom,
   sha256: Sha256,
 ): SettledTree {
-  const settling = new Settling(firstTile, rows, tiles, sha256)
+  const settling = new Settling(firstTile, rows, tiles, room, sha256)
   return settling.settle(expected)
 }
 
@@ -65,22 +69,25 @@ class Settling {
   readonly #tiles: RangeTiles
   readonly #sha256: Sha256
   readonly #leaves: Uint8Array
+  readonly #nodes: Uint8Array
   readonly #defects: TileDefect[] = []
 
-  constructor(firstTile: number, rows: RowLeaves, tiles: RangeTiles, sha256: Sha256) {
+  constructor(firstTile: number, rows: RowLeaves, tiles: RangeTiles, room: TreeRoom, sha256: Sha256) {
     this.#firstTile = firstTile
     this.#rows = rows
     this.#tiles = tiles
     this.#sha256 = sha256
-    this.#leaves = rows.stored.slice()
+    this.#nodes = room.nodes
+    this.#leaves = room.settled.subarray(0, rows.stored.length)
+    this.#leaves.set(rows.stored)
   }
 
   settle(expected: Uint8Array | undefined): SettledTree {
     const disputed = this.#findDisputed()
     const undecided = disputed.filter((tile) => !this.#decideByParent(tile))
-    let nodes = buildNodes(this.#leaves, this.#sha256)
+    let nodes = buildNodes(this.#leaves, this.#sha256, this.#nodes)
     if (undecided.length > 0 && expected !== undefined && !isAsExpected(nodes, expected)) {
-      nodes = this.#tryRows(undecided, expected) ?? nodes
+      nodes = this.#tryRows(undecided, expected)
     }
     this.#checkUpper(nodes)
     return { nodes, defects: this.#defects, disputed, isComplete: this.#isComplete() }
@@ -127,16 +134,17 @@ class Settling {
     return true
   }
 
-  #tryRows(tiles: readonly number[], expected: Uint8Array): RangeNodes | undefined {
+  /** The nodes with the rows' own leaves, where these are what is expected; the same as before otherwise. */
+  #tryRows(tiles: readonly number[], expected: Uint8Array): RangeNodes {
     const before = this.#leaves.slice()
     for (const tile of tiles) {
       const computed = this.#computedLeaves(tile)
       if (computed !== undefined) this.#leavesOf(tile).set(computed)
     }
-    const nodes = buildNodes(this.#leaves, this.#sha256)
+    const nodes = buildNodes(this.#leaves, this.#sha256, this.#nodes)
     if (!isAsExpected(nodes, expected)) {
       this.#leaves.set(before)
-      return undefined
+      return buildNodes(this.#leaves, this.#sha256, this.#nodes)
     }
     for (const tile of tiles) {
       const stored = this.#tiles.leaves[tile]

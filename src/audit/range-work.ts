@@ -1,17 +1,22 @@
 import { tileWidth } from '../../tlog/tile.ts'
 import { nativeSha256 } from '../ops/native-sha256.ts'
-import { readIdMismatches, readTileRows, type TileRow } from '../store/audit-reads.ts'
+import { readIdMismatches, readTileRows } from '../store/audit-reads.ts'
 import type { Schema } from '../store/batch.ts'
-import { openScanSession, type ScanConfig, type ScanSession } from '../store/ledger-scan.ts'
+import { openReadSession, type ReadConfig, type ReadSession } from '../store/copy-out.ts'
+import { scanLedger } from '../store/ledger-scan.ts'
 import { compareFindings, FindingRuns } from './finding-runs.ts'
 import { idFinding } from './id-findings.ts'
+import { createWorkspace, type ResultBuffers, type Workspace } from './range-buffers.ts'
 import { type EntryRange, RangeCheck, type RangeResult } from './range-check.ts'
 import { rangeLeaves } from './range-nodes.ts'
-import type { RangeTiles, StoredTile } from './range-tiles.ts'
+import type { RangeTiles } from './range-tiles.ts'
 import { RowHashes } from './row-hashes.ts'
 
 /** `expected`: of a range that is not full, the nodes of a signed head over it; see settleTiles. */
-export type RangeRequest = { readonly range: EntryRange; readonly expected: Uint8Array | undefined }
+export type RangeJob = { readonly range: EntryRange; readonly expected: Uint8Array | undefined }
+
+/** With what its result is made in: new, or of a result that nobody looks at any more. */
+export type RangeRequest = RangeJob & { readonly buffers: ResultBuffers }
 
 /** Checks ranges by a connection of the auditors' role, one at a time. */
 export type RangeWork = {
@@ -19,43 +24,40 @@ export type RangeWork = {
   readonly close: () => Promise<void>
 }
 
-export async function openRangeWork(config: ScanConfig, schema: Schema): Promise<RangeWork> {
-  const session = await openScanSession(config, schema)
+export async function openRangeWork(config: ReadConfig, schema: Schema): Promise<RangeWork> {
+  const session = await openReadSession(config)
   const hashes = new RowHashes(nativeSha256)
-  return { check: (request) => checkRange(session, schema, hashes, request), close: () => session.close() }
+  const workspace = createWorkspace()
+  return { check: (request) => checkRange(session, schema, hashes, workspace, request), close: () => session.close() }
 }
 
 /** Entries of a range whose ids are told one by one. */
 const idMismatchesMax = 1_000
 
 async function checkRange(
-  session: ScanSession,
+  session: ReadSession,
   schema: Schema,
   hashes: RowHashes,
-  { range, expected }: RangeRequest,
+  workspace: Workspace,
+  { range, expected, buffers }: RangeRequest,
 ): Promise<RangeResult> {
-  const check = new RangeCheck(range, hashes, nativeSha256)
-  await session.scan(range.above, range.upTo, (row) => check.take(row))
+  const check = new RangeCheck(range, hashes, { ...workspace, ...buffers }, nativeSha256)
+  await scanLedger(session, schema, range.above, range.upTo, (row) => check.take(row))
   const result = check.end(await readTiles(session, schema, range), expected)
+  if (!result.hasOtherIds) return result
   const mismatches = await readIdMismatches(session.query, schema, range.above, range.upTo, idMismatchesMax)
-  if (mismatches.length === 0) return result
   const runs = new FindingRuns()
   for (const mismatch of mismatches) runs.add(idFinding(mismatch))
   return { ...result, findings: [...result.findings, ...runs.inOrder()].sort(compareFindings) }
 }
 
-async function readTiles({ query }: ScanSession, schema: Schema, { above, upTo }: EntryRange): Promise<RangeTiles> {
+async function readTiles(session: ReadSession, schema: Schema, { above, upTo }: EntryRange): Promise<RangeTiles> {
   const first = above / tileWidth
   const end = Math.floor(upTo / tileWidth)
-  const rows = new Map((await readTileRows(query, schema, 0, first, end)).map((row) => [row.index, row]))
-  const leaves = Array.from({ length: end - first }, (_, i) => storedTile(rows.get(first + i)))
+  const rows = new Map((await readTileRows(session, schema, 0, first, end)).map((row) => [row.index, row]))
+  const leaves = Array.from({ length: end - first }, (_, i) => rows.get(first + i))
   if (upTo - above < rangeLeaves) return { leaves, roots: undefined }
   const index = first / tileWidth
-  const [roots] = await readTileRows(query, schema, 1, index, index + 1)
-  return { leaves, roots: storedTile(roots) }
-}
-
-function storedTile(row: TileRow | undefined): StoredTile | undefined {
-  if (row === undefined) return undefined
-  return { hashes: row.hashes, midRoots: row.midRoots ?? undefined }
+  const [roots] = await readTileRows(session, schema, 1, index, index + 1)
+  return { leaves, roots }
 }

@@ -4,14 +4,8 @@ import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import { canonicalLengthMax, writeChainText, writeJcs } from '../../tlog/json-canonical.ts'
 import { scan } from '../../tlog/json-scan.ts'
 import { hasIndexNames, Tape } from '../../tlog/json-tape.ts'
-import {
-  columnOf,
-  isNullField,
-  readBigintField,
-  readTimestampField,
-  type ScannedColumn,
-  type ScannedRow,
-} from '../store/ledger-scan.ts'
+import { type CopiedRow, isNullField, readBigintField, readTimestampField } from '../store/copy-out.ts'
+import { columnOf, type ScannedColumn } from '../store/ledger-scan.ts'
 
 /** Places in `RowHashes.bytes`, 32 bytes each. */
 export const payloadHashAt = 0
@@ -59,7 +53,7 @@ export class RowHashes {
   }
 
   /** Hashes a row. Undefined where all three hashes are made; those that could not be made are zeros otherwise. */
-  hash(row: ScannedRow): Unhashable | undefined {
+  hash(row: CopiedRow): Unhashable | undefined {
     this.bytes.fill(0)
     const problem = findNull(row) ?? this.#hashChain(row)
     const saidProblem = this.#readSaid(row)
@@ -67,7 +61,7 @@ export class RowHashes {
   }
 
   /** The leaf hash with another chain hash than the row says. */
-  hashLeaf(row: ScannedRow, chainHash: Uint8Array): Unhashable | undefined {
+  hashLeaf(row: CopiedRow, chainHash: Uint8Array): Unhashable | undefined {
     const sequenceNumber = readBigintField(row, columnOf.sequenceNumber)
     const timestamp = readTimestampField(row, columnOf.timestamp)
     if (!isCount(timestamp)) return unhashable('timestamp', 'is outside of what entries can have')
@@ -96,7 +90,7 @@ export class RowHashes {
   }
 
   /** Chain text as DESIGN section 3 has it, and the payload's own hash on the way. */
-  #hashChain(row: ScannedRow): Unhashable | undefined {
+  #hashChain(row: CopiedRow): Unhashable | undefined {
     const payloadStart = startOf(row, 'payload') + 1
     const payloadEnd = endOf(row, 'payload')
     scan(row.bytes, payloadStart, payloadEnd, this.#tape)
@@ -123,7 +117,7 @@ export class RowHashes {
     return undefined
   }
 
-  #readSaid(row: ScannedRow): Unhashable | undefined {
+  #readSaid(row: CopiedRow): Unhashable | undefined {
     const isHex = readHex(row.bytes, startOf(row, 'currentHash'), lengthOf(row, 'currentHash'), this.saidChainHash)
     if (isHex) return undefined
     this.saidChainHash.fill(0)
@@ -138,7 +132,7 @@ export class RowHashes {
 
 /** Whether the column holds the 32 bytes at `hashes[start]`. */
 export function holdsHash(
-  row: ScannedRow,
+  row: CopiedRow,
   name: 'payloadHash' | 'leafHash',
   hashes: Uint8Array,
   start: number,
@@ -151,19 +145,19 @@ export function equalAt(a: Uint8Array, aStart: number, b: Uint8Array, bStart: nu
   return true
 }
 
-export function startOf(row: ScannedRow, name: ScannedColumn): number {
+export function startOf(row: CopiedRow, name: ScannedColumn): number {
   return row.starts[columnOf[name]] as number
 }
 
-export function lengthOf(row: ScannedRow, name: ScannedColumn): number {
+export function lengthOf(row: CopiedRow, name: ScannedColumn): number {
   return row.lengths[columnOf[name]] as number
 }
 
-export function endOf(row: ScannedRow, name: ScannedColumn): number {
+export function endOf(row: CopiedRow, name: ScannedColumn): number {
   return startOf(row, name) + lengthOf(row, name)
 }
 
-function findNull(row: ScannedRow): Unhashable | undefined {
+function findNull(row: CopiedRow): Unhashable | undefined {
   for (const [i, place] of neededPlaces.entries()) {
     if (row.lengths[place] === -1) return unhashable(needed[i] as ScannedColumn, 'is null')
   }

@@ -10,7 +10,7 @@ import {
   readTileRows,
 } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
-import type { ScanSession } from '../store/ledger-scan.ts'
+import type { ReadSession } from '../store/copy-out.ts'
 import { CheckpointCheck, type SignatureReview } from './checkpoint-check.ts'
 import type { Finding } from './finding.ts'
 import { Findings } from './findings.ts'
@@ -19,11 +19,11 @@ import { HeadCheck, type SealCheck } from './head-check.ts'
 import { type KnownHead, OutsideCheck } from './outside-check.ts'
 import type { RangeEdge, RangeResult } from './range-check.ts'
 import { rangeLeaves } from './range-nodes.ts'
-import type { RangeRequest } from './range-work.ts'
+import type { RangeJob } from './range-work.ts'
 
 export type VerifyOptions = {
   /** Of the auditors' role; nobody else uses it meanwhile. */
-  readonly session: ScanSession
+  readonly session: ReadSession
   readonly ranges: RangeChecker
   readonly schema: Schema
   readonly sha256: Sha256
@@ -36,10 +36,13 @@ export type VerifyOptions = {
   readonly onProgress: (checked: number, size: number) => void
 }
 
-/** Checks ranges in whatever order, and hands the results to `join` in theirs: `RangeThreads`, or one after the other. */
+/**
+ * Checks ranges in whatever order, and hands the results to `join` in theirs: `RangeThreads`, or one after the other. The
+ * buffers of a result are used again when the one after it was joined.
+ */
 export type RangeChecker = {
   readonly checkAll: (
-    requests: Iterable<RangeRequest>,
+    jobs: Iterable<RangeJob>,
     join: (result: RangeResult) => Promise<void>,
     signal: AbortSignal,
   ) => Promise<void>
@@ -167,7 +170,7 @@ class LedgerRun {
 
   async #checkTile({ level, index, hashes }: { level: number; index: number; hashes: Uint8Array }): Promise<void> {
     const { session, schema } = this.#options
-    const [row] = await readTileRows(session.query, schema, level, index, index + 1)
+    const [row] = await readTileRows(session, schema, level, index, index + 1)
     if (row === undefined) this.#addTile(level, index, 'missing')
     else if (!equalBytes(row.hashes, hashes)) this.#addTile(level, index, 'altered')
   }
@@ -196,7 +199,7 @@ class LedgerRun {
   }
 }
 
-function* rangesOf(size: number, head: TreeHead | undefined): Generator<RangeRequest, void> {
+function* rangesOf(size: number, head: TreeHead | undefined): Generator<RangeJob, void> {
   for (let above = 0; above < size; above += rangeLeaves) {
     const upTo = Math.min(size, above + rangeLeaves)
     const isFull = upTo - above === rangeLeaves

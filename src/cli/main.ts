@@ -1,31 +1,22 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { readSetting } from '../config.ts'
-import { appendCommand } from './append.ts'
-import { checkCommand } from './check.ts'
 import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson, UsageError } from './command.ts'
-import { configCommand } from './config.ts'
 import { describeError, stackOf } from './describe-error.ts'
-import { initCommand } from './init.ts'
 import { interruption } from './interrupt.ts'
-import { keysCommand } from './keys.ts'
-import { migrateCommand } from './migrate.ts'
-import { proveCommand } from './prove.ts'
-import { serveCommand } from './serve.ts'
-import { tokensCommand } from './tokens.ts'
-import { verifyCommand } from './verify.ts'
 
-const commands: Readonly<Record<string, Command>> = {
-  serve: serveCommand,
-  init: initCommand,
-  append: appendCommand,
-  prove: proveCommand,
-  check: checkCommand,
-  verify: verifyCommand,
-  tokens: tokensCommand,
-  keys: keysCommand,
-  migrate: migrateCommand,
-  config: configCommand,
+/** Each is loaded when it is asked for: together they are 20 MB. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  init: async () => (await import('./init.ts')).initCommand,
+  append: async () => (await import('./append.ts')).appendCommand,
+  prove: async () => (await import('./prove.ts')).proveCommand,
+  check: async () => (await import('./check.ts')).checkCommand,
+  verify: async () => (await import('./verify.ts')).verifyCommand,
+  tokens: async () => (await import('./tokens.ts')).tokensCommand,
+  keys: async () => (await import('./keys.ts')).keysCommand,
+  migrate: async () => (await import('./migrate.ts')).migrateCommand,
+  config: async () => (await import('./config.ts')).configCommand,
 }
 
 const lingerMs = 2_000
@@ -46,14 +37,17 @@ process.exitCode = await runCommand(name, args)
 if (process.exitCode === exitCouldNotCheck) setTimeout(() => process.exit(), lingerMs).unref()
 
 async function runCommand(name: string | undefined, args: readonly string[]): Promise<ExitStatus> {
-  if (name === undefined) return refuseUse('want a command', overview())
+  if (name === undefined) return refuseUse('want a command', await overview())
   if (name === '--version' || name === '-V') return print(`${readVersion()}\n`)
   if (name === '--help' || name === '-h' || name === 'help') {
     const [about, ...more] = args
-    return about === undefined || about.startsWith('-') ? print(overview()) : runCommand(about, [...more, '--help'])
+    return about === undefined || about.startsWith('-')
+      ? print(await overview())
+      : runCommand(about, [...more, '--help'])
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, overview())
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (load === undefined) return refuseUse(`there is no command ${JSON.stringify(name)}`, await overview())
+  const command = await load()
   if (asksForHelp(args)) return print(pageOf(name, command, args[0]))
   try {
     return await command.run(args, interruption(command.stopMs))
@@ -101,8 +95,9 @@ function readVersion(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version
 }
 
-function overview(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}\n`)
+async function overview(): Promise<string> {
+  const loaded = await Promise.all(Object.entries(commands).map(async ([name, load]) => ({ name, ...(await load()) })))
+  const lines = loaded.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}\n`)
   return `usage: dendrolog COMMAND [OPTIONS]
 
 ${lines.join('')}

@@ -2,8 +2,9 @@
 // wrote: it is given as `unreadable` then, and nothing of what is given was checked.
 import type { Schema, TreeHead } from './batch.ts'
 import { checkpointOf, type StoredCheckpoint } from './checkpoints.ts'
+import { asNumber, type ReadSession, readBigintField, readBytesField } from './copy-out.ts'
 import { headOf } from './heads.ts'
-import { type Row, readBytes, readBytesOrNull, readInteger, readIntegerOrNull, readText } from './row.ts'
+import { type Row, readInteger, readIntegerOrNull, readText } from './row.ts'
 import type { Query } from './session.ts'
 
 /** A row that says what we can read, or why it does not; `at` is its number or size, rounded above 2^53. */
@@ -81,33 +82,35 @@ export async function readCheckpoints(
 }
 
 export type TileRow = {
-  readonly level: number
   readonly index: number
+  /** 8,192 bytes, where nobody changed what the table takes. */
   readonly hashes: Uint8Array
-  readonly midRoots: Uint8Array | null
+  readonly midRoots: Uint8Array | undefined
 }
 
 /** Stored tiles of a level, `from` to `to` - 1, in order; what is not there is left out. */
 export async function readTileRows(
-  query: Query,
+  session: ReadSession,
   schema: Schema,
   level: number,
   from: number,
   to: number,
 ): Promise<TileRow[]> {
-  const rows = await query(
-    `select level, tile_index, hashes, mid_roots
-     from ${schema.evidence}.tiles
-     where level = $1 and tile_index >= $2 and tile_index < $3
-     order by tile_index`,
-    [level, from, to],
+  const rows: TileRow[] = []
+  await session.copy(
+    `copy (
+       select tile_index::bigint, hashes::bytea, mid_roots::bytea
+       from ${schema.evidence}.tiles
+       where level = ${asNumber(level)} and tile_index >= ${asNumber(from)} and tile_index < ${asNumber(to)}
+       order by tile_index
+     ) to stdout (format binary)`,
+    3,
+    (row) => {
+      const hashes = readBytesField(row, 1) ?? new Uint8Array(0)
+      rows.push({ index: readBigintField(row, 0), hashes, midRoots: readBytesField(row, 2) })
+    },
   )
-  return rows.map((row) => ({
-    level: readInteger(row, 'level'),
-    index: readInteger(row, 'tile_index'),
-    hashes: readBytes(row, 'hashes'),
-    midRoots: readBytesOrNull(row, 'mid_roots'),
-  }))
+  return rows
 }
 
 /** Tiles that are stored although they are not full in a tree of `size` leaves: of each level the first. */

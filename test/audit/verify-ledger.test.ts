@@ -1,9 +1,7 @@
 import type { Client } from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { VerificationReport } from '../../src/audit/report.ts'
-import { withDatabase } from '../../src/store/administrator.ts'
 import { entryReads } from '../../src/store/entries.ts'
-import { roleConfig } from '../../src/store/roles.ts'
 import { encodeUtf8, parseHex } from '../../tlog/bytes.ts'
 import { chainHash, chainText } from '../../tlog/chain.ts'
 import type { SequenceNumber } from '../../tlog/coords.ts'
@@ -12,7 +10,7 @@ import { digest, type Hash, leafHash } from '../../tlog/hash.ts'
 import { jcs } from '../../tlog/jcs.ts'
 import { tamper, verify } from '../support/audit.ts'
 import type { TestDatabase } from '../support/database.ts'
-import { copyDatabase, dropDatabase } from '../support/database-copy.ts'
+import { copyOf } from '../support/database-copy.ts'
 import { createTestLog, recordOf, recordsOf, schema, submit, type TestLog } from '../support/log.ts'
 
 // A superuser edits copies of a log of 700 entries, two full tiles and a part of one; the verifier names what he did.
@@ -33,14 +31,7 @@ beforeAll(async () => {
 })
 afterAll(() => home.drop())
 beforeEach(async () => {
-  const name = await copyDatabase(home.database)
-  const cluster = inject('cluster')
-  const admin = withDatabase(cluster.admin, name)
-  copy = {
-    admin,
-    as: (role) => roleConfig(admin, '', role, cluster.passwords),
-    drop: () => dropDatabase(name),
-  }
+  copy = await copyOf(home.database)
 })
 afterEach(() => copy.drop())
 

@@ -1,6 +1,7 @@
 /** Logs that somebody tampers with, and what the verifier says of them. */
 import type { Client } from 'pg'
 import type { KnownHead } from '../../src/audit/outside-check.ts'
+import { createResultBuffers } from '../../src/audit/range-buffers.ts'
 import { openRangeWork } from '../../src/audit/range-work.ts'
 import { reportOf, type VerificationReport } from '../../src/audit/report.ts'
 import { signatureReview } from '../../src/audit/signature-review.ts'
@@ -8,7 +9,7 @@ import { type VerifyOptions, verifyLedger } from '../../src/audit/verify-ledger.
 import type { LogKeys } from '../../src/log/log-keys.ts'
 import { isSealed } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
-import { openScanSession } from '../../src/store/ledger-scan.ts'
+import { openReadSession } from '../../src/store/copy-out.ts'
 import { formatHex, parseBase64 } from '../../tlog/bytes.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import type { TestDatabase } from './database.ts'
@@ -23,15 +24,15 @@ export async function verify(
   options: Partial<VerifyOptions> = {},
 ): Promise<VerificationReport> {
   const login = database.as('auditor_reader_role')
-  const session = await openScanSession(login, schema)
+  const session = await openReadSession(login)
   const work = await openRangeWork(login, schema)
   try {
     const verification = await verifyLedger(
       {
         ...{ session, schema, sha256: nativeSha256, known, onProgress: () => {} },
         ranges: {
-          checkAll: async (requests, join) => {
-            for (const request of requests) await join(await work.check(request))
+          checkAll: async (jobs, join) => {
+            for (const job of jobs) await join(await work.check({ ...job, buffers: createResultBuffers() }))
           },
         },
         isSealed: (head) => isSealed(keys.sealKey, origin, head),

@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
 import { inject } from 'vitest'
+import { withDatabase } from '../../src/store/administrator.ts'
+import { roleConfig } from '../../src/store/roles.ts'
 import type {} from './cluster.ts'
 import type { TestDatabase } from './database.ts'
 
@@ -11,6 +13,18 @@ export async function copyDatabase(database: TestDatabase): Promise<string> {
   const name = await nameOf(database)
   await asAdmin((admin) => admin.query(`create database ${copy} template ${name}`))
   return copy
+}
+
+/** A copy that is a database of its own. */
+export async function copyOf(database: TestDatabase): Promise<TestDatabase> {
+  const name = await copyDatabase(database)
+  const cluster = inject('cluster')
+  const admin = withDatabase(cluster.admin, name)
+  return {
+    admin,
+    as: (role) => roleConfig(admin, '', role, cluster.passwords),
+    drop: () => dropDatabase(name),
+  }
 }
 
 /** Gives the copy the database's name, under which whoever is cut off comes back; the database gets the copy's. */

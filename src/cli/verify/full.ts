@@ -15,7 +15,7 @@ import { openKeys } from '../../log/log-keys.ts'
 import { isSealed } from '../../log/seal.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { cellPlaceOf } from '../../signer-state.ts'
-import { openScanSession, type ScanConfig } from '../../store/ledger-scan.ts'
+import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { withLocalLogin } from '../local-login.ts'
 import { readVkey, type VkeyValues } from '../verifier-key.ts'
 
@@ -37,21 +37,21 @@ type Knowledge = {
 export async function verifyFully(options: FullOptions, signal: AbortSignal): Promise<VerificationReport> {
   const { config, readerUrl } = readAuditorConfig()
   const knowledge = await readKnowledge(config, options.vkey)
-  const verify = (login: ScanConfig): Promise<VerificationReport> => run(config, login, knowledge, options, signal)
+  const verify = (login: ReadConfig): Promise<VerificationReport> => run(config, login, knowledge, options, signal)
   if (readerUrl !== undefined) return verify({ connectionString: readerUrl })
   return withLocalLogin(config, 'reader', signal, verify)
 }
 
 async function run(
   config: Config,
-  login: ScanConfig,
+  login: ReadConfig,
   { isSealed, review, known, notChecked }: Knowledge,
   options: FullOptions,
   signal: AbortSignal,
 ): Promise<VerificationReport> {
   const schema = schemaNames(config)
   const startedAt = performance.now()
-  const session = await openScanSession(login, schema)
+  const session = await openReadSession(login)
   try {
     const threads = await RangeThreads.open({ config: login, schema }, options.threads)
     try {
