@@ -97,6 +97,9 @@ function ratiosOf(outcomes: ReadonlyMap<string, Outcome>): [string, Outcome][] {
     baseline1: ['ndjson.rate', 'baseline.1.rate'],
     baseline16: ['ndjson.rate', 'baseline.16.rate'],
     growth: ['growth.largeIngest', 'growth.smallIngest'],
+    verify: ['growth.largeVerify', 'growth.smallVerify'],
+    smallPaged: ['growth.smallVerify', 'growth.smallPaged'],
+    largePaged: ['growth.largeVerify', 'growth.largePaged'],
   } as const
   return Object.entries(ratios).map(([name, [rateId, divisorId]]) => {
     const rate = outcomes.get(rateId)

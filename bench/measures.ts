@@ -133,6 +133,9 @@ function growthRows(): Measure[] {
   const onlyLarge = (required: Requirement) => (size: string) => (size === 'large' ? { required } : {})
   return [
     row('ratios', 'growth', 'ingest, large log / small log', 'x', { required: atLeast(0.9) }),
+    row('ratios', 'verify', 'verify --full, large log / small log', 'x', { required: atLeast(0.9) }),
+    row('ratios', 'smallPaged', 'verify --full / by OFFSET, small log', 'x', { required: atLeast(4.5) }),
+    row('ratios', 'largePaged', 'verify --full / by OFFSET, large log', 'x', { required: atLeast(20) }),
     ...both('Ingest', 'NDJSON onto it, search follower running', 'entries/s', onlyLarge(atLeast(40_000))),
     row('growth', 'wholeIngest', 'NDJSON, all the way from the small to the large log', 'entries/s', {
       required: atLeast(40_000),
@@ -145,6 +148,11 @@ function growthRows(): Measure[] {
     ...both('Tiles', 'full tiles, random', 'answers/s', always(atLeast(12_000))),
     ...both('TilesP95', 'full tiles: p95', 'ms', () => ({})),
     ...both('Search', 'first page of a search: p95', 'ms', onlyLarge(atMost(100))),
+    row('growth', 'smallVerify', '`verify --full`, small log', 'entries/s', { required: atLeast(110_000) }),
+    row('growth', 'largeVerify', '`verify --full`, large log', 'entries/s'),
+    row('growth', 'smallPaged', 'a verifier that pages with OFFSET, small log', 'entries/s'),
+    row('growth', 'largePaged', 'a verifier that pages with OFFSET, large log (by samples)', 'entries/s'),
+    row('growth', 'verifyMemory', 'peak memory of `verify --full`', 'MB', { combine: 'max', required: atMost(200) }),
     row('growth', 'failed', 'reads that failed', 'requests', none),
     row('growth', 'startStopped', 'start to ready, large log, after a clean stop', 's', { required: atMost(3) }),
     row('growth', 'startKilled', 'start to ready, large log, after kill -9', 's', { required: atMost(10) }),

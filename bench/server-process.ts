@@ -22,6 +22,7 @@ export type MemoryUse = { readonly peakMb: number; readonly sampledMaxMb: number
 export type ServerProcess = {
   readonly url: string
   readonly port: number
+  readonly dataDir: string
   /** From the start of the process to 200 from /readyz. */
   readonly readyMs: number
   readonly readToken: (role: 'writer' | 'auditor') => Promise<string>
@@ -63,7 +64,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
       await ended
     }
     return {
-      ...{ url, port: Number(new URL(url).port), readyMs, stop, kill, memory: sampler.read },
+      ...{ url, port: Number(new URL(url).port), dataDir: options.dataDir, readyMs, stop, kill, memory: sampler.read },
       readToken: (role) => readToken(options.dataDir, role),
       adminConfig: () => readAdminConfig(options.dataDir),
     }

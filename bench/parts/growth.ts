@@ -11,6 +11,7 @@ import { checkExtends, checkSample, readCheckpoint, readVerifier, waitPublished 
 import { removeFolder } from '../run-folder.ts'
 import { type ServerProcess, startServer } from '../server-process.ts'
 import { readLag, timeSearches } from './growth-search.ts'
+import { measureVerify } from './growth-verify.ts'
 import { ndjsonConnections, recordsPerBody } from './ndjson.ts'
 
 const readConnections = 64
@@ -62,6 +63,7 @@ async function measureSizes(context: PartContext, server: ServerProcess, list: F
     await checkExtends(server, before, checkpoint)
     before = checkpoint
     await measureReads(context, server, name, to, list)
+    await measureVerify(context, server, name, to, list)
     for (size = to; size < to + growthSmall; size += growthSmall / 2) {
       list.add(`growth.${name}Ingest`, await load(context, server, size, size + growthSmall / 2))
     }

@@ -1,0 +1,182 @@
+import { chmod, cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { VerificationReport } from '../../src/audit/report.ts'
+import { adminConfig, endAll, type ServerProcess, startServer, waitUntilReady } from '../support/server-process.ts'
+import { type Finished, makeFolder, removeFolder, run } from './binary.ts'
+
+// The real program on a real server's data folder: what an operator, a cron job and an auditor see.
+
+let folder: string
+let dataDir: string
+let server: ServerProcess
+
+beforeAll(async () => {
+  folder = await makeFolder()
+  dataDir = join(folder, 'data')
+  server = await startServer(dataDir)
+  await waitUntilReady(server)
+})
+afterAll(async () => {
+  await endAll(dataDir)
+  await removeFolder(folder)
+})
+
+function verify(args: readonly string[] = [], environment: Readonly<Record<string, string>> = {}): Promise<Finished> {
+  return run(['verify', '--full', ...args], { DENDROLOG_DATA_DIR: dataDir, ...environment })
+}
+
+async function report(...args: Parameters<typeof verify>): Promise<VerificationReport & { status: number | null }> {
+  const { status, stdout } = await verify(['--json', ...(args[0] ?? [])], args[1])
+  return { ...(JSON.parse(stdout) as VerificationReport), status }
+}
+
+async function append(count: number): Promise<void> {
+  const event = JSON.stringify({ actorId: 'a', action: 'b', resource: 'c', payload: { secret: 'do not show' } })
+  const answer = await fetch(`${server.url}/v1/entries?wait=published`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${server.tokens.writer}`, 'content-type': 'application/x-ndjson' },
+    body: Array<string>(count).fill(event).join('\n'),
+  })
+  expect(answer.status).toBe(200)
+}
+
+async function asSuperuser(...statements: readonly string[]): Promise<void> {
+  const client = new Client(await adminConfig(dataDir))
+  await client.connect()
+  try {
+    for (const statement of statements) await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}
+
+/** The login of an auditor who has nothing else. */
+async function readerUrl(): Promise<string> {
+  const { host, database } = await adminConfig(dataDir)
+  const roles = JSON.parse(await readFile(join(dataDir, 'keys', 'roles.json'), 'utf8')) as Record<string, string>
+  const password = encodeURIComponent(roles.auditor_reader_role ?? '')
+  return `postgres://auditor_reader_role:${password}@/${database}?host=${encodeURIComponent(String(host))}`
+}
+
+test('a log without entries, and one of a single entry, have no findings', async () => {
+  expect(await report()).toMatchObject({ status: 0, isSecure: true, totalLogsScanned: 0, treeSize: 0, notChecked: [] })
+  await append(1)
+  expect(await report()).toMatchObject({ status: 0, isSecure: true, totalLogsScanned: 1, treeSize: 1 })
+})
+
+test('a log that is in order is said to be so, in a line for people', async () => {
+  await append(599)
+  const { status, stdout, stderr } = await verify()
+  expect([status, stderr]).toEqual([0, ''])
+  expect(stdout).toMatch(
+    /^nothing found: 600 entries and \d+ checkpoints in [\d.]+ s \(\d+ entries\/s\)\ntree size 600, root hash [0-9a-f]{64}\n$/,
+  )
+})
+
+test('while entries come in, what is committed when the run begins is checked', async () => {
+  const appending = (async () => {
+    for (let i = 0; i < 10; i++) await append(100)
+  })()
+  for (let i = 0; i < 3; i++) expect(await report()).toMatchObject({ status: 0, isSecure: true })
+  await appending
+})
+
+test('an auditor with the login of the role and the verifier key checks all but what is with the server', async () => {
+  const { vkey } = (await (await fetch(`${server.url}/v1/log`)).json()) as { vkey: string }
+  const settings = { DENDROLOG_DATA_DIR: join(folder, 'nothing'), DENDROLOG_READER_URL: await readerUrl() }
+  expect(await report(['--vkey', vkey], settings)).toMatchObject({
+    status: 0,
+    isSecure: true,
+    notChecked: ['signatures of the STHs: no key', expect.stringContaining('seals')],
+  })
+  expect((await report([], settings)).notChecked).toHaveLength(2)
+  const other = vkey.replace(/^[^+]+/, 'other.example')
+  expect((await verify(['--vkey', other], settings)).status).not.toBe(0)
+})
+
+test('two at once do not disturb each other', async () => {
+  const both = await Promise.all([report(), report()])
+  expect(both).toMatchObject([
+    { status: 0, isSecure: true },
+    { status: 0, isSecure: true },
+  ])
+})
+
+describe('what cannot be checked', () => {
+  test.each([
+    [['verify'], 'want --full'],
+    [['verify', '--full', '--threads', '0'], '--threads'],
+    [['verify', '--full', 'more'], 'unexpected argument'],
+  ])('%j is bad use', async (args, message) => {
+    const { status, stderr } = await run(args, { DENDROLOG_DATA_DIR: dataDir })
+    expect([status, stderr]).toEqual([2, expect.stringContaining(message)])
+  })
+
+  test('a database that is away is no violation', async () => {
+    const away = { DENDROLOG_READER_URL: 'postgres://auditor_reader_role:x@127.0.0.1:1/dendrolog' }
+    const { status, stdout, stderr } = await verify(['--json'], away)
+    expect(status).toBe(2)
+    expect(JSON.parse(stdout)).toEqual({ error: expect.stringContaining('127.0.0.1') })
+    expect(stderr).not.toContain(':x@')
+  })
+
+  test('keys that are not there, or of another log', async () => {
+    const key = join(dataDir, 'keys', 'note-key')
+    await rename(key, `${key}.away`)
+    try {
+      expect(await verify()).toMatchObject({ status: 2, stderr: expect.stringContaining('note-key: missing') })
+      const text = await readFile(`${key}.away`, 'utf8')
+      await writeFile(key, text.replace(/localhost\/\w+/, 'other.example'), { mode: 0o600 })
+      expect((await verify()).status).toBe(2)
+    } finally {
+      await rm(key, { force: true })
+      await rename(`${key}.away`, key)
+    }
+  })
+})
+
+test('a violation has status 1, and names the entry without what it says', async () => {
+  await asSuperuser(
+    `do $$ declare name text; begin
+       for name in select evtname from pg_event_trigger loop execute format('alter event trigger %I disable', name); end loop;
+       for name in select tgrelid::regclass::text from pg_trigger where tgname = 'refuse_change' and tgrelid::regclass::text like 'security.audit_logs_p%' loop
+         execute 'alter table ' || name || ' disable trigger refuse_change';
+       end loop;
+     end $$`,
+    `update security.audit_logs set payload = '{"secret": "altered"}' where sequence_number = 300`,
+  )
+  const { status, stdout } = await verify()
+  expect(status).toBe(1)
+  expect(stdout).toMatch(/^VIOLATION: 1 finding in /)
+  expect(stdout).toContain('PAYLOAD_CORRUPT  entry 300: payload altered')
+  expect(stdout).not.toMatch(/do not show|"altered"/)
+  expect(await report()).toMatchObject({
+    status: 1,
+    isSecure: false,
+    tamperedLogSequence: 300,
+    violationType: 'PAYLOAD_CORRUPT',
+    failureDetails: expect.stringContaining('entry 300'),
+    findings: [{ violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 300, lastSequenceNumber: 300, fields: 'payload' }],
+  })
+})
+
+test('a server that is stopped does not keep its log from being checked', async () => {
+  await server.stop()
+  expect(await report()).toMatchObject({ status: 1, violationType: 'PAYLOAD_CORRUPT', tamperedLogSequence: 300 })
+})
+
+test('an older copy of the database is a rollback, of another log a refusal', async () => {
+  const memory = join(dataDir, 'signer-state.json')
+  const kept = await readFile(memory, 'utf8')
+  const later = kept.replace(/\n(\d{3,})\n/, (_, size: string) => `\n${Number(size) + 5}\n`)
+  await cp(memory, `${memory}.kept`)
+  await writeFile(memory, later)
+  await chmod(memory, 0o600)
+  // Our own memory was edited: whatever it is then, nothing is said to be in order.
+  expect((await verify()).status).not.toBe(0)
+  await rename(`${memory}.kept`, memory)
+  await rm(memory)
+  expect((await report()).notChecked).toEqual(["the signer's memory: there is none"])
+})
