@@ -1,39 +1,47 @@
 import { equalBytes, formatHex } from '../../tlog/bytes.ts'
-import { type Readable, readCheckpoints } from '../store/audit-reads.ts'
-import type { Schema } from '../store/batch.ts'
+import type { Readable } from '../store/audit-reads.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
-import type { Query } from '../store/session.ts'
 import type { Findings } from './findings.ts'
-import type { GrownTree } from './grown-tree.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
+import type { TreeView } from './tree-view.ts'
 
 /** Read at once: half a megabyte. */
-const checkpointsAtOnce = 500
+export const checkpointsAtOnce = 500
+
+/** Up to `checkpointsAtOnce` checkpoints with numbers above `after`, in order. */
+export type CheckpointSource = (after: number) => Promise<Readable<StoredCheckpoint>[]>
 
 /** Why a checkpoint is not what the log signed, undefined where it is: note, STH, and that they say what the columns say. */
 export type SignatureReview = ((checkpoint: StoredCheckpoint) => string | undefined) | undefined
 
 /** Stored checkpoints, in their order, against the tree of the rows. */
 export class CheckpointCheck {
-  readonly #query: Query
-  readonly #schema: Schema
+  readonly #read: CheckpointSource
   readonly #review: SignatureReview
-  readonly #tree: GrownTree
+  readonly #tree: TreeView
   readonly #findings: Findings
   #page: Readable<StoredCheckpoint>[] = []
   #isLastPage = false
-  #lastNumber = -1
+  #lastNumber: number
+  #checked: number
   #before: StoredCheckpoint | undefined
   #count = 0
   /** Size of the newest one that is of the tree. */
   #right = 0
 
-  constructor(query: Query, schema: Schema, review: SignatureReview, tree: GrownTree, findings: Findings) {
-    this.#query = query
-    this.#schema = schema
+  /** Those with numbers above `after`. */
+  constructor(read: CheckpointSource, review: SignatureReview, tree: TreeView, findings: Findings, after = -1) {
+    this.#read = read
+    this.#lastNumber = after
+    this.#checked = after
     this.#review = review
     this.#tree = tree
     this.#findings = findings
+  }
+
+  /** Number of the last one that was checked. */
+  get last(): number {
+    return this.#checked
   }
 
   get count(): number {
@@ -83,6 +91,7 @@ export class CheckpointCheck {
   /** Signatures, and that neither sizes nor times go back. */
   #checkAlone(checkpoint: StoredCheckpoint): void {
     const { number, treeSize, timestampMs } = checkpoint
+    this.#checked = number
     const reason = this.#review?.(checkpoint)
     if (reason !== undefined) {
       this.#findings.addTree({ kind: 'SIGNATURE_INVALID', checkpoint: number, treeSize, reason })
@@ -102,7 +111,7 @@ export class CheckpointCheck {
 
   async #peek(): Promise<Readable<StoredCheckpoint> | undefined> {
     if (this.#page.length === 0 && !this.#isLastPage) {
-      this.#page = await readCheckpoints(this.#query, this.#schema, this.#lastNumber, checkpointsAtOnce)
+      this.#page = await this.#read(this.#lastNumber)
       this.#isLastPage = this.#page.length < checkpointsAtOnce
       const last = this.#page.at(-1)
       if (last !== undefined) this.#lastNumber = last.kind === 'read' ? last.value.number : last.at

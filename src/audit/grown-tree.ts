@@ -4,18 +4,21 @@ import { tileWidth } from '../../tlog/tile.ts'
 import { levelsPerTile, rootOfFullTile } from '../../tlog/tile-nodes.ts'
 import type { RangeResult } from './range-check.ts'
 import { nodesAt, packedNodes, rangeLeaves, rangeLevel } from './range-nodes.ts'
+import type { TreeView } from './tree-view.ts'
 
 /** The tree as the ledger makes it, as far as ranges were joined: roots of all sizes within the newest range. */
-export class GrownTree {
+export class GrownTree implements TreeView {
   readonly #sha256: Sha256
   /** Of the ranges before: each a leaf of this range. */
-  #before: CompactRange = emptyRange
+  #before: CompactRange
   #range: RangeResult | undefined
   /** Nodes of levels 16, 24, … of which no full tile was seen yet. */
   readonly #upper: Uint8Array[][] = []
 
-  constructor(sha256: Sha256) {
+  /** `before`: of ranges that are not added any more, each a leaf of this compact range. */
+  constructor(sha256: Sha256, before: CompactRange = emptyRange) {
     this.#sha256 = sha256
+    this.#before = before
   }
 
   /** Takes the next range, and gives the tiles of level 2 and above that are full now: level, index, hashes. */

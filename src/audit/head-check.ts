@@ -3,8 +3,8 @@ import { readHeads } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { Query } from '../store/session.ts'
 import type { Findings } from './findings.ts'
-import type { GrownTree } from './grown-tree.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
+import type { TreeView } from './tree-view.ts'
 
 /** Read at once. */
 const headsAtOnce = 2_000
@@ -17,13 +17,13 @@ export class HeadCheck {
   readonly #query: Query
   readonly #schema: Schema
   readonly #isSealed: SealCheck
-  readonly #tree: GrownTree
+  readonly #tree: TreeView
   readonly #findings: Findings
   #before: TreeHead | undefined
   /** Size of the newest head that is of the tree. */
   #right = 0
 
-  constructor(query: Query, schema: Schema, isSealed: SealCheck, tree: GrownTree, findings: Findings) {
+  constructor(query: Query, schema: Schema, isSealed: SealCheck, tree: TreeView, findings: Findings) {
     this.#query = query
     this.#schema = schema
     this.#isSealed = isSealed

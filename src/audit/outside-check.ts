@@ -1,8 +1,8 @@
 import { equalBytes, formatHex } from '../../tlog/bytes.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import type { Findings } from './findings.ts'
-import type { GrownTree } from './grown-tree.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
+import type { TreeView } from './tree-view.ts'
 
 /** A tree head that somebody outside of the database knows of this log. */
 export type KnownHead = {
@@ -15,10 +15,10 @@ export type KnownHead = {
 /** What is known outside, against the tree of the rows. */
 export class OutsideCheck {
   readonly #known: KnownHead[]
-  readonly #tree: GrownTree
+  readonly #tree: TreeView
   readonly #findings: Findings
 
-  constructor(known: readonly KnownHead[], tree: GrownTree, findings: Findings) {
+  constructor(known: readonly KnownHead[], tree: TreeView, findings: Findings) {
     this.#known = known.toSorted((a, b) => a.treeSize - b.treeSize)
     this.#tree = tree
     this.#findings = findings

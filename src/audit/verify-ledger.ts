@@ -3,6 +3,7 @@ import { popcount } from '../../tlog/coords.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import {
   countKnownIds,
+  readCheckpoints,
   readNewestHeads,
   readRowsAbove,
   readStrayIds,
@@ -11,15 +12,17 @@ import {
 } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
-import { CheckpointCheck, type SignatureReview } from './checkpoint-check.ts'
+import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
 import type { Finding } from './finding.ts'
 import { Findings } from './findings.ts'
 import { GrownTree } from './grown-tree.ts'
 import { HeadCheck, type SealCheck } from './head-check.ts'
 import { type KnownHead, OutsideCheck } from './outside-check.ts'
-import type { RangeEdge, RangeResult } from './range-check.ts'
+import type { RangeResult } from './range-check.ts'
+import { joinEdges, type RangeEnd } from './range-join.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeJob } from './range-work.ts'
+import { tamperedSchema } from './tampered-schema.ts'
 
 export type VerifyOptions = {
   /** Of the auditors' role; nobody else uses it meanwhile. */
@@ -80,20 +83,42 @@ class LedgerRun {
   readonly #checkpoints: CheckpointCheck
   readonly #outside: OutsideCheck
   #rows = 0
-  #edge: RangeEdge | undefined
+  #joinedSize = 0
+  #edge: RangeEnd | undefined
 
   constructor(options: VerifyOptions) {
     const { session, schema, isSealed, review, known, sha256 } = options
     this.#options = options
     this.#tree = new GrownTree(sha256)
+    const checkpoints = (after: number): ReturnType<typeof readCheckpoints> =>
+      readCheckpoints(session.query, schema, after, checkpointsAtOnce)
     this.#heads = new HeadCheck(session.query, schema, isSealed, this.#tree, this.#findings)
-    this.#checkpoints = new CheckpointCheck(session.query, schema, review, this.#tree, this.#findings)
+    this.#checkpoints = new CheckpointCheck(checkpoints, review, this.#tree, this.#findings)
     this.#outside = new OutsideCheck(known, this.#tree, this.#findings)
   }
 
   async run(signal: AbortSignal): Promise<Verification> {
-    const head = await this.#findHead()
-    const size = head?.treeSize ?? 0
+    let size = 0
+    try {
+      const head = await this.#findHead()
+      size = head?.treeSize ?? 0
+      await this.#checkAll(size, head, signal)
+    } catch (error) {
+      const finding = tamperedSchema(error)
+      if (finding === undefined) throw error
+      this.#findings.addTree(finding)
+    }
+    return {
+      treeSize: size,
+      root: this.#tree.root(this.#joinedSize),
+      rows: this.#rows,
+      checkpoints: this.#checkpoints.count,
+      findings: this.#findings.inOrder(size),
+      omitted: this.#findings.omitted,
+    }
+  }
+
+  async #checkAll(size: number, head: TreeHead | undefined, signal: AbortSignal): Promise<void> {
     const empty = { above: -1, upTo: 0 }
     await this.#heads.check(empty, undefined)
     await this.#checkpoints.check(empty, undefined)
@@ -103,14 +128,6 @@ class LedgerRun {
     this.#outside.checkRest(size)
     await this.#checkStrayTiles(size)
     await this.#checkStrayIds()
-    return {
-      treeSize: size,
-      root: this.#tree.root(size),
-      rows: this.#rows,
-      checkpoints: this.#checkpoints.count,
-      findings: this.#findings.inOrder(size),
-      omitted: this.#findings.omitted,
-    }
   }
 
   /** The newest head that may be built upon; what stands above it is told. All of one moment. */
@@ -142,7 +159,8 @@ class LedgerRun {
 
   async #join(range: RangeResult, size: number): Promise<void> {
     this.#rows += range.rows
-    this.#joinEdges(range)
+    this.#joinedSize = range.upTo
+    for (const finding of joinEdges(this.#edge, range)) this.#findings.addRow(finding)
     this.#edge = range.edge
     for (const finding of range.findings) this.#findings.addRow(finding)
     this.#findings.addOmitted(range.omitted)
@@ -152,20 +170,6 @@ class LedgerRun {
     await this.#checkpoints.check(range, range)
     this.#outside.check(range, range)
     this.#options.onProgress(range.upTo, size)
-  }
-
-  #joinEdges({ above, edge }: RangeResult): void {
-    const before = this.#edge
-    if (before === undefined) return
-    const entries = { sequenceNumber: above + 1, lastSequenceNumber: above + 1 }
-    const { firstPreviousHash: previousHash, firstTimestamp: timestamp } = edge
-    const { lastChainHash: predecessorsHash, lastTimestamp: predecessorsTimestamp } = before
-    if (previousHash !== undefined && predecessorsHash !== undefined && previousHash !== predecessorsHash) {
-      this.#findings.addRow({ kind: 'CHAIN_HASH_BROKEN', ...entries, previousHash, predecessorsHash })
-    }
-    if (timestamp < predecessorsTimestamp) {
-      this.#findings.addRow({ kind: 'CLOCK_BACKWARDS', ...entries, timestamp, predecessorsTimestamp })
-    }
   }
 
   async #checkTile({ level, index, hashes }: { level: number; index: number; hashes: Uint8Array }): Promise<void> {

@@ -63,20 +63,23 @@ export async function readRowsAbove(
   return { count, first: Math.min(Number(row.first), safeMax), last: readInteger(row, 'last') }
 }
 
-/** Checkpoints with numbers above `after`, in order, of whatever size. */
+/** Checkpoints with numbers above `after`, in order; of sizes above `sizes.above` and up to `sizes.upTo`, or of all. */
 export async function readCheckpoints(
   query: Query,
   schema: Schema,
   after: number,
   limit: number,
+  sizes: { readonly above: number; readonly upTo: number } = { above: -1, upTo: safeMax },
 ): Promise<Readable<StoredCheckpoint>[]> {
   const rows = await query(
     `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
      from ${schema.evidence}.checkpoints
      where number > $1
+       and tree_size > $3
+       and tree_size <= $4
      order by number
      limit $2`,
-    [after, limit],
+    [after, limit, sizes.above, sizes.upTo],
   )
   return rows.map((row) => readable(row, 'number', checkpointOf))
 }
@@ -219,4 +222,23 @@ function readable<T>(row: Row, key: string, read: (row: Row) => T): Readable<T> 
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error
     return { kind: 'unreadable', at: Number(row[key]), reason: error.message }
   }
+}
+
+/** What tells that rows of a range were changed since they were looked at last, without a look at what they say. */
+export type RangeProbe = {
+  readonly rows: number
+  /** Sum of the transactions that wrote the rows, below 2^53 for a range: an update is another transaction's row. */
+  readonly writers: number
+}
+
+/** Of the rows with numbers above `above`, up to `upTo`. */
+export async function probeRange(query: Query, schema: Schema, above: number, upTo: number): Promise<RangeProbe> {
+  const [row = {}] = await query(
+    `select count(*) as rows, coalesce(sum(xmin::text::bigint), 0)::bigint as writers
+     from ${schema.evidence}.audit_logs
+     where sequence_number > $1
+       and sequence_number <= $2`,
+    [above, upTo],
+  )
+  return { rows: readInteger(row, 'rows'), writers: readInteger(row, 'writers') }
 }

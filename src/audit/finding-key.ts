@@ -1,0 +1,17 @@
+import type { Finding } from './finding.ts'
+
+/** What makes two findings of different rounds the same: what is wrong, and where it begins. */
+export function keyOf(finding: Finding): string {
+  return `${finding.kind} ${placeOf(finding)}`
+}
+
+function placeOf(finding: Finding): string {
+  if ('eventId' in finding) return finding.eventId
+  if ('of' in finding && finding.of !== 'entries') return `${finding.of} ${finding.treeSize}`
+  if ('checkpoint' in finding) return `checkpoint ${finding.checkpoint}`
+  if ('object' in finding) return finding.object
+  if ('level' in finding) return `tile ${finding.level}/${finding.index}`
+  if ('knownSize' in finding && finding.kind === 'ROLLBACK') return `${finding.knownBy} ${finding.knownSize}`
+  if ('sequenceNumber' in finding) return `entry ${finding.sequenceNumber}`
+  return `size ${finding.treeSize}`
+}

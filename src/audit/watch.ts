@@ -1,0 +1,297 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
+import type { ReadSession } from '../store/copy-out.ts'
+import { describeFinding } from './describe-finding.ts'
+import { type Finding, sequenceNumberOf } from './finding.ts'
+import { keyOf } from './finding-key.ts'
+import { Findings } from './findings.ts'
+import type { KnownHead } from './outside-check.ts'
+import { Probes } from './probes.ts'
+import { createResultBuffers } from './range-buffers.ts'
+import type { EntryRange, RangeResult } from './range-check.ts'
+import { rangeLeaves } from './range-nodes.ts'
+import type { RangeWork } from './range-work.ts'
+import { checkAgain } from './sweep-check.ts'
+import { joinTail, type TreeChecks } from './tail-check.ts'
+import { tamperedSchema } from './tampered-schema.ts'
+import type { KnownFinding, VerifierState } from './verifier-state.ts'
+
+export type WatchOptions = Omit<TreeChecks, 'query'> & {
+  /** Of the verifier's login, one connection each. */
+  readonly session: ReadSession
+  readonly work: RangeWork
+  /** What others know of this log now: asked before the database is. */
+  readonly readKnown: () => Promise<readonly KnownHead[]>
+  /** Kept outside of the database. */
+  readonly save: (state: VerifierState) => Promise<void>
+  /** Told once of each. */
+  readonly onFinding: (finding: Finding, known: KnownFinding) => Promise<void>
+  readonly nowMs: () => number
+  readonly timing?: Partial<WatchTiming>
+}
+
+export type WatchTiming = {
+  /** Between looks at a log that has nothing new. */
+  readonly idleMs: number
+  /** After a step it rests so many times its own time; more while entries come in faster than `busyRate` a second. */
+  readonly restFactor: number
+  readonly restWhileBusy: number
+  readonly busyRate: number
+  /** Entries of a step at most. */
+  readonly stepEntries: number
+  /** How often the newest million is probed for changes. */
+  readonly probeMs: number
+  /** Within this time everything is hashed again. */
+  readonly coverMs: number
+  /** A range is hashed again at least so often, whichever it is, however few there are. */
+  readonly rangeMs: number
+  /** Between two times that the state is kept, where nothing was found. */
+  readonly saveMs: number
+}
+
+const defaultTiming: WatchTiming = {
+  idleMs: 500,
+  restFactor: 4,
+  restWhileBusy: 30,
+  busyRate: 2_000,
+  stepEntries: 8_192,
+  probeMs: 30_000,
+  coverMs: 20 * 3_600_000,
+  rangeMs: 60_000,
+  saveMs: 5_000,
+}
+
+/** Where a verifier stands. */
+export type WatchProgress = {
+  /** Entries that were hashed at least once, and those that there are, as far as it knows. */
+  readonly verifiedSize: number
+  readonly size: number
+  /** When the last step that could check ended; milliseconds since 1970. */
+  readonly checkedMs: number | undefined
+  /** When the round began after which all was hashed again; null before the first. */
+  readonly coveredMs: number | null
+  /** Ranges of the round that goes on, and how many of them are done. */
+  readonly ranges: number
+  readonly rangesDone: number
+  readonly findings: number
+}
+
+/**
+ * The verifier that never ends: new entries at once; rows of the newest million when a probe says that they were changed;
+ * and all of the rest again and again, each within `coverMs`. It believes what it computed itself and what it remembers
+ * outside of the database. What it finds is told once; what it cannot check rejects, and is no finding.
+ */
+export class Watch {
+  readonly #options: WatchOptions
+  readonly #timing: WatchTiming
+  readonly #checks: TreeChecks
+  readonly #probes: Probes
+  readonly #buffers = createResultBuffers()
+  readonly #keys: Set<string>
+  #state: VerifierState
+  #savedAt = Number.NEGATIVE_INFINITY
+  #isSaved = true
+  #size = 0
+  #verified: number
+  #checkedMs: number | undefined
+  #probedAt: number
+  #sweptAt: number
+
+  constructor(state: VerifierState, options: WatchOptions) {
+    const { session, schema, sha256, isSealed, review, timing } = options
+    this.#options = options
+    this.#timing = { ...defaultTiming, ...timing }
+    this.#checks = { query: session.query, schema, sha256, isSealed, review }
+    this.#probes = new Probes(session.query, schema, state.probes)
+    this.#keys = new Set(state.findings.map(({ key }) => key))
+    this.#state = state
+    this.#verified = state.base.size
+    this.#probedAt = Number.NEGATIVE_INFINITY
+    this.#sweptAt = performance.now()
+  }
+
+  get progress(): WatchProgress {
+    const { coveredMs, sweep, findings } = this.#state
+    const ranges = Math.ceil(this.#verified / rangeLeaves)
+    return {
+      verifiedSize: this.#verified,
+      size: this.#size,
+      checkedMs: this.#checkedMs,
+      coveredMs,
+      ranges,
+      rangesDone: Math.min(sweep.next, ranges),
+      findings: findings.length,
+    }
+  }
+
+  /** Watches until `signal` aborts, and keeps its state then. Rejects where it cannot check. */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        const sizeBefore = this.#size
+        const startedAt = performance.now()
+        const hasWorked = await this.step()
+        const tookMs = performance.now() - startedAt
+        const isBusy = (this.#size - sizeBefore) * 1_000 > this.#timing.busyRate * tookMs && sizeBefore > 0
+        const factor = isBusy ? this.#timing.restWhileBusy : this.#timing.restFactor
+        await sleep(hasWorked ? factor * tookMs : this.#timing.idleMs, undefined, { signal }).catch(() => {})
+      }
+    } finally {
+      await this.#keep(true)
+    }
+  }
+
+  /** Does what is next. False where there was nothing to do. */
+  async step(): Promise<boolean> {
+    try {
+      const hasWorked = await this.#checkNext()
+      this.#checkedMs = this.#options.nowMs()
+      return hasWorked
+    } catch (error) {
+      const finding = tamperedSchema(error)
+      if (finding === undefined) throw error
+      await this.#tell([finding])
+      this.#checkedMs = this.#options.nowMs()
+      return false
+    } finally {
+      await this.#keep(false)
+    }
+  }
+
+  async #checkNext(): Promise<boolean> {
+    const known = await this.#options.readKnown()
+    await this.#readExtent(known)
+    if (this.#size > this.#verified) {
+      await this.#checkTail(known)
+      return true
+    }
+    const now = performance.now()
+    if (now - this.#probedAt >= this.#timing.probeMs) {
+      this.#probedAt = now
+      await this.#probe()
+      return true
+    }
+    if (this.#there === 0 || now - this.#sweptAt < this.#sweepEveryMs()) return false
+    this.#sweptAt = now
+    await this.#sweep()
+    return true
+  }
+
+  /** What was verified and is there: a log that was rolled back has less. */
+  get #there(): number {
+    return Math.min(this.#verified, this.#size)
+  }
+
+  /** The newest head that may be believed, and what contradicts it at a glance. */
+  async #readExtent(known: readonly KnownHead[]): Promise<void> {
+    const { session, schema, isSealed } = this.#options
+    const findings = new Findings()
+    await session.query('begin isolation level repeatable read read only')
+    let size = 0
+    try {
+      const [newest] = await readNewestHeads(session.query, schema, 1)
+      const isBelieved = newest?.kind === 'read' && isSealed?.(newest.value) !== false
+      if (newest !== undefined && !isBelieved) {
+        const [treeSize, reason] =
+          newest.kind === 'read'
+            ? [newest.value.treeSize, 'its seal is not one of the log']
+            : [newest.at, newest.reason]
+        findings.addTree({ kind: 'FORGED_HEAD', treeSize, reason })
+      }
+      size = isBelieved ? newest.value.treeSize : this.#size
+      const above = await readRowsAbove(session.query, schema, size)
+      if (above !== undefined) {
+        const { first, last, count } = above
+        findings.addTree({ kind: 'UNSEALED_ROWS', sequenceNumber: first, lastSequenceNumber: last, count })
+      }
+    } finally {
+      await session.query('rollback')
+    }
+    const remembered = [{ treeSize: this.#verified, knownBy: 'the verifier' }, ...known]
+    for (const { treeSize, knownBy } of remembered) {
+      if (treeSize > size) findings.addTree({ kind: 'ROLLBACK', treeSize: size, knownSize: treeSize, knownBy })
+    }
+    this.#size = size
+    await this.#tell(findings.inOrder(size))
+  }
+
+  async #checkTail(known: readonly KnownHead[]): Promise<void> {
+    const above = this.#state.base.size
+    const upTo = Math.min(this.#size, above + this.#timing.stepEntries)
+    await this.#probes.advance({ above: this.#verified, upTo })
+    const result = await this.#check({ above, upTo })
+    const joined = await joinTail(this.#checks, this.#state, result, known)
+    this.#change({ ...joined.state, probes: this.#probes.known })
+    this.#verified = upTo
+    await this.#tell(joined.findings.inOrder(upTo))
+  }
+
+  async #probe(): Promise<void> {
+    for (const range of await this.#probes.look(this.#there)) await this.#checkAgain(range)
+    this.#change({ ...this.#state, probes: this.#probes.known })
+  }
+
+  /** The next range of the round; a round ends with the rows of no full range. */
+  async #sweep(): Promise<void> {
+    const { sweep } = this.#state
+    const there = this.#there
+    const next = sweep.next * rangeLeaves < there ? sweep.next : 0
+    const startedMs = next === 0 ? this.#options.nowMs() : sweep.startedMs
+    const above = next * rangeLeaves
+    await this.#checkAgain({ above, upTo: Math.min(there, above + rangeLeaves) })
+    const isEnd = above + rangeLeaves >= there
+    this.#change({
+      ...this.#state,
+      sweep: { next: next + 1, startedMs },
+      ...(isEnd ? { coveredMs: startedMs } : {}),
+    })
+  }
+
+  async #checkAgain(range: EntryRange): Promise<void> {
+    const result = await this.#check(range)
+    await this.#tell((await checkAgain(this.#checks, this.#state, result)).inOrder(range.upTo))
+  }
+
+  #check(range: EntryRange): Promise<RangeResult> {
+    return this.#options.work.check({ range, expected: undefined, buffers: this.#buffers })
+  }
+
+  #sweepEveryMs(): number {
+    const { coverMs, rangeMs } = this.#timing
+    return Math.min(rangeMs, coverMs / Math.max(1, Math.ceil(this.#verified / rangeLeaves)))
+  }
+
+  async #tell(findings: readonly Finding[]): Promise<void> {
+    for (const finding of findings) {
+      const key = keyOf(finding)
+      if (this.#keys.has(key) || this.#keys.size >= findingsMax) continue
+      const known: KnownFinding = {
+        key,
+        violationType: finding.kind,
+        sequenceNumber: sequenceNumberOf(finding) ?? null,
+        detail: describeFinding(finding),
+        firstSeenMs: this.#options.nowMs(),
+      }
+      await this.#options.onFinding(finding, known)
+      this.#keys.add(key)
+      this.#change({ ...this.#state, findings: [...this.#state.findings, known] })
+      await this.#keep(true)
+    }
+  }
+
+  #change(state: VerifierState): void {
+    this.#state = state
+    this.#isSaved = false
+  }
+
+  async #keep(isUrgent: boolean): Promise<void> {
+    const now = performance.now()
+    if (this.#isSaved || (!isUrgent && now - this.#savedAt < this.#timing.saveMs)) return
+    this.#savedAt = now
+    this.#isSaved = true
+    await this.#options.save(this.#state)
+  }
+}
+
+/** More are not told one by one: who altered so many altered all. */
+const findingsMax = 10_000

@@ -1,0 +1,247 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { KnownHead } from '../../src/audit/outside-check.ts'
+import { openRangeWork } from '../../src/audit/range-work.ts'
+import { signatureReview } from '../../src/audit/signature-review.ts'
+import {
+  emptyState,
+  formatState,
+  type KnownFinding,
+  parseState,
+  type VerifierState,
+} from '../../src/audit/verifier-state.ts'
+import { Watch, type WatchTiming } from '../../src/audit/watch.ts'
+import { isSealed } from '../../src/log/seal.ts'
+import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import { openReadSession } from '../../src/store/copy-out.ts'
+import { parseBase64 } from '../../tlog/bytes.ts'
+import { parseVkey } from '../../tlog/note-key.ts'
+import { tamper } from '../support/audit.ts'
+import { createTestLog, origin, type RunningLog, recordsOf, schema, submit, type TestLog } from '../support/log.ts'
+
+// The verifier that never ends, step by step, on a log that grows and that a superuser edits.
+
+let home: TestLog
+let running: RunningLog
+let stored: string | undefined
+const closing: (() => Promise<void>)[] = []
+
+beforeEach(async () => {
+  home = await createTestLog()
+  running = await home.start()
+  stored = undefined
+})
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()))
+  await home.drop()
+})
+
+type Watching = { readonly watch: Watch; readonly found: KnownFinding[]; readonly settle: () => Promise<void> }
+
+/** A verifier that has no patience: whatever may be due is due. */
+async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly KnownHead[] = []): Promise<Watching> {
+  const login = home.database.as('verifier_role')
+  const [session, work] = [await openReadSession(login), await openRangeWork(login, schema)]
+  closing.push(session.close, work.close)
+  const found: KnownFinding[] = []
+  const { sealKey, vkey, sthPublicKey } = home.keys
+  const state: VerifierState = stored === undefined ? emptyState : parseState(stored, origin, sealKey)
+  const watch = new Watch(state, {
+    ...{ session, work, schema, sha256: nativeSha256, nowMs: Date.now },
+    isSealed: (head) => isSealed(sealKey, origin, head),
+    review: signatureReview(parseVkey(vkey), parseBase64(sthPublicKey)),
+    readKnown: async () => known,
+    save: async (next) => {
+      stored = formatState(next, origin, sealKey)
+    },
+    onFinding: async (_, finding) => {
+      found.push(finding)
+    },
+    timing: { probeMs: 0, rangeMs: 0, saveMs: 0, stepEntries: 300, ...timing },
+  })
+  // All that is new, then a probe and the whole round.
+  const settle = async (): Promise<void> => {
+    do await watch.step()
+    while (watch.progress.verifiedSize < watch.progress.size)
+    for (let i = 0; i < 3; i++) await watch.step()
+  }
+  return { watch, found, settle }
+}
+
+async function append(from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += 100) await submit(running.log, recordsOf(at, Math.min(to, at + 100)))
+  await running.log.waitForCheckpoint(to)
+}
+
+const brief = (found: readonly KnownFinding[]): unknown[] =>
+  found.map(({ violationType, sequenceNumber }) => [violationType, sequenceNumber])
+
+test('new entries are verified as they come, and a log that nobody touched has no findings', async () => {
+  const { watch, found, settle } = await openWatch()
+  await settle()
+  expect(watch.progress).toMatchObject({ verifiedSize: 0, size: 0, findings: 0 })
+  for (const [from, to] of [
+    [0, 1],
+    [1, 255],
+    [255, 256],
+    [256, 257],
+    [257, 1_000],
+  ] as const) {
+    await append(from, to)
+    await settle()
+    expect(watch.progress).toMatchObject({ verifiedSize: to, size: to })
+  }
+  expect(found).toEqual([])
+})
+
+test('a verifier that is started again goes on where it stood', async () => {
+  await append(0, 700)
+  await (await openWatch()).settle()
+  const again = await openWatch()
+  expect(again.watch.progress).toMatchObject({ verifiedSize: 512, findings: 0 })
+  await append(700, 800)
+  await again.settle()
+  expect(again.watch.progress.verifiedSize).toBe(800)
+  expect(again.found).toEqual([])
+})
+
+describe('a row that was changed after it was verified', () => {
+  test.each([
+    ['updated', `update security.audit_logs set payload = '{}' where sequence_number = 300`, ['PAYLOAD_CORRUPT', 300]],
+    ['deleted', 'delete from security.audit_logs where sequence_number = 300', ['GAP_IN_SEQUENCE', 300]],
+    [
+      'updated in the unfinished tile',
+      `update security.audit_logs set writer = 'x' where sequence_number = 650`,
+      ['LEAF_MISMATCH', 650],
+    ],
+  ])('and %s is found by a probe, once', async (_, statement, want) => {
+    await append(0, 700)
+    const { watch, found, settle } = await openWatch({ coverMs: 3_600_000, rangeMs: 3_600_000 })
+    await settle()
+    await tamper(home.database, statement)
+    expect(found).toEqual([])
+    await settle()
+    expect(brief(found)).toEqual([want])
+    await settle()
+    expect(found).toHaveLength(1)
+    expect(watch.progress.findings).toBe(1)
+    // Neither does the one that is started next tell it again.
+    const again = await openWatch()
+    await again.settle()
+    expect(again.found).toEqual([])
+    expect(again.watch.progress.findings).toBe(1)
+  })
+
+  test('is found by the round, where nothing was probed', async () => {
+    await append(0, 700)
+    const { watch, found, settle } = await openWatch({ probeMs: 3_600_000 })
+    await settle()
+    const before = watch.progress.coveredMs
+    expect(before).not.toBeNull()
+    await tamper(home.database, `update security.audit_logs set payload = '{}' where sequence_number = 300`)
+    await settle()
+    expect(brief(found)).toEqual([['PAYLOAD_CORRUPT', 300]])
+    expect(watch.progress.coveredMs).toBeGreaterThan(Number(before))
+  })
+
+  test('does not stop the verifier from going on', async () => {
+    await append(0, 700)
+    const { watch, found, settle } = await openWatch()
+    await settle()
+    await tamper(home.database, `update security.audit_logs set payload = '{}' where sequence_number = 650`)
+    await append(700, 1_000)
+    await settle()
+    expect(watch.progress.verifiedSize).toBe(1_000)
+    expect(brief(found)).toEqual([['PAYLOAD_CORRUPT', 650]])
+  })
+})
+
+describe('a log that is not the one that was verified', () => {
+  test('because its end was cut off is a rollback by the memory', async () => {
+    await append(0, 700)
+    const { settle } = await openWatch()
+    await settle()
+    await running.stop()
+    await tamper(
+      home.database,
+      `delete from security.checkpoints where tree_size > 300;
+      delete from security.audit_logs where sequence_number > 300;
+      delete from security.entry_ids where sequence_number > 300;
+      delete from security.tiles;
+      insert into security.tiles (level, tile_index, hashes)
+        select 0, 0, string_agg(leaf_hash, '' order by sequence_number) from security.audit_logs where sequence_number <= 256;
+      delete from security.tree_heads where tree_size > 300`,
+    )
+    const again = await openWatch()
+    await again.settle()
+    expect(brief(again.found)).toEqual([['ROLLBACK', null]])
+  })
+
+  test('because the signer remembers more is a rollback', async () => {
+    await append(0, 100)
+    const last = await home.cell.read()
+    if (last === undefined) throw new Error('no memory')
+    const { found, settle } = await openWatch({}, [{ treeSize: 200, root: last.root, knownBy: 'the signer' }])
+    await settle()
+    expect(found).toMatchObject([
+      { violationType: 'ROLLBACK', detail: 'the log has 100 entries; the signer knows 200' },
+    ])
+  })
+
+  test('because a row was put above its newest head has unsealed rows', async () => {
+    await append(0, 100)
+    const { found, settle } = await openWatch()
+    await settle()
+    await tamper(
+      home.database,
+      `insert into security.audit_logs (sequence_number, timestamp, actor_id, action, resource, payload, previous_hash,
+        current_hash, client_ip, event_id, writer, payload_hash, leaf_hash)
+      select sequence_number + 1, timestamp, actor_id, action, resource, payload, current_hash, previous_hash, client_ip,
+        gen_random_uuid(), writer, payload_hash, leaf_hash
+      from security.audit_logs where sequence_number = 100`,
+    )
+    await settle()
+    expect(brief(found)).toEqual([['UNSEALED_ROWS', 101]])
+  })
+
+  test.each([
+    ['a column was dropped', 'alter table security.audit_logs drop column client_ip'],
+    ['a table was renamed', 'alter table security.tiles rename to tiles_gone'],
+  ])('because %s is tampered with, not unchecked', async (_, statement) => {
+    await append(0, 300)
+    await running.stop()
+    await tamper(home.database, statement)
+    const { watch, found } = await openWatch()
+    for (let i = 0; i < 3; i++) await watch.step()
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatchObject({ violationType: 'SCHEMA_TAMPERED' })
+  })
+})
+
+test('a database that is away rejects, and finds nothing', async () => {
+  await append(0, 100)
+  const { watch, found, settle } = await openWatch()
+  await settle()
+  await closing[0]?.()
+  await expect(watch.step()).rejects.toThrow()
+  expect(found).toEqual([])
+})
+
+describe('the state', () => {
+  test('is of one log and one key, and not to be altered', async () => {
+    await append(0, 300)
+    await (await openWatch()).settle()
+    const text = stored ?? ''
+    const key = home.keys.sealKey
+    expect(formatState(parseState(text, origin, key), origin, key)).toBe(text)
+    const others: [string, string, Uint8Array][] = [
+      [text.replace('"size":256', '"size":0'), origin, key],
+      [text, 'other.example', key],
+      [text, origin, new Uint8Array(32)],
+      ['', origin, key],
+      ['{}', origin, key],
+    ]
+    for (const [other, name, otherKey] of others) {
+      expect(() => parseState(other, name, otherKey)).toThrow('is not what it wrote')
+    }
+  })
+})
