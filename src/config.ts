@@ -49,9 +49,12 @@ export type Config = {
   readonly recordStarts: boolean
   readonly trustProxy: boolean
   readonly logLevel: string
+  /** Whether a server verifies its log all the time, and within how many hours all of it. */
+  readonly verifies: boolean
+  readonly verifyWithinHours: number
 }
 
-/** Connections of the roles; all of them or none, but for the verifier's, which nothing uses yet. */
+/** Connections of the roles; all of them or none, but for the verifier's. */
 export type RoleUrls =
   | {
       readonly writer: string
@@ -98,7 +101,12 @@ const settings = {
   ),
   readerUrl: setting('DENDROLOG_READER_URL', '', 'URL', 'login of auditor_reader_role'),
   signerUrl: setting('DENDROLOG_SIGNER_URL', '', 'URL', 'login of checkpoint_signer_role'),
-  verifierUrl: setting('DENDROLOG_VERIFIER_URL', '', 'URL', 'login of verifier_role; optional, not used yet'),
+  verifierUrl: setting(
+    'DENDROLOG_VERIFIER_URL',
+    '',
+    'URL',
+    'login of verifier_role; empty: that of auditor_reader_role',
+  ),
   stateUrl: setting('DENDROLOG_STATE_URL', '', 'URL', 'login of app_state_role'),
   dataDir: setting('DENDROLOG_DATA_DIR', './data', 'folder', 'keys, signer state, and the embedded PostgreSQL'),
   pgBin: setting('DENDROLOG_PG_BIN', '', 'folder', 'PostgreSQL binaries to use instead of those from npm'),
@@ -157,6 +165,13 @@ const settings = {
     'boolean',
     'a proxy terminates TLS: every HOST is allowed',
   ),
+  verifies: setting('DENDROLOG_VERIFIER', 'true', 'boolean', 'a process of the server verifies the log all the time'),
+  verifyWithinHours: setting(
+    'DENDROLOG_VERIFY_WITHIN_HOURS',
+    '24',
+    'h',
+    'within so many hours every entry is hashed again',
+  ),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
 } as const satisfies Record<string, Setting>
 
@@ -197,6 +212,8 @@ export function readConfig(environment: Environment = process.env): Config {
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
+    verifies: readBoolean(settings.verifies, text(settings.verifies)),
+    verifyWithinHours: readInteger(settings.verifyWithinHours, text(settings.verifyWithinHours), 1, 8_784),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
   }
   checkListenAddress(config)

@@ -40,6 +40,8 @@ export type RoleConnections = {
   readonly reader: ClientConfig
   readonly signer: ClientConfig
   readonly state: ClientConfig
+  /** The reader's where none is given. */
+  readonly verifier: ClientConfig
 }
 
 export type Database = {
@@ -239,7 +241,13 @@ async function createTokens(config: Config, database: Database, sealKey: Uint8Ar
 export function connectionsOfRoles(config: Config, admin: ClientConfig, passwords: RolePasswords): RoleConnections {
   const as = (name: keyof RoleConnections): ClientConfig =>
     roleConfig(admin, config.rolePrefix, logins[name].role, passwords)
-  return { writer: as('writer'), reader: as('reader'), signer: as('signer'), state: as('state') }
+  return {
+    writer: as('writer'),
+    reader: as('reader'),
+    signer: as('signer'),
+    state: as('state'),
+    verifier: as('verifier'),
+  }
 }
 
 const anotherPrefix = 'set another prefix for this log'
@@ -277,6 +285,7 @@ const logins = {
   reader: { role: 'auditor_reader_role', setting: 'DENDROLOG_READER_URL' },
   signer: { role: 'checkpoint_signer_role', setting: 'DENDROLOG_SIGNER_URL' },
   state: { role: 'app_state_role', setting: 'DENDROLOG_STATE_URL' },
+  verifier: { role: 'verifier_role', setting: 'DENDROLOG_VERIFIER_URL' },
 } as const satisfies Record<keyof RoleConnections, { role: LoginRole; setting: string }>
 
 /** What the login of a connection must be. */
@@ -286,7 +295,13 @@ export function expectedLogin({ rolePrefix, schema }: Config, name: keyof RoleCo
 
 /** Each login is tried, so that a wrong one stops the start and not, hours later, what needs it. */
 export async function openLogins(config: Config, urls: NonNullable<Config['roleUrls']>): Promise<RoleConnections> {
-  const names = ['writer', 'reader', 'signer', 'state'] as const
+  const names = [
+    'writer',
+    'reader',
+    'signer',
+    'state',
+    ...(urls.verifier === undefined ? [] : ['verifier' as const]),
+  ] as const
   for (const name of names) {
     const { setting } = logins[name]
     const login = { connectionString: urls[name] }
@@ -298,8 +313,9 @@ export async function openLogins(config: Config, urls: NonNullable<Config['roleU
     if (problem !== undefined) throw new ConfigError(setting, problem)
     await withPool(login, (query) => checkDurable(config, query))
   }
-  const of = (name: keyof RoleConnections): ClientConfig => ({ connectionString: urls[name] })
-  return { writer: of('writer'), reader: of('reader'), signer: of('signer'), state: of('state') }
+  const { writer, reader, signer, state, verifier = reader } = urls
+  const of = (connectionString: string): ClientConfig => ({ connectionString })
+  return { writer: of(writer), reader: of(reader), signer: of(signer), state: of(state), verifier: of(verifier) }
 }
 
 async function checkDurable(config: Config, query: Query): Promise<void> {

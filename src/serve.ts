@@ -14,13 +14,14 @@ import { type Database, type Instance, openDatabase, openInstance, tokenFilePath
 import { IncidentRecord } from './log/incident-record.ts'
 import type { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
-import { reportUnrecorded, reportUnwrittenUses } from './log/report.ts'
+import { reportFindings, reportUnrecorded, reportUnwrittenUses } from './log/report.ts'
 import { endHardLater } from './ops/end-hard.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
+import { Verifier } from './serve-verifier.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
@@ -80,7 +81,11 @@ async function serveDatabase(
   const instance = await openInstance(config, database, Date.now())
   const stateful = openStateful(database)
   const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
-  const metrics: Metrics = createMetrics(() => ({ ...readingsOf(server), ...expiryOf(certificate?.pair) }))
+  const metrics: Metrics = createMetrics(() => ({
+    ...readingsOf(server),
+    ...expiryOf(certificate?.pair),
+    verifier: verifier?.progress,
+  }))
   const threads = threadsOf(config, database, instance)
   const tileFiles = await openTileFiles(config, instance, logger)
   const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles)
@@ -103,8 +108,10 @@ async function serveDatabase(
   const stopFollowing = new AbortController()
   const filing = tileFiles && runTileFiler(tileFiles, log, logger, metrics, stopFollowing.signal)
   const following = Promise.all([search.run(stopFollowing.signal), filing])
+  const verifier = config.verifies ? new Verifier({ logger, onFinding: reportFindings(logger) }) : undefined
   const stopRecord = new AbortController()
   const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
+  const verifying = verifier?.run(stopFollowing.signal)
   const stopActs = new AbortController()
   const telling = acts.run(stopActs.signal)
   const watching = certificate && runPairWatch(certificate, stopRecord.signal)
@@ -129,7 +136,7 @@ async function serveDatabase(
     await Promise.all([running, telling])
     stopRecord.abort()
     stopFollowing.abort()
-    await Promise.all([recording, following, watching, acts.close()])
+    await Promise.all([recording, following, verifying, watching, acts.close()])
     await Promise.all([log.close(), ...Object.values(stateful).map((pool) => pool.close())])
     await tileFiles?.close()
     await Promise.all([instance.cell.close(), threads.signing.close(), threads.committing.close()])

@@ -37,6 +37,7 @@ const mayImportAll = [
   'src/serve.ts',
   'src/serve-log.ts',
   'src/serve-api.ts',
+  'src/serve-verifier.ts',
   'src/instance.ts',
   'src/signer-state.ts',
   'src/cli',

@@ -94,8 +94,7 @@ export class Watch {
   #size = 0
   #verified: number
   #checkedMs: number | undefined
-  #probedAt: number
-  #sweptAt: number
+  #probedAt = Number.NEGATIVE_INFINITY
 
   constructor(state: VerifierState, options: WatchOptions) {
     const { session, schema, sha256, isSealed, review, timing } = options
@@ -106,8 +105,6 @@ export class Watch {
     this.#keys = new Set(state.findings.map(({ key }) => key))
     this.#state = state
     this.#verified = state.base.size
-    this.#probedAt = Number.NEGATIVE_INFINITY
-    this.#sweptAt = performance.now()
   }
 
   get progress(): WatchProgress {
@@ -141,6 +138,15 @@ export class Watch {
     }
   }
 
+  /** Does all that is due now, and keeps the state. Rejects where it cannot check, or with the reason of `signal`. */
+  async runOnce(signal: AbortSignal): Promise<void> {
+    try {
+      while (await this.step()) signal.throwIfAborted()
+    } finally {
+      await this.#keep(true)
+    }
+  }
+
   /** Does what is next. False where there was nothing to do. */
   async step(): Promise<boolean> {
     try {
@@ -165,16 +171,24 @@ export class Watch {
       await this.#checkTail(known)
       return true
     }
-    const now = performance.now()
-    if (now - this.#probedAt >= this.#timing.probeMs) {
-      this.#probedAt = now
+    if (performance.now() - this.#probedAt >= this.#timing.probeMs) {
+      this.#probedAt = performance.now()
       await this.#probe()
       return true
     }
-    if (this.#there === 0 || now - this.#sweptAt < this.#sweepEveryMs()) return false
-    this.#sweptAt = now
+    if (!this.#isSweepDue()) return false
     await this.#sweep()
     return true
+  }
+
+  /** By the clock, which goes on while no verifier runs. */
+  #isSweepDue(): boolean {
+    if (this.#there === 0) return false
+    const { coverMs, rangeMs } = this.#timing
+    const { next, startedMs } = this.#state.sweep
+    const ranges = Math.ceil(this.#there / rangeLeaves)
+    if (next >= ranges) return this.#options.nowMs() - startedMs >= Math.min(coverMs, rangeMs * ranges)
+    return this.#options.nowMs() - startedMs >= (next * Math.min(coverMs, rangeMs * ranges)) / ranges
   }
 
   /** What was verified and is there: a log that was rolled back has less. */
@@ -254,11 +268,6 @@ export class Watch {
 
   #check(range: EntryRange): Promise<RangeResult> {
     return this.#options.work.check({ range, expected: undefined, buffers: this.#buffers })
-  }
-
-  #sweepEveryMs(): number {
-    const { coverMs, rangeMs } = this.#timing
-    return Math.min(rangeMs, coverMs / Math.max(1, Math.ceil(this.#verified / rangeLeaves)))
   }
 
   async #tell(findings: readonly Finding[]): Promise<void> {

@@ -17,7 +17,7 @@ export async function withLocalLogin<T>(
   work: (login: ClientConfig) => Promise<T>,
 ): Promise<T> {
   const { roleUrls, databaseUrl, dataDir } = config
-  if (roleUrls !== undefined) return work({ connectionString: roleUrls[role] })
+  if (roleUrls !== undefined) return work({ connectionString: roleUrls[role] ?? roleUrls.reader })
   const admin = databaseUrl === undefined ? await findRunningCluster(dataDir) : { connectionString: databaseUrl }
   if (admin !== undefined) return work(await loginOf(config, role, admin))
   const database = await openDatabase(config, () => {}, signal)

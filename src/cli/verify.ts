@@ -3,6 +3,7 @@ import {
   type ExitStatus,
   exitHolds,
   exitViolation,
+  type Parsed,
   parseArguments,
   printJson,
   UsageError,
@@ -11,55 +12,93 @@ import { explainStart } from './describe-error.ts'
 import { vkeyOptions } from './verifier-key.ts'
 import { describeReport } from './verify/describe.ts'
 import { verifyFully } from './verify/full.ts'
+import { forget, showStatus, verifyAlways, verifyEvery, verifyRound } from './verify/modes.ts'
 import { showProgress } from './verify/progress.ts'
 
 export const verifyCommand: Command = {
-  summary: 'check the whole ledger against its hashes, its tree and all that was signed',
-  synopsis: '--full [--vkey VKEY | --vkey-file FILE] [--threads N] [--json]',
-  help: `Reads every row of the ledger once, as auditor_reader_role, and computes anew what it must be: the chain hash, the leaf, the
-tree. Compares that with the stored hashes, the tiles, every head with its seal, every checkpoint with its signatures, the
-table of known ids, and the signer's memory. Tells all that it finds; changes nothing. A server may run meanwhile: what is
-checked is what was committed when the run began.
+  summary: 'check the ledger against its hashes, its tree and all that was signed',
+  synopsis:
+    '[--full [--vkey VKEY | --vkey-file FILE] [--threads N] | --every TIME | --watch | --status | --forget] [--json]',
+  help: `Hashes the rows of the ledger anew, each from its columns, and compares: with the stored hashes, the row before, the tree and
+its tiles, every head and its seal, every checkpoint and its signatures, the table of known ids, the signer's memory. It
+changes nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_VERIFIER).
 
-The database is that of the settings (DATABASE_URL and the data folder, or DENDROLOG_READER_URL alone); an embedded
-PostgreSQL that is not running is started and stopped again. With the data folder, seals, signatures and memory are checked
-too; without it, signatures if --vkey is given. What could not be checked is said.
+  (nothing)         one round: what is new since the last one, rows of the newest million that a probe says were changed,
+                    and as much of the rest as is due for all of it to be hashed within DENDROLOG_VERIFY_WITHIN_HOURS
+  --every TIME      such a round every 30s, 10m or 6h
+  --watch           without an end: new entries within a second, changes within a minute
+  --status          where the verifier of this log stands, and what it found; asks no database
+  --forget          forgets what was found, when it is settled: what is still there is told again
+  --full            every row, once, by several connections
+    --vkey VKEY, --vkey-file FILE   the log's verifier key, where the data folder is not at hand
+    --threads N                     connections (default: one a core, at most 8)
+  --json            of a round {"isSecure", "verifiedSize", "size", "checkedMs", "coveredMs", "ranges", "rangesDone",
+                    "findings"} after a line for each new finding; of --full {"isSecure", "totalLogsScanned",
+                    "tamperedLogSequence", "violationType", "failureDetails", "findings": [{violationType, detail, …}],
+                    "findingsOmitted", "treeSize", "rootHash", "checkpoints", "notChecked", "seconds"}; its first five are
+                    of the first finding
 
-  --vkey VKEY, --vkey-file FILE   the log's verifier key, where the data folder is not at hand
-  --threads N                     connections that read at the same time (default: one a core, at most 8)
-  --json                          {"isSecure", "totalLogsScanned", "tamperedLogSequence", "violationType", "failureDetails",
-                                  "findings": [{violationType, detail, …}], "findingsOmitted", "treeSize", "rootHash",
-                                  "checkpoints", "notChecked", "seconds"}; the first five are of the first finding
+What rounds remember (verifier-state in the data folder, under the log's seal key) is outside of the database. --full needs no
+more than DENDROLOG_READER_URL, and says what it could not check without the folder. An embedded PostgreSQL that is not
+running is started and stopped again.
 
-Exit status: 0 nothing was found, 1 a violation was, 2 it could not be checked (no database, no log).`,
+Exit status: 0 nothing was found, 1 a violation was, now or before, 2 it could not be checked (no database, no log).`,
   run: explainStart(runVerify),
 }
 
 const threadsMax = 64
 
+const options = {
+  ...vkeyOptions,
+  full: { type: 'boolean' },
+  threads: { type: 'string' },
+  every: { type: 'string' },
+  watch: { type: 'boolean' },
+  status: { type: 'boolean' },
+  forget: { type: 'boolean' },
+  json: { type: 'boolean', default: false },
+} as const
+
+type Values = Parsed<typeof options>['values']
+
 async function runVerify(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
-  const options = {
-    ...vkeyOptions,
-    full: { type: 'boolean' },
-    threads: { type: 'string' },
-    json: { type: 'boolean' },
-  } as const
   const { values } = parseArguments(args, options, 0)
-  if (values.full !== true) throw new UsageError('want --full')
+  const modes = (['full', 'every', 'watch', 'status', 'forget'] as const).filter((mode) => values[mode] !== undefined)
+  if (modes.length > 1) throw new UsageError(`want one of ${modes.map((mode) => `--${mode}`).join(' and ')}`)
+  const ofFull = (['vkey', 'vkey-file', 'threads'] as const).find((name) => values[name] !== undefined)
+  if (ofFull !== undefined && values.full !== true) throw new UsageError(`--${ofFull} is for --full`)
+  if (values.full === true) return runFull(values, signal)
+  if (values.status === true) return showStatus(values.json)
+  if (values.forget === true) return forget(values.json)
+  if (values.watch === true) return verifyAlways(values.json, signal)
+  if (values.every !== undefined) return verifyEvery(readDuration(values.every), values.json, signal)
+  return verifyRound(values.json, signal)
+}
+
+async function runFull(values: Values, signal: AbortSignal): Promise<ExitStatus> {
   if (values.vkey !== undefined && values['vkey-file'] !== undefined) {
     throw new UsageError('want at most one of --vkey and --vkey-file')
   }
   const threads = values.threads === undefined ? undefined : readThreads(values.threads)
-  const progress = showProgress(values.json === true)
+  const progress = showProgress(values.json)
   try {
     const report = await verifyFully({ vkey: values, threads, onProgress: progress.show }, signal)
     progress.end()
-    if (values.json === true) printJson(report)
+    if (values.json) printJson(report)
     else process.stdout.write(describeReport(report))
     return report.isSecure ? exitHolds : exitViolation
   } finally {
     progress.end()
   }
+}
+
+const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 }
+
+function readDuration(text: string): number {
+  const [, digits = '', unit = ''] = /^([1-9]\d{0,5})([smh])$/.exec(text) ?? []
+  const unitMs = unitsMs[unit]
+  if (unitMs === undefined) throw new UsageError('--every: want a time like 30s, 10m or 6h')
+  return Number(digits) * unitMs
 }
 
 function readThreads(text: string): number {

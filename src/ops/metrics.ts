@@ -16,6 +16,17 @@ export type Readings = {
   readonly bodyBytes: number
   /** Of the TLS certificate; absent without one. */
   readonly certificateExpiresAtMs?: number | undefined
+  /** Of the verifier; absent where there is none, or before it could look. */
+  readonly verifier?: VerifierReadings | undefined
+}
+
+/** Where a verifier stands; sizes in entries, times in milliseconds since 1970. */
+export type VerifierReadings = {
+  readonly verifiedSize: number
+  readonly size: number
+  readonly checkedMs: number | undefined
+  readonly coveredMs: number | null
+  readonly findings: number
 }
 
 /** All that is measured. The names are what dashboards and alerts know. */
@@ -111,6 +122,19 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
   ['ready', '1 where the log takes entries', ({ isReady }) => (isReady ? 1 : 0)],
   ['leader', '1 where this server sequences and signs', ({ isLeader }) => (isLeader ? 1 : 0)],
   ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
+  ['verified_size', 'Entries that the verifier has hashed', ({ verifier }) => verifier?.verifiedSize],
+  ['verifier_lag', 'Entries that it has not yet', ({ verifier }) => verifier && verifier.size - verifier.verifiedSize],
+  [
+    'verifier_checked_timestamp_seconds',
+    'When the verifier could check the last time',
+    ({ verifier }) => verifier?.checkedMs && verifier.checkedMs / 1_000,
+  ],
+  [
+    'verifier_covered_timestamp_seconds',
+    'Every entry before was hashed again since then',
+    ({ verifier }) => (verifier?.coveredMs ?? undefined) && Number(verifier?.coveredMs) / 1_000,
+  ],
+  ['verifier_findings', 'Violations that the verifier has found', ({ verifier }) => verifier?.findings],
   [
     'tls_certificate_expires_timestamp_seconds',
     'When the first certificate of the TLS chain expires',

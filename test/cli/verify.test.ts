@@ -106,7 +106,9 @@ test('two at once do not disturb each other', async () => {
 
 describe('what cannot be checked', () => {
   test.each([
-    [['verify'], 'want --full'],
+    [['verify', '--full', '--watch'], 'want one of'],
+    [['verify', '--threads', '2'], 'is for --full'],
+    [['verify', '--every', '10'], 'like 30s, 10m or 6h'],
     [['verify', '--full', '--threads', '0'], '--threads'],
     [['verify', '--full', 'more'], 'unexpected argument'],
   ])('%j is bad use', async (args, message) => {

@@ -149,10 +149,14 @@ async function run(options: LogOptions, onStopped: (log: RunningLog) => void): P
   return begun
 }
 
-/** Waits for a fact, at most 20 s. */
-export async function until(isTrue: () => boolean | Promise<boolean>, describe: () => string): Promise<void> {
+/** Waits for a fact, at most 20 s where nothing else is said. */
+export async function until(
+  isTrue: () => boolean | Promise<boolean>,
+  describe: () => string,
+  withinMs = 20_000,
+): Promise<void> {
   for (const startedAt = performance.now(); !(await isTrue()); ) {
-    if (performance.now() - startedAt > 20_000) throw new Error(`waited in vain: ${describe()}`)
+    if (performance.now() - startedAt > withinMs) throw new Error(`waited in vain: ${describe()}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -1,0 +1,127 @@
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { formatUuid } from '../../../tlog/uuid.ts'
+import type { Finding } from '../../audit/finding.ts'
+import { openRangeWork } from '../../audit/range-work.ts'
+import {
+  emptyState,
+  formatState,
+  type KnownFinding,
+  parseState,
+  type VerifierState,
+} from '../../audit/verifier-state.ts'
+import { Watch } from '../../audit/watch.ts'
+import { type Config, ConfigError, readConfig } from '../../config.ts'
+import { makeId } from '../../ingest/make-id.ts'
+import { schemaNames } from '../../instance.ts'
+import { nativeSha256 } from '../../ops/native-sha256.ts'
+import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
+import { insertFinding, insertProgress } from '../../store/findings.ts'
+import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
+import { openPool } from '../../store/session.ts'
+import { withLocalLogin } from '../local-login.ts'
+import { type Knowledge, readKnowledge } from './knowledge.ts'
+
+/** What is told while a verifier works. */
+export type WatchEvents = {
+  readonly onFinding: (finding: KnownFinding) => void
+  /** A finding could be told, but not be stored in the database. */
+  readonly onUnstored: (error: unknown) => void
+}
+
+/** A verifier of the log in the data folder. */
+export type OpenedWatch = { readonly watch: Watch; readonly close: () => Promise<void> }
+
+type OwnLog = NonNullable<Knowledge['log']>
+
+const hourMs = 3_600_000
+/** Of the time within which all is to be hashed again: a verifier may stand still for a while. */
+const coverShare = 0.8
+const statementTimeoutMs = 10_000
+
+/** Works with a verifier of the log in the data folder; its login is the verifier's. */
+export function withWatch<T>(events: WatchEvents, signal: AbortSignal, work: (watch: Watch) => Promise<T>): Promise<T> {
+  const config = readConfig()
+  return withLocalLogin(config, 'verifier', signal, async (login) => {
+    const { watch, close } = await openWatch(config, login, events)
+    try {
+      return await work(watch)
+    } finally {
+      await close()
+    }
+  })
+}
+
+async function openWatch(config: Config, login: ReadConfig, events: WatchEvents): Promise<OpenedWatch> {
+  const knowledge = await readKnowledge(config, {})
+  const log = ownLog(config, knowledge)
+  const schema = schemaNames(config)
+  const state = (await readState(config, log)) ?? emptyState
+  const [session, work] = [await openReadSession(login), await openRangeWork(login, schema)]
+  const pool = openPool(login, 1, statementTimeoutMs)
+  const watch = new Watch(state, {
+    ...{ session, work, schema, sha256: nativeSha256, nowMs: Date.now },
+    ...{ isSealed: knowledge.isSealed, review: knowledge.review, readKnown: knowledge.readKnown },
+    save: async (next) => {
+      await writeSecretFile(statePath(config), formatState(next, log.origin, log.sealKey))
+      await insertProgress(pool.query, schema, 'watch', next.base.size).catch(events.onUnstored)
+    },
+    onFinding: async (finding, known) => {
+      events.onFinding(known)
+      // Whoever wrote to the database may keep us from it: it was told before.
+      await insertFinding(pool.query, schema, rowOf(finding, known)).catch(events.onUnstored)
+    },
+    timing: { coverMs: coverShare * config.verifyWithinHours * hourMs },
+  })
+  const close = async (): Promise<void> => {
+    await Promise.all([session.close(), work.close(), pool.close()])
+  }
+  return { watch, close }
+}
+
+/** What a verifier of the log in the data folder remembers, and when it was written; undefined before the first one. */
+export async function readStatus(): Promise<{ readonly state: VerifierState; readonly writtenMs: number } | undefined> {
+  const config = readConfig()
+  const state = await readState(config, ownLog(config, await readKnowledge(config, {})))
+  if (state === undefined) return undefined
+  return { state, writtenMs: (await stat(statePath(config))).mtimeMs }
+}
+
+/** Forgets what was found: what is still there is told again. */
+export async function forgetFindings(): Promise<number> {
+  const config = readConfig()
+  const log = ownLog(config, await readKnowledge(config, {}))
+  const state = await readState(config, log)
+  if (state === undefined) return 0
+  await writeSecretFile(statePath(config), formatState({ ...state, findings: [] }, log.origin, log.sealKey))
+  return state.findings.length
+}
+
+async function readState(config: Config, { origin, sealKey }: OwnLog): Promise<VerifierState | undefined> {
+  const text = await readSecretFile(statePath(config))
+  try {
+    return text === undefined ? undefined : parseState(text, origin, sealKey)
+  } catch (cause) {
+    throw new Error(`${resolve(statePath(config))}: ${(cause as Error).message}; move it away to begin anew`, { cause })
+  }
+}
+
+function statePath({ dataDir }: Config): string {
+  return join(dataDir, 'verifier-state')
+}
+
+/** Without the log's key nobody could tell whether the state was altered. */
+function ownLog(config: Config, { log }: Knowledge): OwnLog {
+  if (log !== undefined) return log
+  throw new ConfigError(
+    'DENDROLOG_DATA_DIR',
+    `${resolve(config.dataDir)} holds no log: a verifier that remembers needs the folder of a server; --full does not`,
+  )
+}
+
+function rowOf(
+  finding: Finding,
+  { violationType, sequenceNumber, detail }: KnownFinding,
+): Parameters<typeof insertFinding>[2] {
+  return { findingId: formatUuid(makeId()), code: violationType, sequenceNumber, detail, evidence: finding }
+}
