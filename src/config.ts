@@ -1,15 +1,19 @@
 // The only reader of the environment. Every setting stands in the table once, with its unit and default; `dendrolog
 // config` prints it from there.
 
+import { type HeartbeatSettings, hookSettings, readHeartbeat, readHooks } from './hook-settings.ts'
+import type { HookSettings } from './ops/hooks/open-hooks.ts'
 import {
   ConfigError,
-  hidePassword,
+  hiddenUnit,
   readBoolean,
   readInteger,
   readLevel,
   readName,
   readUrl,
   type Setting,
+  setting,
+  showSetting,
 } from './setting-values.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
 
@@ -49,6 +53,8 @@ export type Config = {
   readonly recordStarts: boolean
   readonly trustProxy: boolean
   readonly logLevel: string
+  readonly heartbeat: HeartbeatSettings
+  readonly hooks: HookSettings
 }
 
 /** Connections of the roles; all of them or none, but for the verifier's, which nothing uses yet. */
@@ -81,12 +87,6 @@ export type SettingReport = {
   readonly source: Source
   readonly purpose: string
 }
-
-function setting(name: string, fallback: string, unit: string, purpose: string): Setting {
-  return { name, default: fallback, unit, purpose }
-}
-
-const hiddenUnit = 'hidden text'
 
 const settings = {
   databaseUrl: setting('DATABASE_URL', '', 'URL', "an administrator's; empty: an own PostgreSQL in the data folder"),
@@ -158,6 +158,7 @@ const settings = {
     'a proxy terminates TLS: every HOST is allowed',
   ),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
+  ...hookSettings,
 } as const satisfies Record<string, Setting>
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -198,6 +199,8 @@ export function readConfig(environment: Environment = process.env): Config {
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
+    heartbeat: readHeartbeat(text),
+    hooks: readHooks(text),
   }
   checkListenAddress(config)
   return config
@@ -233,12 +236,11 @@ export function readSetting(
   return environment[name] ?? fallback
 }
 
-/** Every setting with its value and where that came from; passwords of URLs are not shown. */
+/** Every setting with its value and where that came from; secrets and passwords of URLs are not shown. */
 export function reportConfig(environment: Environment = process.env): readonly SettingReport[] {
   return Object.values(settings).map((s) => {
     const given = environment[s.name]
-    const value = s.unit === hiddenUnit && given ? '***' : hidePassword(given ?? s.default)
-    return { ...s, value, source: given === undefined ? 'default' : 'environment' }
+    return { ...s, value: showSetting(s, given ?? s.default), source: given === undefined ? 'default' : 'environment' }
   })
 }
 
