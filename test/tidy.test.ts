@@ -30,7 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/hook-settings.ts': ['src/setting-values.ts', 'src/ops'],
   'src/setting-values.ts': [],
   'src/unknown-settings.ts': [],
-  api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth'],
+  api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth', 'src/incident'],
 }
 /** What runs in browsers too has nothing of Node. */
 const inBrowsers = ['tlog', 'src/client']
