@@ -1,15 +1,19 @@
 // The only reader of the environment. Every setting stands in the table once, with its unit and default; `dendrolog
 // config` prints it from there.
 
+import { type HeartbeatSettings, hookSettings, readHeartbeat, readHooks } from './hook-settings.ts'
+import type { HookSettings } from './ops/hooks/open-hooks.ts'
 import {
   ConfigError,
-  hidePassword,
+  hiddenUnit,
   readBoolean,
   readInteger,
   readLevel,
   readName,
   readUrl,
   type Setting,
+  setting,
+  showSetting,
 } from './setting-values.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
 
@@ -52,6 +56,8 @@ export type Config = {
   /** Whether a server verifies its log all the time, and within how many hours all of it. */
   readonly verifies: boolean
   readonly verifyWithinHours: number
+  readonly heartbeat: HeartbeatSettings
+  readonly hooks: HookSettings
 }
 
 /** Connections of the roles; all of them or none, but for the verifier's. */
@@ -84,12 +90,6 @@ export type SettingReport = {
   readonly source: Source
   readonly purpose: string
 }
-
-function setting(name: string, fallback: string, unit: string, purpose: string): Setting {
-  return { name, default: fallback, unit, purpose }
-}
-
-const hiddenUnit = 'hidden text'
 
 const settings = {
   databaseUrl: setting('DATABASE_URL', '', 'URL', "an administrator's; empty: an own PostgreSQL in the data folder"),
@@ -173,6 +173,7 @@ const settings = {
     'within so many hours every entry is hashed again',
   ),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
+  ...hookSettings,
 } as const satisfies Record<string, Setting>
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -215,6 +216,8 @@ export function readConfig(environment: Environment = process.env): Config {
     verifies: readBoolean(settings.verifies, text(settings.verifies)),
     verifyWithinHours: readInteger(settings.verifyWithinHours, text(settings.verifyWithinHours), 1, 8_784),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
+    heartbeat: readHeartbeat(text),
+    hooks: readHooks(text),
   }
   checkListenAddress(config)
   return config
@@ -250,12 +253,11 @@ export function readSetting(
   return environment[name] ?? fallback
 }
 
-/** Every setting with its value and where that came from; passwords of URLs are not shown. */
+/** Every setting with its value and where that came from; secrets and passwords of URLs are not shown. */
 export function reportConfig(environment: Environment = process.env): readonly SettingReport[] {
   return Object.values(settings).map((s) => {
     const given = environment[s.name]
-    const value = s.unit === hiddenUnit && given ? '***' : hidePassword(given ?? s.default)
-    return { ...s, value, source: given === undefined ? 'default' : 'environment' }
+    return { ...s, value: showSetting(s, given ?? s.default), source: given === undefined ? 'default' : 'environment' }
   })
 }
 

@@ -1,4 +1,4 @@
-// What a setting's text says. Each throws ConfigError, which names the setting.
+// Rows of the table of settings, and what a setting's text says. Whatever reads one throws ConfigError, which names it.
 
 /** A setting that cannot be used; names the setting. */
 export class ConfigError extends Error {
@@ -17,6 +17,15 @@ export type Setting = {
   readonly default: string
   readonly unit: string
   readonly purpose: string
+}
+
+/** Unit of what is never shown. */
+export const hiddenUnit: string = 'hidden text'
+/** Unit of URLs of which only scheme and host are shown. */
+export const hiddenPathUnit: string = 'URL, path hidden'
+
+export function setting(name: string, fallback: string, unit: string, purpose: string): Setting {
+  return { name, default: fallback, unit, purpose }
 }
 
 /** libpq takes lists like `host=h user=u` too; the driver would take such a text for the name of a database. */
@@ -53,8 +62,17 @@ export function readName(s: Setting, text: string, pattern: RegExp): string {
   return text
 }
 
+/** A value as it may be shown. */
+export function showSetting({ unit }: Setting, value: string): string {
+  if (unit === hiddenUnit) return value === '' ? '' : '***'
+  if (unit !== hiddenPathUnit || value === '') return hidePassword(value)
+  return URL.canParse(value) && new URL(value).host !== ''
+    ? `${new URL(value).protocol}//${new URL(value).host}/***`
+    : '***'
+}
+
 /** Of `scheme://user:password@host`, of `?password=` and of `password=` in a list of parameters. */
-export function hidePassword(value: string): string {
+function hidePassword(value: string): string {
   return value
     .replace(/^([a-z]+:\/\/[^:/@]*):.*@/, '$1:***@')
     .replace(/((?:pass|password|sslpassword)\s*=\s*)('[^']*'|[^&\s]*)/gi, '$1***')

@@ -17,6 +17,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/client': ['tlog'],
   'src/store': ['tlog', 'src/ops'],
   'src/auth': ['tlog', 'src/ops', 'src/store', 'src/log'],
+  'src/incident': ['tlog', 'src/ops', 'src/store'],
   'src/log': ['tlog', 'src/ops', 'src/store'],
   'src/follow.ts': ['src/store'],
   'src/search': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
@@ -25,10 +26,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/ingest': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/auth'],
   'src/witness': ['tlog', 'src/ops'],
   'src/tls': ['src/ops', 'src/store', 'src/config.ts'],
-  'src/config.ts': ['src/setting-values.ts', 'src/unknown-settings.ts'],
+  'src/config.ts': ['src/setting-values.ts', 'src/hook-settings.ts', 'src/unknown-settings.ts', 'src/ops'],
+  'src/hook-settings.ts': ['src/setting-values.ts', 'src/ops'],
   'src/setting-values.ts': [],
   'src/unknown-settings.ts': [],
-  api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth'],
+  api: ['tlog', 'src/ops', 'src/store', 'src/log', 'src/search', 'src/ingest', 'src/auth', 'src/incident'],
 }
 /** What runs in browsers too has nothing of Node. */
 const inBrowsers = ['tlog', 'src/client']

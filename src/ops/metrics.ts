@@ -47,6 +47,18 @@ export type Metrics = {
   readonly searchMismatches: Counter
   /** Rows of the ledger that were not those in the tree. */
   readonly leafMismatches: Counter
+  /** By `hook` and `outcome` (delivered, failed, dead), of attempts to deliver alarms. */
+  readonly hookAttempts: Counter<'hook' | 'outcome'>
+  /** By `hook`: alarms that are still tried, and those that were given up. */
+  readonly hookPending: Gauge<'hook'>
+  readonly hookDeadLetters: Gauge<'hook'>
+  /** By `hook`, seconds since 1970. */
+  readonly hookDeliveredAt: Gauge<'hook'>
+  readonly openIncidents: Gauge
+  /** By `kind` (start, success, fail) and `outcome` (sent, failed). */
+  readonly heartbeats: Counter<'kind' | 'outcome'>
+  /** By `kind`, seconds since 1970. */
+  readonly heartbeatSentAt: Gauge<'kind'>
   /** Prometheus text format 0.0.4. */
   readonly format: () => Promise<string>
   readonly contentType: string
@@ -103,6 +115,33 @@ export function createMetrics(read: () => Readings): Metrics {
     followerFailures: new Counter({
       ...{ name: 'dendrolog_follower_failures_total', help: 'Steps of a follower that failed', registers },
       labelNames: ['follower'] as const,
+    }),
+    hookAttempts: new Counter({
+      ...{ name: 'dendrolog_hook_attempts_total', help: 'Attempts to deliver alarms to hooks', registers },
+      labelNames: ['hook', 'outcome'] as const,
+    }),
+    hookPending: new Gauge({
+      ...{ name: 'dendrolog_hook_pending', help: 'Alarms that hooks have not yet', registers },
+      labelNames: ['hook'] as const,
+    }),
+    hookDeadLetters: new Gauge({
+      ...{ name: 'dendrolog_hook_dead_letters', help: 'Alarms that were given up', registers },
+      labelNames: ['hook'] as const,
+    }),
+    hookDeliveredAt: new Gauge({
+      ...{ name: 'dendrolog_hook_delivered_timestamp_seconds', help: 'When a hook last took an alarm', registers },
+      labelNames: ['hook'] as const,
+    }),
+    openIncidents: new Gauge({
+      ...{ name: 'dendrolog_open_incidents', help: 'Incidents that nobody has closed', registers },
+    }),
+    heartbeats: new Counter({
+      ...{ name: 'dendrolog_heartbeats_total', help: 'Pings of the dead-man service', registers },
+      labelNames: ['kind', 'outcome'] as const,
+    }),
+    heartbeatSentAt: new Gauge({
+      ...{ name: 'dendrolog_heartbeat_sent_timestamp_seconds', help: 'When it last took a ping', registers },
+      labelNames: ['kind'] as const,
     }),
     format: () => registry.metrics(),
     contentType: registry.contentType,

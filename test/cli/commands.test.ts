@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder))
 
-const commands = ['serve', 'init', 'append', 'prove', 'check', 'tokens', 'keys', 'migrate', 'config']
+const commands = ['serve', 'init', 'append', 'prove', 'check', 'tokens', 'keys', 'incident', 'migrate', 'config']
 
 test('--help lists the commands, and each explains itself', async () => {
   const all = await run(['--help'])
@@ -58,6 +58,12 @@ test.each([
   [['keys'], 'keys: want show or export'],
   [['keys', 'show', '--format', 'pem'], 'keys: --format is for export'],
   [['keys', 'export', '--format', 'der'], 'keys: --format: want one of vkey, pem, jwk, spki'],
+  [['incident'], 'incident: want list, show, close, dead-letters, retry'],
+  [['incident', 'show'], 'incident: show: want an id'],
+  [['incident', 'show', 'x'], 'incident: got "x", want the id'],
+  [['incident', 'list', '--reason', 'x'], 'incident: list takes no --reason'],
+  [['incident', 'close', '01893f9c-3488-7000-8000-000000000001'], 'incident: close: want --reason TEXT'],
+  [['incident', 'retry'], 'incident: retry: want an id, or --all'],
   [['append', '-', '--url', 'ftp://x'], 'append: --url: want http'],
   [['append', '-', '--batch', '0'], 'append: --batch: want a number'],
 ])('bad use is refused with a line, the usage and status 2: %j', async (args, reason) => {

@@ -134,6 +134,18 @@ describe.each(loginRoles)('%s', (role) => {
     expect(await outcomeUndone(client, `delete from security_state.${table}`)).toBe(wanted)
     expect(await outcomeUndone(client, `truncate security_state.${table}`)).toBe(denied)
   })
+
+  test.each(['opened_incidents', 'alarms'])(
+    'security_state.%s: app_state_role, which removes nothing',
+    async (table) => {
+      const client = await connect(database.as(role))
+      const wanted = role === 'app_state_role' ? 'ok' : denied
+      expect(await outcomeUndone(client, `select * from security_state.${table}`)).toBe(wanted)
+      expect(await outcomeUndone(client, `update security_state.${table} set id = id`)).toBe(wanted)
+      expect(await outcomeUndone(client, `delete from security_state.${table}`)).toBe(denied)
+      expect(await outcomeUndone(client, `truncate security_state.${table} cascade`)).toBe(denied)
+    },
+  )
 })
 
 test('the signer reads places and leaf hashes of the ledger and nothing else of it', async () => {

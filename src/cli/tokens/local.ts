@@ -1,19 +1,15 @@
-import { userInfo } from 'node:os'
-import { resolve } from 'node:path'
 import { tokenJson } from '../../../api/schema-token.ts'
 import { formatUuid } from '../../../tlog/uuid.ts'
 import { TokenOffice } from '../../auth/token-office.ts'
-import { type Config, ConfigError } from '../../config.ts'
+import type { Config } from '../../config.ts'
 import { makeId } from '../../ingest/make-id.ts'
-import { expectedLogin, keysFolderOf, schemaNames, withPool } from '../../instance.ts'
-import { readLogFile } from '../../log/log-file.ts'
-import { type LogKeys, openKeys } from '../../log/log-keys.ts'
+import { schemaNames } from '../../instance.ts'
+import type { LogKeys } from '../../log/log-keys.ts'
 import { createSignAct } from '../../log/own-act-entry.ts'
 import { hashSecret } from '../../log/seal.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
-import { readLoginProblem } from '../../store/logins.ts'
 import type { Query } from '../../store/session.ts'
-import { withLocalLogin } from '../local-login.ts'
+import { localIdentity, openLocalKeys, withLocalState } from '../local-state.ts'
 import type { ShownToken } from './server.ts'
 
 /**
@@ -26,14 +22,10 @@ export async function makeLocalToken(
   name: string,
   signal: AbortSignal,
 ): Promise<{ readonly token: ShownToken; readonly secret: string }> {
-  const log = await readLogFile(config.dataDir)
-  if (log?.state !== 'ready') {
-    throw new ConfigError('DENDROLOG_DATA_DIR', `${resolve(config.dataDir)} holds no log; set the folder of a server`)
-  }
-  const keys = await openKeys(keysFolderOf(config), log.origin)
+  const keys = await openLocalKeys(config)
   const wanted = { name, role: 'admin', scopes: null, expiresAt: null, ...noRates } as const
-  const { token, secret } = await withState(config, signal, (query) =>
-    openOffice(config, keys, query).make(wanted, `local:${readUserName()}`),
+  const { token, secret } = await withLocalState(config, signal, (query) =>
+    openOffice(config, keys, query).make(wanted, localIdentity()),
   )
   return { token: tokenJson(token), secret }
 }
@@ -47,23 +39,4 @@ function openOffice(config: Config, { sealKey, signing }: LogKeys, query: Query)
     hashSecret: (secret) => hashSecret(sealKey, secret),
     signAct: createSignAct({ signer: signing.note, makeId, nowMs: Date.now, hash: nativeSha256 }),
   })
-}
-
-function withState<T>(config: Config, signal: AbortSignal, work: (query: Query) => Promise<T>): Promise<T> {
-  return withLocalLogin(config, 'state', signal, (login) =>
-    withPool(login, async (query) => {
-      const problem = await readLoginProblem(query, expectedLogin(config, 'state'))
-      if (problem !== undefined) throw new ConfigError('DENDROLOG_STATE_URL', problem)
-      return work(query)
-    }),
-  )
-}
-
-/** Of whoever runs this, for those who read later who made the token. Users of containers may have no name. */
-function readUserName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return `uid-${process.getuid?.() ?? 'unknown'}`
-  }
 }

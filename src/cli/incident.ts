@@ -1,0 +1,213 @@
+import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
+import { readConfig } from '../config.ts'
+import { alarmJson, incidentJson, type ShownAlarm, type ShownIncident } from '../incident/incident-json.ts'
+import { IncidentOffice, IncidentRefusal } from '../incident/incident-office.ts'
+import { makeId } from '../ingest/make-id.ts'
+import { schemaNames } from '../instance.ts'
+import { createSignAct } from '../log/own-act-entry.ts'
+import { nativeSha256 } from '../ops/native-sha256.ts'
+import type { OpenedIncident } from '../store/opened-incidents.ts'
+import {
+  type Command,
+  type ExitStatus,
+  exitCouldNotCheck,
+  exitHolds,
+  type Parsed,
+  parseArguments,
+  printJson,
+  printLine,
+  UsageError,
+  visibleText,
+} from './command.ts'
+import { explainStart } from './describe-error.ts'
+import { localIdentity, openLocalKeys, withLocalState } from './local-state.ts'
+
+export const incidentCommand: Command = {
+  summary: 'list, show and close incidents; alarms that could not be delivered',
+  synopsis: 'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all  [--json]',
+  help: `Asks no server: works with the keys of the data folder and the database of the settings, which are those of
+\`serve\`. The server may run.
+
+  list               those that are open; --all: closed ones too
+  show ID            one of them: what was found where, how often, its evidence, and which hooks know of it
+  close ID           for good; hooks that were told of its opening are told of this, and the log has an entry of it.
+                     What is found at the same place again opens another one
+    --reason TEXT    what was done about it, 1 to 1,000 characters
+  dead-letters       alarms that were given up, the 1,000 oldest, with the last error of each
+  retry ID           has a dead letter tried again by the server; --all: every one
+  --json             list: {"incidents"}; show: {"incident", "alarms"}; close: {"incident"}; dead-letters: {"alarms"};
+                     retry: {"retried"}; refused: {"error", "code"}
+
+Exit status: 0 done, 2 not done.`,
+  run: explainStart(runIncident),
+}
+
+const options = {
+  all: { type: 'boolean' },
+  reason: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const
+
+type Values = Parsed<typeof options>['values']
+type Verb = {
+  readonly place: 'wanted' | 'none' | 'this or --all'
+  /** Options that it takes beside --json. */
+  readonly options: readonly (keyof Values)[]
+  readonly run: (office: IncidentOffice, place: string | undefined, values: Values) => Promise<void>
+}
+
+const verbs: Readonly<Record<string, Verb>> = {
+  list: { place: 'none', options: ['all'], run: list },
+  show: { place: 'wanted', options: [], run: show },
+  close: { place: 'wanted', options: ['reason'], run: close },
+  'dead-letters': { place: 'none', options: [], run: listDeadLetters },
+  retry: { place: 'this or --all', options: ['all'], run: retry },
+}
+const reasonCharactersMax = 1_000
+const listedAtOnce = 500
+const deadLettersMax = 1_000
+
+async function runIncident(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
+  const { values, positionals } = parseArguments(args, options, 2)
+  const [name = '', text] = positionals
+  const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+  if (verb === undefined) throw new UsageError(`want ${Object.keys(verbs).join(', ')}`)
+  const stray = Object.keys(values).find((option) => ![...verb.options, 'json'].includes(option as keyof Values))
+  if (stray !== undefined) throw new UsageError(`${name} takes no --${stray}`)
+  checkPlace(name, verb, text, values)
+  const place = text === undefined ? undefined : readId(text)
+  if (name === 'close') checkReason(values)
+  try {
+    await withOffice(signal, (office) => verb.run(office, place, values))
+    return exitHolds
+  } catch (error) {
+    if (!(error instanceof IncidentRefusal)) throw error
+    process.stderr.write(`dendrolog incident: ${visibleText(error.message)}\n`)
+    if (values.json) printJson({ error: error.message, code: error.code })
+    return exitCouldNotCheck
+  }
+}
+
+function checkPlace(name: string, { place }: Verb, text: string | undefined, { all }: Values): void {
+  const isFit =
+    place === 'this or --all' ? (text === undefined) === (all === true) : (place === 'none') === (text === undefined)
+  if (isFit) return
+  throw new UsageError(`${name}: want ${{ wanted: 'an id', none: 'no id', 'this or --all': 'an id, or --all' }[place]}`)
+}
+
+function checkReason({ reason }: Values): void {
+  if (reason === undefined || reason.trim() === '') throw new UsageError('close: want --reason TEXT')
+  if (reason.length > reasonCharactersMax)
+    throw new UsageError(`--reason: want ${reasonCharactersMax} characters at most`)
+}
+
+function readId(text: string): string {
+  try {
+    return formatUuid(parseUuid(text))
+  } catch {
+    throw new UsageError(`got ${JSON.stringify(text)}, want the id of an incident or dead letter, as \`list\` shows it`)
+  }
+}
+
+async function withOffice(signal: AbortSignal, work: (office: IncidentOffice) => Promise<void>): Promise<void> {
+  const config = readConfig()
+  const { signing } = await openLocalKeys(config)
+  const signAct = createSignAct({ signer: signing.note, makeId, nowMs: Date.now, hash: nativeSha256 })
+  await withLocalState(config, signal, (query) => {
+    const schema = schemaNames(config)
+    // Whoever is told of a closing is whoever was told of the opening: no hooks are asked for here.
+    return work(
+      new IncidentOffice({ query, schema, signAct, hooks: [], makeId: () => formatUuid(makeId()), nowMs: Date.now }),
+    )
+  })
+}
+
+async function list(office: IncidentOffice, _: string | undefined, { all, json }: Values): Promise<void> {
+  const incidents = (await readAll(office, all === true ? 'all' : 'open')).map(incidentJson)
+  if (json) return printJson({ incidents })
+  if (incidents.length === 0) return printLine(all === true ? 'no incidents' : 'no open incidents')
+  printTable([['ID', 'VIOLATION', 'SEQUENCE', 'COUNT', 'OPENED', 'LAST SEEN', 'STATE'], ...incidents.map(cellsOf)])
+}
+
+async function readAll(office: IncidentOffice, state: 'open' | 'all'): Promise<readonly OpenedIncident[]> {
+  const incidents: OpenedIncident[] = []
+  for (;;) {
+    const page = await office.list(state, incidents.at(-1)?.id, listedAtOnce)
+    incidents.push(...page)
+    if (page.length < listedAtOnce) return incidents
+  }
+}
+
+function cellsOf({ id, violationType, sequenceNumber, count, openedAt, lastSeen, state }: ShownIncident): string[] {
+  return [
+    id,
+    violationType,
+    String(sequenceNumber ?? '-'),
+    String(count),
+    shortTime(openedAt),
+    shortTime(lastSeen),
+    state,
+  ]
+}
+
+async function show(office: IncidentOffice, place = '', { json }: Values): Promise<void> {
+  const incident = incidentJson(await office.read(place))
+  const alarms = (await office.alarmsOf(place)).map(alarmJson)
+  if (json) return printJson({ incident, alarms })
+  const { id, violationType, sequenceNumber, detail, evidence, count, firstSeen, lastSeen, ...rest } = incident
+  const closing = rest.closedAt === null ? 'no' : `${shortTime(rest.closedAt)} by ${rest.closedBy}: ${rest.closeReason}`
+  const lines: readonly (readonly [string, string])[] = [
+    ['incident', id],
+    ['violation', `${violationType}${sequenceNumber === null ? '' : ` at sequence number ${sequenceNumber}`}`],
+    ['detail', detail],
+    ['found', `${count} times, from ${shortTime(firstSeen)} to ${shortTime(lastSeen)}`],
+    ['opened', `${shortTime(rest.openedAt)} by ${rest.openedBy}`],
+    ['closed', closing],
+    ['evidence', JSON.stringify(evidence)],
+    ...alarms.map((alarm) => ['told', describeAlarm(alarm)] as const),
+  ]
+  for (const [name, value] of lines) printLine(`${name.padEnd(10)}${visibleText(value)}`)
+}
+
+function describeAlarm({ hook, news, state, attempts, lastError }: ShownAlarm): string {
+  const error = lastError === null ? '' : `: ${lastError}`
+  return `${hook}, that it was ${news}: ${state} after ${attempts} attempts${error}`
+}
+
+async function close(office: IncidentOffice, place = '', { reason = '', json }: Values): Promise<void> {
+  const incident = incidentJson(await office.close(place, localIdentity(), reason))
+  if (json) return printJson({ incident })
+  const { id, violationType, closedAt, closedBy } = incident
+  printLine(
+    `incident ${id} (${violationType}) was closed at ${shortTime(closedAt ?? '')} by ${visibleText(closedBy ?? '')}`,
+  )
+}
+
+async function listDeadLetters(office: IncidentOffice, _: string | undefined, { json }: Values): Promise<void> {
+  const alarms = (await office.deadLetters(deadLettersMax)).map(alarmJson)
+  if (json) return printJson({ alarms })
+  if (alarms.length === 0) return printLine('no dead letters')
+  const rows = alarms.map(({ id, incident, hook, news, attempts, settledAt, lastError }) => {
+    return [id, incident, hook, news, String(attempts), shortTime(settledAt ?? ''), visibleText(lastError ?? '')]
+  })
+  printTable([['ID', 'INCIDENT', 'HOOK', 'NEWS', 'ATTEMPTS', 'GIVEN UP', 'LAST ERROR'], ...rows])
+}
+
+async function retry(office: IncidentOffice, place: string | undefined, { json }: Values): Promise<void> {
+  const retried = await office.retry(place === undefined ? 'all' : [place])
+  if (json) return printJson({ retried })
+  printLine(`${retried} alarms are tried again, by the server that has their hooks`)
+}
+
+/** To the second. */
+function shortTime(time: string): string {
+  return time.replace(/\.\d+/, '')
+}
+
+function printTable(rows: readonly (readonly string[])[]): void {
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? []
+  for (const row of rows) {
+    const cells = row.map((cell, i) => cell.padEnd(widths[i] ?? 0))
+    printLine(cells.join('  ').trimEnd())
+  }
+}

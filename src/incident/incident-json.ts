@@ -1,0 +1,41 @@
+import { formatMicroseconds } from '../../tlog/time.ts'
+import type { ListedAlarm } from '../store/alarms.ts'
+import type { OpenedIncident } from '../store/opened-incidents.ts'
+
+/** An incident as programs get it. Times are RFC 3339. */
+export type ShownIncident = Omit<OpenedIncident, 'evidence' | 'firstSeen' | 'lastSeen' | 'openedAt' | 'closedAt'> & {
+  readonly state: 'open' | 'closed'
+  readonly evidence: unknown
+  readonly firstSeen: string
+  readonly lastSeen: string
+  readonly openedAt: string
+  readonly closedAt: string | null
+}
+
+export function incidentJson(incident: OpenedIncident): ShownIncident {
+  const { evidence, firstSeen, lastSeen, openedAt, closedAt } = incident
+  return {
+    ...incident,
+    state: closedAt === null ? 'open' : 'closed',
+    evidence: JSON.parse(evidence) as unknown,
+    firstSeen: formatMicroseconds(firstSeen),
+    lastSeen: formatMicroseconds(lastSeen),
+    openedAt: formatMicroseconds(openedAt),
+    closedAt: closedAt === null ? null : formatMicroseconds(closedAt),
+  }
+}
+
+/** An alarm as programs get it. */
+export type ShownAlarm = Omit<ListedAlarm, 'createdAt' | 'settledAt'> & {
+  readonly createdAt: string
+  readonly settledAt: string | null
+}
+
+export function alarmJson(alarm: ListedAlarm): ShownAlarm {
+  const { createdAt, settledAt } = alarm
+  return {
+    ...alarm,
+    createdAt: formatMicroseconds(createdAt),
+    settledAt: settledAt === null ? null : formatMicroseconds(settledAt),
+  }
+}
