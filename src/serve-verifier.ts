@@ -3,9 +3,22 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { formatUuid } from '../tlog/uuid.ts'
 import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
+import type { Config } from './config.ts'
+import type { Alarms } from './incident/alarms.ts'
+import type { IncidentFinding } from './incident/finding.ts'
+import type { IncidentOffice } from './incident/incident-office.ts'
+import { openAlarms, openHeartbeat } from './incident/open-alarms.ts'
+import { makeId } from './ingest/make-id.ts'
+import type { Database, Instance } from './instance.ts'
+import type { Heartbeat } from './ops/heartbeat.ts'
+import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
+import type { Metrics } from './ops/metrics.ts'
+import type { Stateful } from './serve-log.ts'
+import type { SignAct } from './store/acts.ts'
 
 const program = join(import.meta.dirname, 'cli', 'main.js')
 /** A server that is started and stopped again needs none; one that starts is left alone. */
@@ -13,19 +26,21 @@ const startMs = 3_000
 /** After a verifier that ended by itself. */
 const restartMs = 10_000
 const stopMs = 2_000
+/** Dead-man services are set in minutes. */
+const beatMs = 60_000
 /** Its heap: rows are not kept. */
 const heapMib = 96
 
 /** What a verifier tells its server. */
 type Message =
   | { readonly kind: 'progress'; readonly progress: WatchProgress }
-  | { readonly kind: 'finding'; readonly finding: KnownFinding }
+  | { readonly kind: 'finding'; readonly finding: KnownFinding; readonly evidence: Readonly<Record<string, unknown>> }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'unstored'; readonly reason: string }
 
 export type VerifierEvents = {
   /** Told once of each finding, over all starts. */
-  readonly onFinding: (finding: KnownFinding) => void
+  readonly onFinding: (finding: IncidentFinding) => void
   readonly logger: Logger
 }
 
@@ -33,7 +48,8 @@ export type VerifierEvents = {
 export class Verifier {
   readonly #events: VerifierEvents
   #progress: WatchProgress | undefined
-  #isFailing = false
+  /** Why it cannot check, where it cannot. */
+  #failure: string | undefined
 
   constructor(events: VerifierEvents) {
     this.#events = events
@@ -42,6 +58,10 @@ export class Verifier {
   /** Undefined before it could look the first time. */
   get progress(): WatchProgress | undefined {
     return this.#progress
+  }
+
+  get failure(): string | undefined {
+    return this.#failure
   }
 
   /** Never rejects. */
@@ -76,21 +96,80 @@ export class Verifier {
     const { logger, onFinding } = this.#events
     switch (message.kind) {
       case 'progress':
-        if (this.#isFailing) logger.info('the verifier can check again')
-        this.#isFailing = false
+        if (this.#failure !== undefined) logger.info('the verifier can check again')
+        this.#failure = undefined
         this.#progress = message.progress
         return
       case 'finding':
-        onFinding(message.finding)
+        onFinding(incidentOf(message.finding, message.evidence))
         return
       case 'failed':
-        if (!this.#isFailing) logger.error({ reason: message.reason }, 'the verifier cannot check')
-        this.#isFailing = true
+        if (this.#failure === undefined) logger.error({ reason: message.reason }, 'the verifier cannot check')
+        this.#failure = message.reason
         return
       case 'unstored':
         logger.error({ reason: message.reason }, 'a finding or the progress of the verifier could not be stored')
     }
   }
+}
+
+function incidentOf(
+  { key, violationType, sequenceNumber, detail }: KnownFinding,
+  evidence: Readonly<Record<string, unknown>>,
+): IncidentFinding {
+  const place = sequenceNumber === null ? { place: key } : { sequenceNumber }
+  return { violationType, ...place, detail, evidence }
+}
+
+/** Tells the dead-man service how it is, once a minute; of a verifier that is silent nothing. */
+async function beat(verifier: Verifier, heartbeat: Heartbeat, signal: AbortSignal): Promise<void> {
+  let toldMs: number | undefined
+  while (!signal.aborted) {
+    await sleep(beatMs, undefined, { signal }).catch(() => {})
+    const { progress, failure } = verifier
+    if (signal.aborted) break
+    if (failure !== undefined) heartbeat.fail(`could not check: ${failure}`)
+    else if (progress?.checkedMs === undefined || progress.checkedMs === toldMs) continue
+    else if (progress.findings > 0) heartbeat.fail(`${progress.findings} violations; see dendrolog verify --status`)
+    else heartbeat.success(`verified to entry ${progress.verifiedSize} of ${progress.size}`)
+    toldMs = progress?.checkedMs
+  }
+  await heartbeat.close()
+}
+
+/** A server's verifier, with what it tells: incidents and their hooks, the dead-man service. */
+export type ServedVerifier = {
+  readonly verifier: Verifier | undefined
+  readonly office: IncidentOffice
+  readonly alarms: Alarms
+  /** Runs until `signal` aborts. Never rejects. */
+  readonly run: (signal: AbortSignal) => Promise<void>
+}
+
+export async function openVerifier(
+  config: Config,
+  { origin }: Instance,
+  { schema }: Database,
+  { state }: Stateful,
+  signAct: SignAct,
+  logger: Logger,
+  metrics: Metrics,
+): Promise<ServedVerifier> {
+  const { alarms, office } = openAlarms(
+    {
+      ...{ query: state.query, schema, origin, signAct, nowMs: Date.now, by: 'dendrolog' },
+      ...{ hooks: await openHooks(config.hooks, Date.now), makeId: () => formatUuid(makeId()) },
+    },
+    logger,
+    metrics,
+  )
+  const verifier = config.verifies ? new Verifier({ logger, onFinding: (finding) => alarms.raise(finding) }) : undefined
+  const run = async (signal: AbortSignal): Promise<void> => {
+    const heartbeat = config.heartbeat && openHeartbeat(config.heartbeat, Date.now, logger, metrics)
+    const beating = verifier && heartbeat && beat(verifier, heartbeat, signal)
+    await Promise.all([verifier?.run(signal), beating, alarms.run(signal)])
+  }
+  return { verifier, office, alarms, run }
 }
 
 function endChild(child: ChildProcess): void {

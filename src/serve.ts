@@ -14,14 +14,14 @@ import { type Database, type Instance, openDatabase, openInstance, tokenFilePath
 import { IncidentRecord } from './log/incident-record.ts'
 import type { Log } from './log/log.ts'
 import { openLogActs } from './log/open-acts.ts'
-import { reportFindings, reportUnrecorded, reportUnwrittenUses } from './log/report.ts'
+import { reportUnrecorded, reportUnwrittenUses } from './log/report.ts'
 import { endHardLater } from './ops/end-hard.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
-import { Verifier } from './serve-verifier.ts'
+import { openVerifier } from './serve-verifier.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
@@ -84,7 +84,7 @@ async function serveDatabase(
   const metrics: Metrics = createMetrics(() => ({
     ...readingsOf(server),
     ...expiryOf(certificate?.pair),
-    verifier: verifier?.progress,
+    verifier: verifier.verifier?.progress,
   }))
   const threads = threadsOf(config, database, instance)
   const tileFiles = await openTileFiles(config, instance, logger)
@@ -99,6 +99,7 @@ async function serveDatabase(
     ...{ query: stateful.state.query, schema: database.schema, makeId, signAct: acts.sign, rates: config },
     ...{ sealKey: instance.keys.sealKey, onFailed: reportUnwrittenUses(logger) },
   })
+  const verifier = await openVerifier(config, instance, database, stateful, acts.sign, logger, metrics)
   const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens }
   const server: Server = createServer(parts)
   const { http, close } = createHttpServer(createApp(server), undefined, pair)
@@ -108,10 +109,9 @@ async function serveDatabase(
   const stopFollowing = new AbortController()
   const filing = tileFiles && runTileFiler(tileFiles, log, logger, metrics, stopFollowing.signal)
   const following = Promise.all([search.run(stopFollowing.signal), filing])
-  const verifier = config.verifies ? new Verifier({ logger, onFinding: reportFindings(logger) }) : undefined
   const stopRecord = new AbortController()
   const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
-  const verifying = verifier?.run(stopFollowing.signal)
+  const verifying = verifier.run(stopFollowing.signal)
   const stopActs = new AbortController()
   const telling = acts.run(stopActs.signal)
   const watching = certificate && runPairWatch(certificate, stopRecord.signal)

@@ -121,18 +121,6 @@ function firstOf(defects: readonly Defect[], describe: (defect: Defect) => strin
   return `${listed.join(', ')}${defects.length > listedMax ? ` and ${defects.length - listedMax} more` : ''}`
 }
 
-/** Tells what the verifier found. */
-export function reportFindings(
-  logger: Logger,
-): (finding: {
-  readonly violationType: string
-  readonly sequenceNumber: number | null
-  readonly detail: string
-}) => void {
-  return ({ violationType, sequenceNumber, detail }) =>
-    logger.error({ violationType, sequenceNumber, detail }, 'VIOLATION: the log is not what was signed')
-}
-
 /** Tells that incidents could not be written down, once a minute. */
 export function reportUnrecorded(logger: Logger): (error: unknown) => void {
   const mayTell = onceAMinute()

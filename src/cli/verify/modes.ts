@@ -110,10 +110,10 @@ export async function forget(isJson: boolean): Promise<ExitStatus> {
 
 function eventsOf(isJson: boolean): WatchEvents {
   return {
-    onFinding: (finding) => {
-      process.send?.({ kind: 'finding', finding })
-      if (isJson) printJson({ ...finding, firstSeen: iso(finding.firstSeenMs) })
-      else printLine(`VIOLATION  ${describeFinding(finding)}`)
+    onFinding: (known, evidence) => {
+      process.send?.({ kind: 'finding', finding: known, evidence })
+      if (isJson) printJson({ ...known, firstSeen: iso(known.firstSeenMs), evidence })
+      else printLine(`VIOLATION  ${describeFinding(known)}`)
     },
     onUnstored: (error) => {
       process.send?.({ kind: 'unstored', reason: describeError(error) })

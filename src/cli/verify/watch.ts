@@ -24,7 +24,7 @@ import { type Knowledge, readKnowledge } from './knowledge.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
-  readonly onFinding: (finding: KnownFinding) => void
+  readonly onFinding: (known: KnownFinding, finding: Finding) => void
   /** A finding could be told, but not be stored in the database. */
   readonly onUnstored: (error: unknown) => void
 }
@@ -67,7 +67,7 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
       await insertProgress(pool.query, schema, 'watch', next.base.size).catch(events.onUnstored)
     },
     onFinding: async (finding, known) => {
-      events.onFinding(known)
+      events.onFinding(known, finding)
       // Whoever wrote to the database may keep us from it: it was told before.
       await insertFinding(pool.query, schema, rowOf(finding, known)).catch(events.onUnstored)
     },
