@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Hook, HookFailure } from '../../src/ops/hooks/hook.ts'
 import { webhook } from '../../src/ops/hooks/webhook.ts'
@@ -66,10 +67,19 @@ test('a hook that hangs holds up no other', async () => {
   const id = await openIncident(['slow', 'webhook'])
   const slow: Hook = {
     name: 'slow',
-    deliver: (_, signal) => new Promise((_, reject) => signal.addEventListener('abort', reject)),
+    deliver: async (_, signal) => {
+      signal.throwIfAborted()
+      await once(signal, 'abort')
+      signal.throwIfAborted()
+    },
   }
   const run = desk.send({ hooks: [slow, toReceiver()] })
   await settled(run, 'delivered')
+  // The slow one is claimed by a loop of its own, which may come later.
+  await until(
+    async () => (await statesOf(id)).includes('slow opened pending 1'),
+    () => 'an attempt of the slow one',
+  )
   expect(await statesOf(id)).toEqual(['slow opened pending 1', 'webhook opened delivered 1'])
 })
 
