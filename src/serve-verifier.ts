@@ -8,11 +8,13 @@ import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
 import type { Config } from './config.ts'
 import type { Alarms } from './incident/alarms.ts'
-import type { IncidentFinding } from './incident/finding.ts'
+import { findingOfStop, type IncidentFinding } from './incident/finding.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
 import { openAlarms, openHeartbeat } from './incident/open-alarms.ts'
 import { makeId } from './ingest/make-id.ts'
 import type { Database, Instance } from './instance.ts'
+import type { LogIncident } from './log/incident.ts'
+import type { LogPlace } from './log/log-options.ts'
 import type { Heartbeat } from './ops/heartbeat.ts'
 import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
@@ -111,6 +113,12 @@ export class Verifier {
         logger.error({ reason: message.reason }, 'a finding or the progress of the verifier could not be stored')
     }
   }
+}
+
+/** A stop of the log that is a violation opens an incident too: it may come before the verifier's round. */
+export function raiseStop(alarms: Alarms, stop: LogIncident, place: LogPlace): void {
+  const finding = findingOfStop(stop, place)
+  if (finding !== undefined) alarms.raise(finding)
 }
 
 function incidentOf(

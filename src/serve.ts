@@ -21,7 +21,7 @@ import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
-import { openVerifier } from './serve-verifier.ts'
+import { openVerifier, raiseStop } from './serve-verifier.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
@@ -80,12 +80,17 @@ async function serveDatabase(
 ): Promise<void> {
   const instance = await openInstance(config, database, Date.now())
   const stateful = openStateful(database)
-  const record = new IncidentRecord(stateful.state.query, database.schema, reportUnrecorded(logger))
   const metrics: Metrics = createMetrics(() => ({
     ...readingsOf(server),
     ...expiryOf(certificate?.pair),
     verifier: verifier.verifier?.progress,
   }))
+  // What it is told while the log opens waits until it runs, and then the acts can be signed.
+  const verifier = await openVerifier(config, instance, database, stateful, (act) => acts.sign(act), logger, metrics)
+  const record = new IncidentRecord(stateful.state.query, database.schema, {
+    onNoted: (stop, place) => raiseStop(verifier.alarms, stop, place),
+    onFailed: reportUnrecorded(logger),
+  })
   const threads = threadsOf(config, database, instance)
   const tileFiles = await openTileFiles(config, instance, logger)
   const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles)
@@ -99,7 +104,6 @@ async function serveDatabase(
     ...{ query: stateful.state.query, schema: database.schema, makeId, signAct: acts.sign, rates: config },
     ...{ sealKey: instance.keys.sealKey, onFailed: reportUnwrittenUses(logger) },
   })
-  const verifier = await openVerifier(config, instance, database, stateful, acts.sign, logger, metrics)
   const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens }
   const server: Server = createServer(parts)
   const { http, close } = createHttpServer(createApp(server), undefined, pair)

@@ -11,6 +11,13 @@ const lastWriteMs = 2_000
 /** Kinds of incidents that wait to be written while the database is away. */
 const unwrittenMax = 64
 
+export type IncidentEvents = {
+  /** Told each time; must not throw. */
+  readonly onNoted: (incident: LogIncident, place: LogPlace) => void
+  /** Told of each attempt to write that failed. */
+  readonly onFailed: (error: unknown) => void
+}
+
 /**
  * Writes down, for operators, what stopped the log. Whoever notes something does not wait, and nothing of this stops
  * the log: what cannot be written now is written when the database is back. Lost if the process ends before.
@@ -18,20 +25,21 @@ const unwrittenMax = 64
 export class IncidentRecord {
   readonly #query: Query
   readonly #schema: Schema
-  readonly #onFailed: (error: unknown) => void
+  readonly #events: IncidentEvents
   readonly #unwritten = new Map<string, StoredIncident>()
 
-  /** `query` is of the login that keeps state; `onFailed` is told of each attempt that failed. */
-  constructor(query: Query, schema: Schema, onFailed: (error: unknown) => void) {
+  /** `query` is of the login that keeps state. */
+  constructor(query: Query, schema: Schema, events: IncidentEvents) {
     this.#query = query
     this.#schema = schema
-    this.#onFailed = onFailed
+    this.#events = events
   }
 
   /** Notes what stopped the log; a database that is away is none of it. */
   note(error: unknown, place: LogPlace): void {
     if (!(error instanceof LogIncident)) return
     this.#add({ ...place, code: error.code, detail: error.message, count: 1 })
+    this.#events.onNoted(error, place)
   }
 
   /** Writes what is noted, until `signal` aborts; then once more. */
@@ -40,7 +48,7 @@ export class IncidentRecord {
       await sleep(writeEveryMs, undefined, { signal }).catch(() => {})
       if (!signal.aborted) await this.#write()
     }
-    await settleWithin(lastWriteMs, 'record incidents', this.#write()).catch(this.#onFailed)
+    await settleWithin(lastWriteMs, 'record incidents', this.#write()).catch(this.#events.onFailed)
   }
 
   async #write(): Promise<void> {
@@ -50,7 +58,7 @@ export class IncidentRecord {
         await recordIncident(this.#query, this.#schema, incident)
       } catch (error) {
         this.#add(incident)
-        this.#onFailed(error)
+        this.#events.onFailed(error)
         return
       }
     }

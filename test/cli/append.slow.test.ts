@@ -12,7 +12,7 @@ import { finished, makeFolder, type RunningServer, removeFolder, run, spawnProgr
 type Entry = { readonly sequenceNumber: number; readonly id: string; readonly payload: Record<string, unknown> }
 type Tokens = { readonly writer: string; readonly auditor: string }
 
-const gzipped = new URL('../data/cloudtrail.ndjson.gz', import.meta.url)
+const gzipped = new URL('../../deploy/sample-events/cloudtrail.ndjson.gz', import.meta.url)
 const events = gunzipSync(await readFile(gzipped)).toString('utf8')
 
 let folder = ''

@@ -7,7 +7,7 @@ import { adminConfig, endAll, type ServerProcess, startServer, waitUntilReady } 
 import { readRows, verifyChain } from './outsider.ts'
 import { expectWholeLog, withClient } from './whole-log.ts'
 
-const events = join(import.meta.dirname, '..', 'data', 'cloudtrail.ndjson.gz')
+const events = join(import.meta.dirname, '..', '..', 'deploy', 'sample-events', 'cloudtrail.ndjson.gz')
 
 /** Payloads as JSON texts: what JSON.parse would make of them is what node-postgres must give back. */
 const nastyPayloads = [

@@ -295,7 +295,10 @@ test('stopping does not wait for a database that hangs', async () => {
 })
 
 test('an incident is told once for its code and checkpoint, when the log works again', async () => {
-  const recording = new IncidentRecord(state.query, schema, (error) => failures.push(error))
+  const recording = new IncidentRecord(state.query, schema, {
+    onNoted: () => {},
+    onFailed: (error) => failures.push(error),
+  })
   const stopRecord = new AbortController()
   const writing = recording.run(stopRecord.signal)
   let offset = 0

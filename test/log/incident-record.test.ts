@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 function record(query: Query, failures: unknown[] = []): IncidentRecord {
-  const made = new IncidentRecord(query, schema, (error) => failures.push(error))
+  const made = new IncidentRecord(query, schema, { onNoted: () => {}, onFailed: (error) => failures.push(error) })
   const stop = new AbortController()
   const running = made.run(stop.signal)
   stopRecording = () => {
