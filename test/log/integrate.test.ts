@@ -120,7 +120,7 @@ test('any records get the chain, leaves and rows that the plain encoders give', 
       expect(formatHex(batch.after.chainHash)).toBe(previousHash)
       expect(batch.after).toMatchObject(appendOnEdge(before.edge, batch.leafHashes))
     }),
-    { numRuns: 150 },
+    { numRuns: 75 },
   )
 })
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -15,6 +15,12 @@ beforeEach(async () => {
   files = await writePair(folder, await makePair())
 })
 afterEach(() => rm(folder, { recursive: true }))
+
+/** At once: a file that is half written would be refused too. */
+async function replace(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode: 0o600 })
+  await rename(`${file}.new`, file)
+}
 
 type Watched = {
   watch: PairWatch
@@ -47,13 +53,13 @@ test('half of a renewal is refused, once, and the old pair stays until the other
   const { watch, changed, refused, stop } = await watchFiles(2)
   const first = watch.pair
   const next = await makePair()
-  await writeFile(files.cert, next.cert)
+  await replace(files.cert, next.cert)
   await until(
     () => refused.length > 0,
     () => 'a refusal',
   )
   expect(watch.pair).toBe(first)
-  await writeFile(files.key, next.key)
+  await replace(files.key, next.key)
   await until(
     () => changed.length === 1,
     () => 'the new pair',
@@ -66,7 +72,7 @@ test('half of a renewal is refused, once, and the old pair stays until the other
 
 test('who is woken looks at once, and tells again what it refuses', async () => {
   const { watch, refused, stop } = await watchFiles(1e6)
-  await writeFile(files.key, 'broken')
+  await replace(files.key, 'broken')
   for (const count of [1, 2]) {
     watch.wake()
     await until(
