@@ -8,13 +8,13 @@ const gapsMax = 1_000
 
 /**
  * Whether checkpoints are missing: they are numbered from 0 without gaps. The signer remembers a checkpoint before it is
- * stored, so that of the newest one alone nothing follows. `from`: the first number that is looked at. `known` must have
- * been asked before. Gives the number behind the newest.
+ * stored, so that of the newest one alone nothing follows. Looks at those from number `from` on; those below `seen` were
+ * there before. `known` must have been asked before. Gives the number behind the newest.
  */
 export async function checkNumbers(
   query: Query,
   schema: Schema,
-  from: number,
+  { from, seen }: { readonly from: number; readonly seen: number },
   known: readonly KnownHead[],
   findings: Findings,
 ): Promise<number> {
@@ -23,13 +23,16 @@ export async function checkNumbers(
   for (const { first, last } of gaps) {
     findings.addTree({ kind: 'CHECKPOINT_MISSING', checkpoint: first, lastCheckpoint: last, knownBy: 'its neighbours' })
   }
-  const remembered = known.filter(({ checkpoint }) => checkpoint !== undefined && checkpoint > next)
-  for (const { checkpoint: lastCheckpoint = next, knownBy } of remembered) {
-    findings.addTree({ kind: 'CHECKPOINT_MISSING', checkpoint: next, lastCheckpoint, knownBy })
+  const [missing, knownBy] = newestElsewhere(next, seen, known)
+  if (missing >= next) {
+    findings.addTree({ kind: 'CHECKPOINT_MISSING', checkpoint: next, lastCheckpoint: missing, knownBy })
   }
-  // Making a log stores the first one.
-  if (next === 0 && remembered.length === 0) {
-    findings.addTree({ kind: 'CHECKPOINT_MISSING', checkpoint: 0, lastCheckpoint: 0, knownBy: 'every log' })
-  }
-  return next
+  return Math.max(seen, next)
+}
+
+/** Number of a checkpoint that was there, and who knows it. Making a log stores the first one. */
+function newestElsewhere(next: number, seen: number, known: readonly KnownHead[]): readonly [number, string] {
+  const remembered = known.find(({ checkpoint = -1 }) => checkpoint > next)
+  if (remembered?.checkpoint !== undefined) return [remembered.checkpoint, remembered.knownBy]
+  return seen > next ? [seen - 1, 'the verifier'] : [0, 'every log']
 }

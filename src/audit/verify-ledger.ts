@@ -127,7 +127,7 @@ class LedgerRun {
     await this.#options.ranges.checkAll(rangesOf(size, head), (result) => this.#join(result, size), signal)
     await this.#checkpoints.checkRest(size)
     const { session, schema, known } = this.#options
-    await checkNumbers(session.query, schema, 0, known, this.#findings)
+    await checkNumbers(session.query, schema, { from: 0, seen: 0 }, known, this.#findings)
     this.#outside.checkRest(size)
     await this.#checkStrayTiles(size)
     await this.#checkStrayIds()

@@ -50,6 +50,9 @@ export type WatchTiming = {
   readonly saveMs: number
 }
 
+/** Of the newest checkpoints, whether one is missing. */
+const checkpointsProbed = 10_000
+
 const defaultTiming: WatchTiming = {
   idleMs: 500,
   restFactor: 4,
@@ -96,7 +99,7 @@ export class Watch {
   #verified: number
   #checkedMs: number | undefined
   #probedAt = Number.NEGATIVE_INFINITY
-  /** Up to this number none was missed when it was probed last. */
+  /** The number behind the newest that was seen. */
   #nextCheckpoint = 0
 
   constructor(state: VerifierState, options: WatchOptions) {
@@ -244,7 +247,7 @@ export class Watch {
   }
 
   async #probe(known: readonly KnownHead[]): Promise<void> {
-    await this.#checkNumbers(this.#nextCheckpoint, known)
+    await this.#checkNumbers(Math.max(0, this.#nextCheckpoint - checkpointsProbed), known)
     for (const range of await this.#probes.look(this.#there)) await this.#checkAgain(range)
     this.#change({ ...this.#state, probes: this.#probes.known })
   }
@@ -269,7 +272,7 @@ export class Watch {
   async #checkNumbers(from: number, known: readonly KnownHead[]): Promise<void> {
     const findings = new Findings()
     const { query, schema } = this.#checks
-    this.#nextCheckpoint = await checkNumbers(query, schema, from, known, findings)
+    this.#nextCheckpoint = await checkNumbers(query, schema, { from, seen: this.#nextCheckpoint }, known, findings)
     await this.#tell(findings.inOrder(this.#size))
   }
 
