@@ -41,6 +41,7 @@ const mayImportAll = [
   'src/serve-api.ts',
   'src/serve-verifier.ts',
   'src/instance.ts',
+  'src/new-instance.ts',
   'src/signer-state.ts',
   'src/cli',
   'bench',
@@ -49,7 +50,7 @@ const mayImportAll = [
 const packages: Readonly<Record<string, readonly string[]>> = {
   '@noble/hashes': ['tlog'],
   '@aws-sdk/client-s3': ['src/log'],
-  pg: ['src/store', 'src/log', 'src/instance.ts', 'src/cli', 'bench'],
+  pg: ['src/store', 'src/log', 'src/instance.ts', 'src/new-instance.ts', 'src/cli', 'bench'],
   'pg-copy-streams': ['src/store', 'bench'],
   hono: ['api'],
   '@hono/node-server': ['api', 'src/serve.ts'],
