@@ -56,6 +56,8 @@ export type Config = {
   /** Whether a server verifies its log all the time, and within how many hours all of it. */
   readonly verifies: boolean
   readonly verifyWithinHours: number
+  /** File or folder of checkpoints that others saw. */
+  readonly knownCheckpoints: string | undefined
   readonly heartbeat: HeartbeatSettings
   readonly hooks: HookSettings
 }
@@ -172,6 +174,12 @@ const settings = {
     'h',
     'within so many hours every entry is hashed again',
   ),
+  knownCheckpoints: setting(
+    'DENDROLOG_KNOWN_CHECKPOINTS',
+    '',
+    'path',
+    'checkpoints that others saw: a file or a folder',
+  ),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
 } as const satisfies Record<string, Setting>
@@ -215,6 +223,7 @@ export function readConfig(environment: Environment = process.env): Config {
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     verifies: readBoolean(settings.verifies, text(settings.verifies)),
     verifyWithinHours: readInteger(settings.verifyWithinHours, text(settings.verifyWithinHours), 1, 8_784),
+    knownCheckpoints: optional(settings.knownCheckpoints),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
     heartbeat: readHeartbeat(text),
     hooks: readHooks(text),
