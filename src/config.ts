@@ -16,10 +16,11 @@ import {
   showSetting,
 } from './setting-values.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
+import { readVerifierSettings, type VerifierSettings, verifierSettings } from './verifier-settings.ts'
 
 export { ConfigError } from './setting-values.ts'
 
-export type Config = {
+export type Config = VerifierSettings & {
   readonly databaseUrl: string | undefined
   readonly roleUrls: RoleUrls
   readonly dataDir: string
@@ -53,11 +54,6 @@ export type Config = {
   readonly recordStarts: boolean
   readonly trustProxy: boolean
   readonly logLevel: string
-  /** Whether a server verifies its log all the time, and within how many hours all of it. */
-  readonly verifies: boolean
-  readonly verifyWithinHours: number
-  /** How often its newest million entries are probed for changes. */
-  readonly verifyProbeSeconds: number
   readonly heartbeat: HeartbeatSettings
   readonly hooks: HookSettings
 }
@@ -167,19 +163,7 @@ const settings = {
     'boolean',
     'a proxy terminates TLS: every HOST is allowed',
   ),
-  verifies: setting('DENDROLOG_VERIFIER', 'true', 'boolean', 'a process of the server verifies the log all the time'),
-  verifyWithinHours: setting(
-    'DENDROLOG_VERIFY_WITHIN_HOURS',
-    '24',
-    'h',
-    'within so many hours every entry is hashed again',
-  ),
-  verifyProbeSeconds: setting(
-    'DENDROLOG_VERIFY_PROBE_SECONDS',
-    '30',
-    's',
-    'the newest million entries are probed for changes this often',
-  ),
+  ...verifierSettings,
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
 } as const satisfies Record<string, Setting>
@@ -221,9 +205,7 @@ export function readConfig(environment: Environment = process.env): Config {
     actSumIntervalMs: readInteger(settings.actSumIntervalMs, text(settings.actSumIntervalMs), 0, 86_400_000),
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
-    verifies: readBoolean(settings.verifies, text(settings.verifies)),
-    verifyWithinHours: readInteger(settings.verifyWithinHours, text(settings.verifyWithinHours), 1, 8_784),
-    verifyProbeSeconds: readInteger(settings.verifyProbeSeconds, text(settings.verifyProbeSeconds), 1, 3_600),
+    ...readVerifierSettings(text),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
     heartbeat: readHeartbeat(text),
     hooks: readHooks(text),

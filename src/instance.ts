@@ -3,14 +3,14 @@
 import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { type ClientConfig, escapeIdentifier } from 'pg'
-import { createTokenSecret } from './auth/token.ts'
 import { type Config, ConfigError } from './config.ts'
 import { openCell } from './log/cell-place.ts'
-import { createLog, hasLog } from './log/create.ts'
-import { type LogFile, readLogFile, writeLogFile } from './log/log-file.ts'
-import { createKeys, type LogKeys, openKeys } from './log/log-keys.ts'
-import { hashSecret } from './log/seal.ts'
-import type { OpenedCell, SignerCell } from './log/signer-cell.ts'
+import { hasLog } from './log/create.ts'
+import { LogEnded } from './log/ending.ts'
+import { type LogFile, readLogFile } from './log/log-file.ts'
+import { type LogKeys, openKeys } from './log/log-keys.ts'
+import type { OpenedCell } from './log/signer-cell.ts'
+import { createInstance } from './new-instance.ts'
 import { cellPlaceOf, checkCellPlace, noMemory } from './signer-state.ts'
 import type { Schema } from './store/batch.ts'
 import { readUnsafeSettings } from './store/durability.ts'
@@ -28,9 +28,8 @@ import {
   roleConfig,
   setRolePasswords,
 } from './store/roles.ts'
-import { readSecretFile, removeUnfinished, writeSecretFile } from './store/secret-file.ts'
-import { openPool, type Pool, type Query } from './store/session.ts'
-import { insertFirstToken, type TokenRole } from './store/tokens.ts'
+import { readSecretFile, removeUnfinished } from './store/secret-file.ts'
+import { openPool, type Query } from './store/session.ts'
 
 const migrationsFolder = join(import.meta.dirname, '..', '..', 'migrations')
 
@@ -162,10 +161,11 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
   const writer = openPool(database.connections.writer, 1, 30_000)
   try {
     const place = cellPlaceOf(config)
-    const folders = [config.dataDir, keysFolder, ...(place.kind === 'file' ? [dirname(place.path)] : [])]
-    for (const folder of folders) await removeUnfinished(folder)
+    const written = [config.dataDir, keysFolder, ...(place.kind === 'file' ? [dirname(place.path)] : [])]
+    for (const folder of written) await removeUnfinished(folder)
     const found = await readLogFile(config.dataDir)
     refuseHalves(config, found, await hasLog(writer.query, database.schema))
+    if (found?.state === 'ended') throw new ConfigError('DENDROLOG_DATA_DIR', new LogEnded(found.ending).message)
     const isNew = found?.state !== 'ready'
     // The server needs none of it; where others read it they are administrators.
     await readSecretFile(tokenFilePath(config))
@@ -178,8 +178,12 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
     }
     await checkCellPlace(config, place, writer.query)
     const cell = openCell(place, origin)
-    if (isNew) await cell.prepare()
-    if (isNew) await createInstance(config, database, writer, origin, cell, nowMs)
+    if (isNew) {
+      await cell.prepare()
+      const folders = { dataDir: config.dataDir, keys: keysFolder, tokens: tokenFilePath(config) }
+      const succeeds = found?.state === 'creating' ? found.succeeds : undefined
+      await createInstance({ folders, database, writer: writer.query, origin, cell, nowMs, succeeds })
+    }
     if ((await cell.read()) === undefined) throw new ConfigError('DENDROLOG_SIGNER_STATE', noMemory(place))
     return { origin, keys: await openKeys(keysFolder, origin), cell, isNew }
   } finally {
@@ -191,51 +195,13 @@ export function keysFolderOf({ dataDir }: Pick<Config, 'dataDir'>): string {
   return join(dataDir, 'keys')
 }
 
-/** Tokens that a first start made, role by role. */
-export type TokenFile = Readonly<Record<TokenRole, string>>
+/** Where the keys of a log are when it was ended: nobody signs with them any more. */
+export function endedKeysFolderOf(config: Pick<Config, 'dataDir'>): string {
+  return join(keysFolderOf(config), 'ended')
+}
 
 export function tokenFilePath(config: Config): string {
   return join(config.dataDir, 'tokens.json')
-}
-
-const tokenRoles: readonly TokenRole[] = ['writer', 'auditor', 'admin']
-
-// Order: what is about to happen is noted first and marked as done last, each step may be repeated. So a crash in
-// between is finished by the next start, and a folder without its database is still told from a new one.
-async function createInstance(
-  config: Config,
-  database: Database,
-  writer: Pool,
-  origin: string,
-  cell: SignerCell,
-  nowMs: number,
-): Promise<void> {
-  await writeLogFile(config.dataDir, { origin, state: 'creating' })
-  await createKeys(keysFolderOf(config), origin)
-  const { signing, sealKey } = await openKeys(keysFolderOf(config), origin)
-  const signer = openPool(database.connections.signer, 1, 30_000)
-  try {
-    const { schema } = database
-    await createLog({ origin, sealKey, keys: signing, cell, schema, writer: writer.query, signer: signer.query, nowMs })
-  } finally {
-    await signer.close()
-  }
-  await createTokens(config, database, sealKey)
-  await writeLogFile(config.dataDir, { origin, state: 'ready' })
-}
-
-async function createTokens(config: Config, database: Database, sealKey: Uint8Array): Promise<void> {
-  if ((await readSecretFile(tokenFilePath(config))) !== undefined) return
-  const secrets = Object.fromEntries(tokenRoles.map((role) => [role, createTokenSecret()])) as TokenFile
-  const state = openPool(database.connections.state, 1, 30_000)
-  try {
-    for (const role of tokenRoles) {
-      await insertFirstToken(state.query, database.schema, hashSecret(sealKey, secrets[role]), { name: role, role })
-    }
-  } finally {
-    await state.close()
-  }
-  await writeSecretFile(tokenFilePath(config), `${JSON.stringify(secrets, null, 2)}\n`)
 }
 
 export function connectionsOfRoles(config: Config, admin: ClientConfig, passwords: RolePasswords): RoleConnections {

@@ -46,6 +46,12 @@ function describeTree(finding: OnlyTree): string {
       return `tree of size ${finding.treeSize}: its root is ${finding.computed}; ${finding.knownBy} knows ${finding.known}`
     case 'ROLLBACK':
       return `the log has ${finding.treeSize} entries; ${finding.knownBy} knows ${finding.knownSize}`
+    case 'SIGNER_MEMORY_MISSING': {
+      const known = finding.knownBy === null ? '' : `; ${finding.knownBy} knows ${finding.knownSize} entries`
+      return `${finding.place}: the signer's memory is not there${known}`
+    }
+    case 'SIGNER_MEMORY_STALE':
+      return `the signer's memory is of ${finding.treeSize} entries at ${finding.timestampMs} ms, older than what was signed: ${describeLater(finding)}`
     case 'SIGNATURE_INVALID':
       return `checkpoint ${finding.checkpoint}: ${finding.reason}`
     case 'CHECKPOINT_MISSING': {
@@ -59,6 +65,14 @@ function describeTree(finding: OnlyTree): string {
     case 'SCHEMA_TAMPERED':
       return `${finding.object}: ${finding.reason}`
   }
+}
+
+function describeLater({
+  knownBy,
+  knownSize,
+  knownTimestampMs,
+}: Extract<TreeFinding, { readonly kind: 'SIGNER_MEMORY_STALE' }>): string {
+  return `${knownBy} is of ${knownSize} entries${knownTimestampMs === null ? '' : ` at ${knownTimestampMs} ms`}`
 }
 
 function describeRoot(finding: Extract<TreeFinding, { readonly kind: 'ROOT_MISMATCH' }>): string {

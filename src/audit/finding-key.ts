@@ -12,6 +12,7 @@ function placeOf(finding: Finding): string {
   if ('object' in finding) return finding.object
   if ('level' in finding) return `tile ${finding.level}/${finding.index}`
   if ('knownSize' in finding && finding.kind === 'ROLLBACK') return `${finding.knownBy} ${finding.knownSize}`
+  if (finding.kind === 'SIGNER_MEMORY_MISSING') return 'memory'
   if ('sequenceNumber' in finding) return `entry ${finding.sequenceNumber}`
   return `size ${finding.treeSize}`
 }

@@ -137,6 +137,24 @@ export type TreeFinding =
       readonly knownBy: string
     }
   | {
+      /** The signer's memory, which every log has, is not there; others may still know how far the log was. */
+      readonly kind: 'SIGNER_MEMORY_MISSING'
+      readonly place: string
+      /** The largest tree that somebody else knows to be signed; null where nobody knows any. */
+      readonly knownSize: number | null
+      readonly knownBy: string | null
+    }
+  | {
+      /** The signer's memory is older than what was signed: it was restored, and with it perhaps the database. */
+      readonly kind: 'SIGNER_MEMORY_STALE'
+      /** What it remembers; times in milliseconds since 1970. */
+      readonly treeSize: number
+      readonly timestampMs: number
+      readonly knownSize: number
+      readonly knownTimestampMs: number | null
+      readonly knownBy: string
+    }
+  | {
       readonly kind: 'SIGNATURE_INVALID'
       readonly checkpoint: number
       /** Null where the row cannot be read. */

@@ -6,6 +6,7 @@ import { CheckpointCheck, checkpointsAtOnce } from './checkpoint-check.ts'
 import { Findings } from './findings.ts'
 import { GrownTree } from './grown-tree.ts'
 import { HeadCheck } from './head-check.ts'
+import { type KnownHead, OutsideCheck } from './outside-check.ts'
 import type { RangeResult } from './range-check.ts'
 import { nodesAt, rangeLeaves, rangeLevel } from './range-nodes.ts'
 import type { TreeChecks } from './tail-check.ts'
@@ -15,7 +16,12 @@ import type { VerifierState } from './verifier-state.ts'
  * What there is to find in a range that was hashed before: its rows and tiles, its heads and checkpoints, and whether it
  * still is what it was then.
  */
-export async function checkAgain(checks: TreeChecks, state: VerifierState, result: RangeResult): Promise<Findings> {
+export async function checkAgain(
+  checks: TreeChecks,
+  state: VerifierState,
+  result: RangeResult,
+  outside: readonly KnownHead[],
+): Promise<Findings> {
   const { query, schema, sha256, isSealed, review } = checks
   const findings = new Findings()
   for (const finding of result.findings) findings.addRow(finding)
@@ -27,6 +33,7 @@ export async function checkAgain(checks: TreeChecks, state: VerifierState, resul
   const read = (after: number): ReturnType<typeof readCheckpoints> =>
     readCheckpoints(query, schema, after, checkpointsAtOnce, { above: result.above, upTo: result.upTo })
   await new CheckpointCheck(read, review, tree, findings).check(result, result)
+  new OutsideCheck(outside, tree, findings).check(result, result)
   const known = state.rangeRoots[index]
   if (known === undefined || result.upTo - result.above < rangeLeaves) return findings
   const root = nodesAt(result.nodes, rangeLevel)

@@ -23,6 +23,7 @@ import type { RangeResult } from './range-check.ts'
 import { joinEdges, type RangeEnd } from './range-join.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeJob } from './range-work.ts'
+import { type AskOutside, readNewestSigned } from './reconcile.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 
 export type VerifyOptions = {
@@ -35,7 +36,7 @@ export type VerifyOptions = {
   readonly isSealed: SealCheck
   readonly review: SignatureReview
   /** What others know of this log. */
-  readonly known: readonly KnownHead[]
+  readonly askOutside: AskOutside
   /** Told how far the rows are checked, and of how many. */
   readonly onProgress: (checked: number, size: number) => void
 }
@@ -59,6 +60,8 @@ export type Verification = {
   readonly rows: number
   readonly checkpoints: number
   readonly findings: readonly Finding[]
+  /** Who could not be asked for what they know, and why. */
+  readonly notAsked: readonly string[]
   /** How many more there were. */
   readonly omitted: number
 }
@@ -82,25 +85,28 @@ class LedgerRun {
   readonly #tree: GrownTree
   readonly #heads: HeadCheck
   readonly #checkpoints: CheckpointCheck
-  readonly #outside: OutsideCheck
+  #outside: OutsideCheck
+  #known: readonly KnownHead[] = []
+  #notAsked: readonly string[] = []
   #rows = 0
   #joinedSize = 0
   #edge: RangeEnd | undefined
 
   constructor(options: VerifyOptions) {
-    const { session, schema, isSealed, review, known, sha256 } = options
+    const { session, schema, isSealed, review, sha256 } = options
     this.#options = options
     this.#tree = new GrownTree(sha256)
     const checkpoints = (after: number): ReturnType<typeof readCheckpoints> =>
       readCheckpoints(session.query, schema, after, checkpointsAtOnce)
     this.#heads = new HeadCheck(session.query, schema, isSealed, this.#tree, this.#findings)
     this.#checkpoints = new CheckpointCheck(checkpoints, review, this.#tree, this.#findings)
-    this.#outside = new OutsideCheck(known, this.#tree, this.#findings)
+    this.#outside = new OutsideCheck([], this.#tree, this.#findings)
   }
 
   async run(signal: AbortSignal): Promise<Verification> {
     let size = 0
     try {
+      await this.#askOutside()
       const head = await this.#findHead()
       size = head?.treeSize ?? 0
       await this.#checkAll(size, head, signal)
@@ -115,8 +121,18 @@ class LedgerRun {
       rows: this.#rows,
       checkpoints: this.#checkpoints.count,
       findings: this.#findings.inOrder(size),
+      notAsked: this.#notAsked,
       omitted: this.#findings.omitted,
     }
+  }
+
+  async #askOutside(): Promise<void> {
+    const { session, schema, review, askOutside } = this.#options
+    const { known, findings, notAsked } = await askOutside(await readNewestSigned(session.query, schema, review))
+    this.#outside = new OutsideCheck(known, this.#tree, this.#findings)
+    this.#known = known
+    this.#notAsked = notAsked
+    for (const finding of findings) this.#findings.addTree(finding)
   }
 
   async #checkAll(size: number, head: TreeHead | undefined, signal: AbortSignal): Promise<void> {
@@ -126,8 +142,8 @@ class LedgerRun {
     this.#outside.check(empty, undefined)
     await this.#options.ranges.checkAll(rangesOf(size, head), (result) => this.#join(result, size), signal)
     await this.#checkpoints.checkRest(size)
-    const { session, schema, known } = this.#options
-    await checkNumbers(session.query, schema, { from: 0, seen: 0 }, known, this.#findings)
+    const { session, schema } = this.#options
+    await checkNumbers(session.query, schema, { from: 0, seen: 0 }, this.#known, this.#findings)
     this.#outside.checkRest(size)
     await this.#checkStrayTiles(size)
     await this.#checkStrayIds()

@@ -6,12 +6,13 @@ import { describeFinding } from './describe-finding.ts'
 import { type Finding, sequenceNumberOf } from './finding.ts'
 import { keyOf } from './finding-key.ts'
 import { Findings } from './findings.ts'
-import type { KnownHead } from './outside-check.ts'
+import { type KnownHead, rollbacks } from './outside-check.ts'
 import { Probes } from './probes.ts'
 import { createResultBuffers } from './range-buffers.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeWork } from './range-work.ts'
+import { type AskOutside, type Outside, readNewestSigned } from './reconcile.ts'
 import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
@@ -22,7 +23,7 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
   readonly session: ReadSession
   readonly work: RangeWork
   /** What others know of this log now: asked before the database is. */
-  readonly readKnown: () => Promise<readonly KnownHead[]>
+  readonly askOutside: AskOutside
   /** Kept outside of the database. */
   readonly save: (state: VerifierState) => Promise<void>
   /** Told once of each. */
@@ -101,6 +102,8 @@ export class Watch {
   #probedAt = Number.NEGATIVE_INFINITY
   /** The number behind the newest that was seen. */
   #nextCheckpoint = 0
+  /** What others knew when they were asked last. */
+  #known: readonly KnownHead[] = []
 
   constructor(state: VerifierState, options: WatchOptions) {
     const { session, schema, sha256, isSealed, review, timing } = options
@@ -171,20 +174,28 @@ export class Watch {
   }
 
   async #checkNext(): Promise<boolean> {
-    const known = await this.#options.readKnown()
-    await this.#readExtent(known)
+    await this.#readExtent(await this.#askOutside())
     if (this.#size > this.#verified) {
-      await this.#checkTail(known)
+      await this.#checkTail()
       return true
     }
     if (performance.now() - this.#probedAt >= this.#timing.probeMs) {
       this.#probedAt = performance.now()
-      await this.#probe(known)
+      await this.#probe()
       return true
     }
     if (!this.#isSweepDue()) return false
     await this.#sweep()
     return true
+  }
+
+  /** Whoever cannot be asked is not one who knows nothing. */
+  async #askOutside(): Promise<Outside> {
+    const { session, schema, review, askOutside } = this.#options
+    const outside = await askOutside(await readNewestSigned(session.query, schema, review))
+    if (outside.notAsked.length > 0) throw new Error(`could not be asked: ${outside.notAsked.join('; ')}`)
+    this.#known = outside.known
+    return outside
   }
 
   /** By the clock, which goes on while no verifier runs. */
@@ -203,9 +214,10 @@ export class Watch {
   }
 
   /** The newest head that may be believed, and what contradicts it at a glance. */
-  async #readExtent(known: readonly KnownHead[]): Promise<void> {
+  async #readExtent(outside: Outside): Promise<void> {
     const { session, schema, isSealed } = this.#options
     const findings = new Findings()
+    for (const finding of outside.findings) findings.addTree(finding)
     await session.query('begin isolation level repeatable read read only')
     let size = 0
     try {
@@ -227,27 +239,27 @@ export class Watch {
     } finally {
       await session.query('rollback')
     }
-    const remembered = [{ treeSize: this.#verified, knownBy: 'the verifier' }, ...known]
-    for (const { treeSize, knownBy } of remembered) {
-      if (treeSize > size) findings.addTree({ kind: 'ROLLBACK', treeSize: size, knownSize: treeSize, knownBy })
+    if (this.#verified > size) {
+      findings.addTree({ kind: 'ROLLBACK', treeSize: size, knownSize: this.#verified, knownBy: 'the verifier' })
     }
+    for (const finding of rollbacks(outside.known, size)) findings.addTree(finding)
     this.#size = size
     await this.#tell(findings.inOrder(size))
   }
 
-  async #checkTail(known: readonly KnownHead[]): Promise<void> {
+  async #checkTail(): Promise<void> {
     const above = this.#state.base.size
     const upTo = Math.min(this.#size, above + this.#timing.stepEntries)
     await this.#probes.advance({ above: this.#verified, upTo })
     const result = await this.#check({ above, upTo })
-    const joined = await joinTail(this.#checks, this.#state, result, known)
+    const joined = await joinTail(this.#checks, this.#state, result, this.#known)
     this.#change({ ...joined.state, probes: this.#probes.known })
     this.#verified = upTo
     await this.#tell(joined.findings.inOrder(upTo))
   }
 
-  async #probe(known: readonly KnownHead[]): Promise<void> {
-    await this.#checkNumbers(Math.max(0, this.#nextCheckpoint - checkpointsProbed), known)
+  async #probe(): Promise<void> {
+    await this.#checkNumbers(Math.max(0, this.#nextCheckpoint - checkpointsProbed))
     for (const range of await this.#probes.look(this.#there)) await this.#checkAgain(range)
     this.#change({ ...this.#state, probes: this.#probes.known })
   }
@@ -261,7 +273,7 @@ export class Watch {
     const above = next * rangeLeaves
     await this.#checkAgain({ above, upTo: Math.min(there, above + rangeLeaves) })
     const isEnd = above + rangeLeaves >= there
-    if (isEnd) await this.#checkNumbers(0, [])
+    if (isEnd) await this.#checkNumbers(0)
     this.#change({
       ...this.#state,
       sweep: { next: next + 1, startedMs },
@@ -269,16 +281,17 @@ export class Watch {
     })
   }
 
-  async #checkNumbers(from: number, known: readonly KnownHead[]): Promise<void> {
+  async #checkNumbers(from: number): Promise<void> {
     const findings = new Findings()
     const { query, schema } = this.#checks
-    this.#nextCheckpoint = await checkNumbers(query, schema, { from, seen: this.#nextCheckpoint }, known, findings)
+    const span = { from, seen: this.#nextCheckpoint }
+    this.#nextCheckpoint = await checkNumbers(query, schema, span, this.#known, findings)
     await this.#tell(findings.inOrder(this.#size))
   }
 
   async #checkAgain(range: EntryRange): Promise<void> {
     const result = await this.#check(range)
-    await this.#tell((await checkAgain(this.#checks, this.#state, result)).inOrder(range.upTo))
+    await this.#tell((await checkAgain(this.#checks, this.#state, result, this.#known)).inOrder(range.upTo))
   }
 
   #check(range: EntryRange): Promise<RangeResult> {

@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   keys: async () => (await import('./keys.ts')).keysCommand,
   drill: async () => (await import('./drill.ts')).drillCommand,
   incident: async () => (await import('./incident.ts')).incidentCommand,
+  recover: async () => (await import('./recover.ts')).recoverCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
   config: async () => (await import('./config.ts')).configCommand,
 }

@@ -20,8 +20,8 @@ export const verifyCommand: Command = {
   synopsis:
     '[--full [--vkey VKEY | --vkey-file FILE] [--threads N] | --every TIME | --watch | --status | --forget] [--json]',
   help: `Hashes the rows of the ledger anew, each from its columns, and compares: with the stored hashes, the row before, the tree and
-its tiles, every head and its seal, every checkpoint and its signatures, the table of known ids, the signer's memory. It
-changes nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_VERIFIER).
+its tiles, every head and its seal, every checkpoint and its signatures, the table of known ids, the signer's memory, the tile
+files, checkpoints that others saw (DENDROLOG_KNOWN_CHECKPOINTS). It changes nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_VERIFIER).
 
   (nothing)         one round: what is new since the last one, rows of the newest million that a probe says were changed,
                     and as much of the rest as is due for all of it to be hashed within DENDROLOG_VERIFY_WITHIN_HOURS

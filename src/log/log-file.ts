@@ -1,16 +1,23 @@
 import { join } from 'node:path'
 import { readSecretFile, writeSecretFile } from '../store/secret-file.ts'
+import { type Ending, readEnding } from './ending.ts'
 
-/** What a data folder says of its log: the name, and whether making it came to its end. */
-export type LogFile = { readonly origin: string; readonly state: 'creating' | 'ready' }
+/** What a data folder says of its log: the name, and how far making it came, or that it was ended. */
+export type LogFile =
+  /** `succeeds`: the end of the log before it, which its first entry is to tell of. */
+  | { readonly origin: string; readonly state: 'creating'; readonly succeeds?: Ending }
+  | { readonly origin: string; readonly state: 'ready' }
+  | { readonly origin: string; readonly state: 'ended'; readonly ending: Ending }
 
 /** Undefined where the folder has no log; throws where the file is not what was written. */
 export async function readLogFile(dataDir: string): Promise<LogFile | undefined> {
   const text = await readSecretFile(logFilePath(dataDir))
   if (text === undefined) return undefined
-  const { origin, state } = parseMembers(text)
-  if (typeof origin === 'string' && (state === 'creating' || state === 'ready')) return { origin, state }
-  throw new Error(`${logFilePath(dataDir)}: is not what dendrolog wrote; if it was edited, restore it`)
+  try {
+    return parseLogFile(JSON.parse(text))
+  } catch (cause) {
+    throw new Error(`${logFilePath(dataDir)}: is not what dendrolog wrote; if it was edited, restore it`, { cause })
+  }
 }
 
 /** Durable when this resolves. */
@@ -22,11 +29,11 @@ function logFilePath(dataDir: string): string {
   return join(dataDir, 'log.json')
 }
 
-function parseMembers(text: string): { readonly origin?: unknown; readonly state?: unknown } {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? value : {}
-  } catch {
-    return {}
-  }
+function parseLogFile(value: unknown): LogFile {
+  const { origin, state, succeeds, ending } = (value ?? {}) as Readonly<Record<string, unknown>>
+  if (typeof origin !== 'string') throw new TypeError('origin: want text')
+  if (state === 'ready') return { origin, state }
+  if (state === 'ended') return { origin, state, ending: readEnding(ending) }
+  if (state !== 'creating') throw new TypeError('state: want creating, ready or ended')
+  return succeeds === undefined ? { origin, state } : { origin, state, succeeds: readEnding(succeeds) }
 }

@@ -1,6 +1,7 @@
 import { asTreeSize } from '../../tlog/coords.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
 import { checkEdge, edgeFromTiles, type TreeEdge } from '../../tlog/tree-edge.ts'
-import type { TreeHead } from '../store/batch.ts'
+import type { Schema, TreeHead } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { readClock, readWriterHead, type WriterHead } from '../store/heads.ts'
 import type { Query } from '../store/session.ts'
@@ -8,6 +9,7 @@ import { openTileStore } from '../store/tile-store.ts'
 import { batchTimestamp, type DatabaseTime } from './clock.ts'
 import { isMismatch, LogIncident } from './incident.ts'
 import type { LogState } from './integrate.ts'
+import type { LogKeys } from './log-keys.ts'
 import type { LogOptions } from './log-options.ts'
 import { isSealed } from './seal.ts'
 import { checkExtends } from './signer.ts'
@@ -24,20 +26,42 @@ export async function readLogState(
   lastSigned: StoredCheckpoint,
   databaseTime: DatabaseTime,
 ): Promise<LogState> {
-  const { origin, keys, schema, hash, clock } = options
-  const newest = await readWriterHead(writer, schema)
-  if (newest === undefined) throw new LogIncident('ROLLBACK', 'the database has no log')
+  const { schema, hash, clock } = options
+  const newest = await readSealedHead(options, writer)
   const { head } = newest
-  if (!isSealed(keys.sealKey, origin, head)) {
-    throw new LogIncident('FORGED_HEAD', `the head of size ${head.treeSize} has no valid seal`)
-  }
   // The writer's login may lead to another database than the signer's.
   checkExtends(head, lastSigned)
   checkNothingAbove(newest)
   databaseTime.set(await readClock(writer))
   batchTimestamp(clock(), databaseTime.now(), head.newestTimestamp)
-  const edge = await readEdge({ query: tiles, schema, hash }, head)
-  return { edge, root: head.root, chainHash: head.chainHash, newestTimestamp: head.newestTimestamp }
+  return stateOf(head, await readEdge({ query: tiles, schema, hash }, head))
+}
+
+/** The newest head with the edge of its tree, checked as above, but for what was signed of it and for the clocks. */
+export async function readSealedState(
+  log: SealedLog & { readonly hash: Sha256; readonly writer: Query; readonly signer: Query },
+): Promise<LogState> {
+  const newest = await readSealedHead(log, log.writer)
+  checkNothingAbove(newest)
+  const { signer: query, schema, hash } = log
+  return stateOf(newest.head, await readEdge({ query, schema, hash }, newest.head))
+}
+
+type SealedLog = {
+  readonly origin: string
+  readonly keys: Pick<LogKeys, 'sealKey'>
+  readonly schema: Schema
+}
+
+async function readSealedHead({ origin, keys, schema }: SealedLog, writer: Query): Promise<WriterHead> {
+  const newest = await readWriterHead(writer, schema)
+  if (newest === undefined) throw new LogIncident('ROLLBACK', 'the database has no log')
+  if (isSealed(keys.sealKey, origin, newest.head)) return newest
+  throw new LogIncident('FORGED_HEAD', `the head of size ${newest.head.treeSize} has no valid seal`)
+}
+
+function stateOf({ root, chainHash, newestTimestamp }: TreeHead, edge: TreeEdge): LogState {
+  return { edge, root, chainHash, newestTimestamp }
 }
 
 /** ROOT_MISMATCH where the stored tiles are not those of the head. */

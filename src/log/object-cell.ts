@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
-import { encodeCell, movedCell, type OpenedCell, readCell } from './signer-cell.ts'
+import { encodeCell, encodeEnded, movedCell, type OpenedCell, readCell } from './signer-cell.ts'
 
 /** An object of a store that speaks S3. Without keys the client looks where AWS's programs do. */
 export type ObjectPlace = {
@@ -31,6 +31,14 @@ export function openObjectCell(place: ObjectPlace): OpenedCell {
   // Whoever asks for something meets it.
   opening.catch(() => {})
   let known: Version | undefined
+  const replace = async (text: string): Promise<void> => {
+    const before = known
+    known = undefined
+    if (before === undefined) throw new Error(`signer state ${nameOf(place)}: written without being read`)
+    const etag = await (await opening).replace(place.key, before, text)
+    if (etag === undefined) throw movedCell()
+    known = { etag }
+  }
   return {
     prepare: async () => (await opening).checkCompares(),
     read: async () => {
@@ -38,14 +46,8 @@ export function openObjectCell(place: ObjectPlace): OpenedCell {
       known = { etag: found?.etag ?? null }
       return found === undefined ? undefined : readCell(`signer state ${nameOf(place)}`, found.text)
     },
-    write: async (checkpoint) => {
-      const before = known
-      known = undefined
-      if (before === undefined) throw new Error(`signer state ${nameOf(place)}: written without being read`)
-      const etag = await (await opening).replace(place.key, before, encodeCell(checkpoint))
-      if (etag === undefined) throw movedCell()
-      known = { etag }
-    },
+    write: (checkpoint) => replace(encodeCell(checkpoint)),
+    end: (ending) => replace(encodeEnded(ending)),
     close: async () => (await opening.catch(() => undefined))?.close(),
   }
 }

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { Sha256 } from '../../tlog/hash.ts'
 import { SpareBuffers } from '../ops/spare-buffers.ts'
 import { settleWithin } from '../ops/time-out.ts'
-import type { BatchRows, Schema, TreeHead } from '../store/batch.ts'
+import type { Schema } from '../store/batch.ts'
 import type { Committer } from '../store/committer.ts'
 import { ensurePartitions, readClock } from '../store/heads.ts'
 import { findKnownEntries, readIdsFrom } from '../store/known-entries.ts'
@@ -13,7 +13,8 @@ import { type Batch, integrate, type LogState } from './integrate.ts'
 import { BatchIds, IdJudge, idsToLookUp } from './known-ids.ts'
 import type { Group, KnownSubmission, PendingPool, Placement, PoolLimits } from './pool.ts'
 import { addIdRows, RecentIds } from './recent-ids.ts'
-import { type SealKey, sealHead } from './seal.ts'
+import type { SealKey } from './seal.ts'
+import { sealedRows } from './sealed-rows.ts'
 import type { Submission } from './submission.ts'
 
 export type SequencerOptions = {
@@ -216,7 +217,7 @@ export class Sequencer {
   #send(batch: Batch): Promise<readonly ArrayBuffer[]> {
     // Now: the rows are handed over. Should the commit fail, this sequencer ends, and what it remembers with it.
     addIdRows(this.#recentIds, batch.idRows)
-    return this.#options.committer.commit(this.#rowsOf(batch))
+    return this.#options.committer.commit(sealedRows(batch, this.#options))
   }
 
   /**
@@ -227,21 +228,6 @@ export class Sequencer {
     for (const group of this.#underwayGroups) group.release()
     this.#underwayGroups = groups
     this.#underway = ids
-  }
-
-  #rowsOf(batch: Batch): BatchRows {
-    const { before, after, ledgerRows, idRows, fullTiles } = batch
-    const head: Omit<TreeHead, 'seal'> = {
-      treeSize: after.edge.size,
-      root: after.root,
-      chainHash: after.chainHash,
-      frontier: after.edge.frontier,
-      newestTimestamp: after.newestTimestamp,
-      previousSize: before.edge.size,
-      previousRoot: before.root,
-    }
-    const seal = sealHead(this.#options.sealKey, this.#options.origin, head)
-    return { head: { ...head, seal }, ledgerRows, idRows, fullTiles }
   }
 
   /**

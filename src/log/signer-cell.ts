@@ -2,6 +2,7 @@ import { formatBase64, parseBase64 } from '../../tlog/bytes.ts'
 import { asHash } from '../../tlog/hash.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { readSecretFile, writeSecretFile } from '../store/secret-file.ts'
+import { type Ending, LogEnded, readEnding } from './ending.ts'
 import { LogIncident } from './incident.ts'
 
 /**
@@ -23,6 +24,8 @@ export type SignerCell = {
 export type OpenedCell = SignerCell & {
   /** Makes room for a first checkpoint. Throws where the place does not keep what two servers would need. */
   readonly prepare: () => Promise<void>
+  /** Ends the log: whoever reads the cell from then on gets LogEnded. As `write`, of a cell that was read. */
+  readonly end: (ending: Ending) => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -30,8 +33,14 @@ export type OpenedCell = SignerCell & {
  * A cell in a file: for one server, since nothing compares and writes a file in one step. What is compared before shows
  * that somebody put another file there.
  */
-export function openFileCell(path: string): SignerCell {
+export function openFileCell(path: string): Pick<OpenedCell, 'read' | 'write' | 'end'> {
   let known: { readonly text: string | undefined } | undefined
+  // A crash leaves the old text or the new one; the new one is flushed before this resolves.
+  const replace = async (text: string): Promise<void> => {
+    if (known !== undefined && known.text !== (await readSecretFile(path))) throw movedCell()
+    await writeSecretFile(path, text)
+    known = { text }
+  }
   return {
     read: async () => {
       const text = await readSecretFile(path)
@@ -39,13 +48,8 @@ export function openFileCell(path: string): SignerCell {
       known = { text }
       return checkpoint
     },
-    // A crash leaves the old checkpoint or the new one; the new one is flushed before this resolves.
-    write: async (checkpoint) => {
-      if (known !== undefined && known.text !== (await readSecretFile(path))) throw movedCell()
-      const text = encodeCell(checkpoint)
-      await writeSecretFile(path, text)
-      known = { text }
-    },
+    write: (checkpoint) => replace(encodeCell(checkpoint)),
+    end: (ending) => replace(encodeEnded(ending)),
   }
 }
 
@@ -54,13 +58,22 @@ export function movedCell(): LogIncident {
   return new LogIncident('LOCKED', 'another server has signed meanwhile: the signer state is not what was read last')
 }
 
-/** Throws, naming the place, where the text is not what a signer wrote. */
+/** Throws, naming the place, where the text is not what a signer wrote; LogEnded where the log was ended. */
 export function readCell(place: string, text: string): StoredCheckpoint {
   try {
-    return decodeCell(text)
+    const cell: unknown = JSON.parse(text)
+    const ended = member(cell, 'ended')
+    if (ended !== undefined) throw new LogEnded(readEnding(ended))
+    return decodeCell(cell)
   } catch (cause) {
+    if (cause instanceof LogEnded) throw cause
     throw new Error(`${place}: not what a signer wrote`, { cause })
   }
+}
+
+/** Programs that know nothing of endings find no checkpoint in it, and refuse it. */
+export function encodeEnded(ended: Ending): string {
+  return `${JSON.stringify({ ended }, null, 2)}\n`
 }
 
 export function encodeCell(checkpoint: StoredCheckpoint): string {
@@ -70,8 +83,7 @@ export function encodeCell(checkpoint: StoredCheckpoint): string {
   return `${JSON.stringify({ number, treeSize, root, timestampMs, note, sthSignature }, null, 2)}\n`
 }
 
-function decodeCell(text: string): StoredCheckpoint {
-  const cell: unknown = JSON.parse(text)
+function decodeCell(cell: unknown): StoredCheckpoint {
   return {
     number: integer(member(cell, 'number')),
     treeSize: integer(member(cell, 'treeSize')),

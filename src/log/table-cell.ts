@@ -8,7 +8,7 @@ import {
 } from '../store/cell-table.ts'
 import { readUnsafeSettings } from '../store/durability.ts'
 import { openPool, type Query } from '../store/session.ts'
-import { encodeCell, movedCell, type OpenedCell, readCell } from './signer-cell.ts'
+import { encodeCell, encodeEnded, movedCell, type OpenedCell, readCell } from './signer-cell.ts'
 
 /** A head that is unsigned for 10 s stops the log: no answer by then is none. */
 const statementMs = 10_000
@@ -20,6 +20,17 @@ export function openTableCell(config: ClientConfig, origin: string): OpenedCell 
   const { query, close } = openPool(config, 1, statementMs)
   // What was read or written last; undefined where nothing was read yet, or what was written is not known.
   let known: { readonly text: string | undefined } | undefined
+  const replace = async (text: string): Promise<void> => {
+    const before = known
+    known = undefined
+    if (before === undefined) throw new Error(`${place}: written without being read`)
+    const isWritten =
+      before.text === undefined
+        ? await insertCellRow(query, origin, text)
+        : await replaceCellRow(query, origin, before.text, text)
+    if (!isWritten) throw movedCell()
+    known = { text }
+  }
   return {
     prepare: () => createCellTable(query),
     read: async () => {
@@ -27,18 +38,8 @@ export function openTableCell(config: ClientConfig, origin: string): OpenedCell 
       known = { text }
       return text === undefined ? undefined : readCell(place, text)
     },
-    write: async (checkpoint) => {
-      const before = known
-      known = undefined
-      if (before === undefined) throw new Error(`${place}: written without being read`)
-      const text = encodeCell(checkpoint)
-      const isWritten =
-        before.text === undefined
-          ? await insertCellRow(query, origin, text)
-          : await replaceCellRow(query, origin, before.text, text)
-      if (!isWritten) throw movedCell()
-      known = { text }
-    },
+    write: (checkpoint) => replace(encodeCell(checkpoint)),
+    end: (ending) => replace(encodeEnded(ending)),
     close,
   }
 }

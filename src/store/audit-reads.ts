@@ -63,6 +63,22 @@ export async function readRowsAbove(
   return { count, first: Math.min(Number(row.first), safeMax), last: readInteger(row, 'last') }
 }
 
+/** The checkpoints with the highest numbers, the newest first. */
+export async function readNewestCheckpoints(
+  query: Query,
+  schema: Schema,
+  limit: number,
+): Promise<Readable<StoredCheckpoint>[]> {
+  const rows = await query(
+    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+     from ${schema.evidence}.checkpoints
+     order by number desc
+     limit $1`,
+    [limit],
+  )
+  return rows.map((row) => readable(row, 'number', checkpointOf))
+}
+
 /** Checkpoints with numbers above `after`, in order; of sizes above `sizes.above` and up to `sizes.upTo`, or of all. */
 export async function readCheckpoints(
   query: Query,

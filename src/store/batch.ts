@@ -36,6 +36,12 @@ export type Schema = { readonly evidence: string; readonly state: string }
  */
 export async function commitBatch(session: Session, schema: Schema, batch: BatchRows): Promise<void> {
   await session.query('begin')
+  await writeBatch(session, schema, batch)
+  await session.commit()
+}
+
+/** What a commit writes, in a transaction that the caller has begun. */
+export async function writeBatch(session: Session, schema: Schema, batch: BatchRows): Promise<void> {
   await insertHead(session, schema, batch.head)
   await session.copy(
     `copy ${schema.evidence}.audit_logs (${ledgerColumns.join(', ')}) from stdin (format binary)`,
@@ -51,7 +57,6 @@ export async function commitBatch(session: Session, schema: Schema, batch: Batch
       tileRows(batch.fullTiles),
     )
   }
-  await session.commit()
 }
 
 // Fence: the foreign key on (previous_size, previous_root) and the unique previous_size let only one writer build on

@@ -14,7 +14,11 @@ import { isSealed } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openReadSession } from '../../src/store/copy-out.ts'
 import { parseBase64 } from '../../tlog/bytes.ts'
+import { asCompactRange, rangeRoot } from '../../tlog/compact-range.ts'
+import { asTreeSize } from '../../tlog/coords.ts'
+import type { Hash } from '../../tlog/hash.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
+import { edgeFromTiles } from '../../tlog/tree-edge.ts'
 import { tamper } from '../support/audit.ts'
 import { createTestLog, origin, type RunningLog, recordsOf, schema, submit, type TestLog } from '../support/log.ts'
 
@@ -49,7 +53,7 @@ async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly Know
     ...{ session, work, schema, sha256: nativeSha256, nowMs: Date.now },
     isSealed: (head) => isSealed(sealKey, origin, head),
     review: signatureReview(parseVkey(vkey), parseBase64(sthPublicKey)),
-    readKnown: async () => known,
+    askOutside: async () => ({ known, findings: [], notAsked: [] }),
     save: async (next) => {
       stored = formatState(next, origin, sealKey)
     },
@@ -70,6 +74,11 @@ async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly Know
 async function append(from: number, to: number): Promise<void> {
   for (let at = from; at < to; at += 100) await submit(running.log, recordsOf(at, Math.min(to, at + 100)))
   await running.log.waitForCheckpoint(to)
+}
+
+async function rootOf(size: number): Promise<Hash> {
+  const edge = await edgeFromTiles(running.log.tiles, asTreeSize(size), nativeSha256)
+  return rangeRoot(asCompactRange(edge.size, edge.frontier), nativeSha256)
 }
 
 const brief = (found: readonly KnownFinding[]): unknown[] =>
@@ -185,6 +194,19 @@ describe('a log that is not the one that was verified', () => {
     expect(found).toMatchObject([
       { violationType: 'ROLLBACK', detail: 'the log has 100 entries; the signer knows 200' },
     ])
+  })
+
+  test('because somebody knows another tree of a beginning that was verified long ago is a fork', async () => {
+    await append(0, 700)
+    const root = await rootOf(512)
+    const right = { treeSize: 512, root, knownBy: 'a monitor' }
+    const wrong = { treeSize: 100, root, knownBy: 'another monitor' }
+    await (await openWatch()).settle()
+    const { found, settle } = await openWatch({}, [right, wrong])
+    await append(700, 800)
+    await settle()
+    expect(brief(found)).toEqual([['FORKED', null]])
+    expect(found[0]?.detail).toContain('tree of size 100')
   })
 
   test('because a row was put above its newest head has unsealed rows', async () => {

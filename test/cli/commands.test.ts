@@ -13,7 +13,19 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder))
 
-const commands = ['serve', 'init', 'append', 'prove', 'check', 'tokens', 'keys', 'incident', 'migrate', 'config']
+const commands = [
+  'serve',
+  'init',
+  'append',
+  'prove',
+  'check',
+  'tokens',
+  'keys',
+  'incident',
+  'recover',
+  'migrate',
+  'config',
+]
 
 test('--help lists the commands, and each explains itself', async () => {
   const all = await run(['--help'])
@@ -64,6 +76,9 @@ test.each([
   [['incident', 'list', '--reason', 'x'], 'incident: list takes no --reason'],
   [['incident', 'close', '01893f9c-3488-7000-8000-000000000001'], 'incident: close: want --reason TEXT'],
   [['incident', 'retry'], 'incident: retry: want an id, or --all'],
+  [['recover', '--reason', 'x'], 'recover: --reason is for --end-log'],
+  [['recover', '--end-log', 'x', '--from', 'y'], 'recover: --from and --dry-run are for rolling forward'],
+  [['recover', '--end-log', 'x', '--reason', 'y'], 'recover: --end-log: want --new-origin and --reason'],
   [['append', '-', '--url', 'ftp://x'], 'append: --url: want http'],
   [['append', '-', '--batch', '0'], 'append: --batch: want a number'],
 ])('bad use is refused with a line, the usage and status 2: %j', async (args, reason) => {

@@ -29,7 +29,8 @@ export async function verify(
   try {
     const verification = await verifyLedger(
       {
-        ...{ session, schema, sha256: nativeSha256, known, onProgress: () => {} },
+        ...{ session, schema, sha256: nativeSha256, onProgress: () => {} },
+        askOutside: async () => ({ known, findings: [], notAsked: [] }),
         ranges: {
           checkAll: async (jobs, join) => {
             for (const job of jobs) await join(await work.check({ ...job, buffers: createResultBuffers() }))

@@ -1,5 +1,6 @@
 import { formatHex } from '../../../tlog/bytes.ts'
 import { RangeThreads } from '../../audit/range-threads.ts'
+import { askOutside } from '../../audit/reconcile.ts'
 import { reportOf, type VerificationReport } from '../../audit/report.ts'
 import { verifyLedger } from '../../audit/verify-ledger.ts'
 import { type Config, readAuditorConfig } from '../../config.ts'
@@ -9,6 +10,7 @@ import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { withLocalLogin } from '../local-login.ts'
 import type { VkeyValues } from '../verifier-key.ts'
 import { type Knowledge, readKnowledge } from './knowledge.ts'
+import { verifierSource } from './outside.ts'
 
 export type FullOptions = {
   readonly vkey: VkeyValues
@@ -28,7 +30,7 @@ export async function verifyFully(options: FullOptions, signal: AbortSignal): Pr
 async function run(
   config: Config,
   login: ReadConfig,
-  { isSealed, review, readKnown, notChecked }: Knowledge,
+  { isSealed, review, outside, log, notChecked }: Knowledge,
   options: FullOptions,
   signal: AbortSignal,
 ): Promise<VerificationReport> {
@@ -39,11 +41,15 @@ async function run(
     const threads = await RangeThreads.open({ config: login, schema }, options.threads)
     try {
       const { onProgress } = options
-      const known = await readKnown()
-      const parts = { session, ranges: threads, schema, sha256: nativeSha256, isSealed, review, known, onProgress }
-      const verification = await verifyLedger(parts, signal)
+      const sources = [...outside.sources, ...(log === undefined ? [] : [verifierSource(config, log)])]
+      const parts = { session, ranges: threads, schema, sha256: nativeSha256, isSealed, review, onProgress }
+      const verification = await verifyLedger(
+        { ...parts, askOutside: (stored) => askOutside({ ...outside, sources }, review, stored) },
+        signal,
+      )
       const seconds = (performance.now() - startedAt) / 1_000
-      return reportOf(verification, formatHex(verification.root), notChecked, seconds)
+      const unchecked = [...notChecked, ...verification.notAsked]
+      return reportOf(verification, formatHex(verification.root), unchecked, seconds)
     } finally {
       await threads.close()
     }

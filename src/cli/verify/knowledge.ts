@@ -2,26 +2,25 @@ import { parseBase64 } from '../../../tlog/bytes.ts'
 import { parseVkey, type VerifierKey } from '../../../tlog/note-key.ts'
 import type { SignatureReview } from '../../audit/checkpoint-check.ts'
 import type { SealCheck } from '../../audit/head-check.ts'
-import type { KnownHead } from '../../audit/outside-check.ts'
+import type { OutsideSource, OutsideSources } from '../../audit/reconcile.ts'
 import { signatureReview } from '../../audit/signature-review.ts'
 import { type Config, ConfigError } from '../../config.ts'
-import { keysFolderOf } from '../../instance.ts'
-import { openCell } from '../../log/cell-place.ts'
+import { endedKeysFolderOf, keysFolderOf } from '../../instance.ts'
 import { readLogFile } from '../../log/log-file.ts'
 import { openKeys } from '../../log/log-keys.ts'
 import { isSealed } from '../../log/seal.ts'
-import { cellPlaceOf } from '../../signer-state.ts'
 import { readVkey, type VkeyValues } from '../verifier-key.ts'
+import { endingSource, knownCheckpointsSource, memoryOf, tileFilesSource } from './outside.ts'
+import type { OwnLog } from './state.ts'
 
 /** What this machine knows of the log beside its database. */
 export type Knowledge = {
   readonly isSealed: SealCheck
   readonly review: SignatureReview
-  /** Asked anew each time. */
-  readonly readKnown: () => Promise<readonly KnownHead[]>
+  /** Who else is asked. */
+  readonly outside: OutsideSources
   readonly notChecked: readonly string[]
-  /** Of the log whose data folder this is: its name, and the key that its state is sealed with. */
-  readonly log: { readonly origin: string; readonly sealKey: Uint8Array } | undefined
+  readonly log: OwnLog | undefined
 }
 
 /** Of the data folder of the settings, where it is a log's, and of a verifier key that was given. */
@@ -29,47 +28,49 @@ export async function readKnowledge(config: Config, vkey: VkeyValues): Promise<K
   const log = await readLogFile(config.dataDir)
   const isGiven = vkey.vkey !== undefined || vkey['vkey-file'] !== undefined
   const given = isGiven ? await readVkey(vkey) : undefined
-  if (log?.state !== 'ready') return knowledgeOf(given)
-  const keys = await openKeys(keysFolderOf(config), log.origin)
-  if (given !== undefined && given.name !== log.origin) {
-    throw new ConfigError('DENDROLOG_DATA_DIR', `has the keys of ${log.origin}; the verifier key is of ${given.name}`)
+  if (log === undefined || log.state === 'creating') return knowledgeOf(config, given)
+  const { origin } = log
+  const keys = await openKeys(log.state === 'ended' ? endedKeysFolderOf(config) : keysFolderOf(config), origin)
+  if (given !== undefined && given.name !== origin) {
+    throw new ConfigError('DENDROLOG_DATA_DIR', `has the keys of ${origin}; the verifier key is of ${given.name}`)
   }
   const { sealKey } = keys
-  const hasMemory = (await readMemory(config, log.origin)).length > 0
+  const key = given ?? parseVkey(keys.vkey)
   return {
-    isSealed: (head) => isSealed(sealKey, log.origin, head),
-    review: signatureReview(given ?? parseVkey(keys.vkey), parseBase64(keys.sthPublicKey)),
-    readKnown: () => readMemory(config, log.origin),
-    notChecked: hasMemory ? [] : ["the signer's memory: there is none"],
-    log: { origin: log.origin, sealKey },
+    isSealed: (head) => isSealed(sealKey, origin, head),
+    review: signatureReview(key, parseBase64(keys.sthPublicKey)),
+    outside: {
+      sources: [
+        tileFilesSource(config, origin),
+        ...knownCheckpoints(config, key),
+        ...(log.state === 'ended' ? [endingSource(log.ending)] : []),
+      ],
+      // What is left of an ended log's memory is how it ended.
+      memory: log.state === 'ended' ? undefined : memoryOf(config, origin),
+    },
+    notChecked: [],
+    log: { origin, sealKey },
   }
 }
 
-/** What the signer remembers; nothing where there is no memory. */
-async function readMemory(config: Config, origin: string): Promise<readonly KnownHead[]> {
-  const cell = openCell(cellPlaceOf(config), origin)
-  try {
-    const last = await cell.read()
-    if (last === undefined) return []
-    const { treeSize, root, number } = last
-    return [{ treeSize, root, checkpoint: number, knownBy: "the signer's memory" }]
-  } finally {
-    await cell.close()
-  }
-}
-
-function knowledgeOf(given: VerifierKey | undefined): Knowledge {
+function knowledgeOf(config: Config, given: VerifierKey | undefined): Knowledge {
   const review = given === undefined ? undefined : signatureReview(given, undefined)
+  const isUnread = given === undefined && config.knownCheckpoints !== undefined
   return {
     isSealed: undefined,
     review,
-    readKnown: async () => [],
+    outside: { sources: given === undefined ? [] : knownCheckpoints(config, given), memory: undefined },
     notChecked: [
       ...(review === undefined
         ? ['signatures of the checkpoints: no key (--vkey)']
         : ['signatures of the STHs: no key']),
+      ...(isUnread ? ['known checkpoints: no key (--vkey)'] : []),
       "seals of the heads, and the signer's memory: they are with the data folder of a server",
     ],
     log: undefined,
   }
+}
+
+function knownCheckpoints({ knownCheckpoints: path }: Config, key: VerifierKey): OutsideSource[] {
+  return path === undefined ? [] : [knownCheckpointsSource(path, key)]
 }

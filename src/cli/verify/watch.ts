@@ -1,15 +1,10 @@
 import { stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { formatUuid } from '../../../tlog/uuid.ts'
 import type { Finding } from '../../audit/finding.ts'
 import { openRangeWork } from '../../audit/range-work.ts'
-import {
-  emptyState,
-  formatState,
-  type KnownFinding,
-  parseState,
-  type VerifierState,
-} from '../../audit/verifier-state.ts'
+import { askOutside } from '../../audit/reconcile.ts'
+import { emptyState, formatState, type KnownFinding, type VerifierState } from '../../audit/verifier-state.ts'
 import { Watch, type WatchTiming } from '../../audit/watch.ts'
 import { type Config, ConfigError, readConfig } from '../../config.ts'
 import { makeId } from '../../ingest/make-id.ts'
@@ -17,10 +12,11 @@ import { schemaNames } from '../../instance.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { insertFinding, insertProgress } from '../../store/findings.ts'
-import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
+import { writeSecretFile } from '../../store/secret-file.ts'
 import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
-import { type Knowledge, readKnowledge } from './knowledge.ts'
+import { readKnowledge } from './knowledge.ts'
+import { type OwnLog, readState, statePath } from './state.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
@@ -31,8 +27,6 @@ export type WatchEvents = {
 
 /** A verifier of the log in the data folder. */
 export type OpenedWatch = { readonly watch: Watch; readonly close: () => Promise<void> }
-
-type OwnLog = NonNullable<Knowledge['log']>
 
 const hourMs = 3_600_000
 /** Of the time within which all is to be hashed again: a verifier may stand still for a while. */
@@ -61,7 +55,8 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
   const pool = openPool(login, 1, statementTimeoutMs)
   const watch = new Watch(state, {
     ...{ session, work, schema, sha256: nativeSha256, nowMs: Date.now },
-    ...{ isSealed: knowledge.isSealed, review: knowledge.review, readKnown: knowledge.readKnown },
+    ...{ isSealed: knowledge.isSealed, review: knowledge.review },
+    askOutside: (stored) => askOutside(knowledge.outside, knowledge.review, stored),
     save: async (next) => {
       await writeSecretFile(statePath(config), formatState(next, log.origin, log.sealKey))
       await insertProgress(pool.query, schema, 'watch', next.base.size).catch(events.onUnstored)
@@ -103,21 +98,8 @@ export async function forgetFindings(): Promise<number> {
   return state.findings.length
 }
 
-async function readState(config: Config, { origin, sealKey }: OwnLog): Promise<VerifierState | undefined> {
-  const text = await readSecretFile(statePath(config))
-  try {
-    return text === undefined ? undefined : parseState(text, origin, sealKey)
-  } catch (cause) {
-    throw new Error(`${resolve(statePath(config))}: ${(cause as Error).message}; move it away to begin anew`, { cause })
-  }
-}
-
-function statePath({ dataDir }: Config): string {
-  return join(dataDir, 'verifier-state')
-}
-
 /** Without the log's key nobody could tell whether the state was altered. */
-function ownLog(config: Config, { log }: Knowledge): OwnLog {
+function ownLog(config: Config, { log }: { readonly log: OwnLog | undefined }): OwnLog {
   if (log !== undefined) return log
   throw new ConfigError(
     'DENDROLOG_DATA_DIR',
