@@ -56,6 +56,8 @@ export type Config = {
   /** Whether a server verifies its log all the time, and within how many hours all of it. */
   readonly verifies: boolean
   readonly verifyWithinHours: number
+  /** How often its newest million entries are probed for changes. */
+  readonly verifyProbeSeconds: number
   readonly heartbeat: HeartbeatSettings
   readonly hooks: HookSettings
 }
@@ -172,6 +174,12 @@ const settings = {
     'h',
     'within so many hours every entry is hashed again',
   ),
+  verifyProbeSeconds: setting(
+    'DENDROLOG_VERIFY_PROBE_SECONDS',
+    '30',
+    's',
+    'the newest million entries are probed for changes this often',
+  ),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
 } as const satisfies Record<string, Setting>
@@ -215,6 +223,7 @@ export function readConfig(environment: Environment = process.env): Config {
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     verifies: readBoolean(settings.verifies, text(settings.verifies)),
     verifyWithinHours: readInteger(settings.verifyWithinHours, text(settings.verifyWithinHours), 1, 8_784),
+    verifyProbeSeconds: readInteger(settings.verifyProbeSeconds, text(settings.verifyProbeSeconds), 1, 3_600),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
     heartbeat: readHeartbeat(text),
     hooks: readHooks(text),

@@ -48,6 +48,14 @@ function describeTree(finding: OnlyTree): string {
       return `the log has ${finding.treeSize} entries; ${finding.knownBy} knows ${finding.knownSize}`
     case 'SIGNATURE_INVALID':
       return `checkpoint ${finding.checkpoint}: ${finding.reason}`
+    case 'CHECKPOINT_MISSING': {
+      const { checkpoint, lastCheckpoint, knownBy } = finding
+      const which =
+        checkpoint === lastCheckpoint
+          ? `checkpoint ${checkpoint} is`
+          : `checkpoints ${checkpoint} to ${lastCheckpoint} are`
+      return `${which} not there, as ${knownBy} would have it`
+    }
     case 'SCHEMA_TAMPERED':
       return `${finding.object}: ${finding.reason}`
   }

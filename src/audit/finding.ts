@@ -144,6 +144,13 @@ export type TreeFinding =
       readonly reason: string
     }
   | {
+      /** Checkpoints of these numbers are not stored. */
+      readonly kind: 'CHECKPOINT_MISSING'
+      readonly checkpoint: number
+      readonly lastCheckpoint: number
+      readonly knownBy: string
+    }
+  | {
       /** Times in milliseconds since 1970. */
       readonly kind: 'CLOCK_BACKWARDS'
       readonly checkpoint: number

@@ -8,6 +8,8 @@ import type { TreeView } from './tree-view.ts'
 export type KnownHead = {
   readonly treeSize: number
   readonly root: Hash
+  /** Number of the checkpoint of it, where it is one of the stored ones. */
+  readonly checkpoint?: number
   /** Who knows it, for people: "the signer". */
   readonly knownBy: string
 }

@@ -13,6 +13,7 @@ import {
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
+import { checkNumbers } from './checkpoint-numbers.ts'
 import type { Finding } from './finding.ts'
 import { Findings } from './findings.ts'
 import { GrownTree } from './grown-tree.ts'
@@ -125,6 +126,8 @@ class LedgerRun {
     this.#outside.check(empty, undefined)
     await this.#options.ranges.checkAll(rangesOf(size, head), (result) => this.#join(result, size), signal)
     await this.#checkpoints.checkRest(size)
+    const { session, schema, known } = this.#options
+    await checkNumbers(session.query, schema, 0, known, this.#findings)
     this.#outside.checkRest(size)
     await this.#checkStrayTiles(size)
     await this.#checkStrayIds()

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
 import type { ReadSession } from '../store/copy-out.ts'
+import { checkNumbers } from './checkpoint-numbers.ts'
 import { describeFinding } from './describe-finding.ts'
 import { type Finding, sequenceNumberOf } from './finding.ts'
 import { keyOf } from './finding-key.ts'
@@ -95,6 +96,8 @@ export class Watch {
   #verified: number
   #checkedMs: number | undefined
   #probedAt = Number.NEGATIVE_INFINITY
+  /** Up to this number none was missed when it was probed last. */
+  #nextCheckpoint = 0
 
   constructor(state: VerifierState, options: WatchOptions) {
     const { session, schema, sha256, isSealed, review, timing } = options
@@ -173,7 +176,7 @@ export class Watch {
     }
     if (performance.now() - this.#probedAt >= this.#timing.probeMs) {
       this.#probedAt = performance.now()
-      await this.#probe()
+      await this.#probe(known)
       return true
     }
     if (!this.#isSweepDue()) return false
@@ -240,7 +243,8 @@ export class Watch {
     await this.#tell(joined.findings.inOrder(upTo))
   }
 
-  async #probe(): Promise<void> {
+  async #probe(known: readonly KnownHead[]): Promise<void> {
+    await this.#checkNumbers(this.#nextCheckpoint, known)
     for (const range of await this.#probes.look(this.#there)) await this.#checkAgain(range)
     this.#change({ ...this.#state, probes: this.#probes.known })
   }
@@ -254,11 +258,19 @@ export class Watch {
     const above = next * rangeLeaves
     await this.#checkAgain({ above, upTo: Math.min(there, above + rangeLeaves) })
     const isEnd = above + rangeLeaves >= there
+    if (isEnd) await this.#checkNumbers(0, [])
     this.#change({
       ...this.#state,
       sweep: { next: next + 1, startedMs },
       ...(isEnd ? { coveredMs: startedMs } : {}),
     })
+  }
+
+  async #checkNumbers(from: number, known: readonly KnownHead[]): Promise<void> {
+    const findings = new Findings()
+    const { query, schema } = this.#checks
+    this.#nextCheckpoint = await checkNumbers(query, schema, from, known, findings)
+    await this.#tell(findings.inOrder(this.#size))
   }
 
   async #checkAgain(range: EntryRange): Promise<void> {

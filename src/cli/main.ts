@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   verify: async () => (await import('./verify.ts')).verifyCommand,
   tokens: async () => (await import('./tokens.ts')).tokensCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
+  drill: async () => (await import('./drill.ts')).drillCommand,
   incident: async () => (await import('./incident.ts')).incidentCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
   config: async () => (await import('./config.ts')).configCommand,

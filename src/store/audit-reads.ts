@@ -84,6 +84,41 @@ export async function readCheckpoints(
   return rows.map((row) => readable(row, 'number', checkpointOf))
 }
 
+/** Numbers of checkpoints that are not there, both ends included. */
+export type CheckpointGap = { readonly first: number; readonly last: number }
+
+/** Gaps between the stored checkpoints from number `from` on, and the newest number; null where there is none. */
+export async function readCheckpointGaps(
+  query: Query,
+  schema: Schema,
+  from: number,
+  limit: number,
+): Promise<{ readonly gaps: readonly CheckpointGap[]; readonly newest: number | null }> {
+  const rows = await query(
+    `with numbered as (
+       select ${sayable('number')} as number, lag(number, 1, $1::bigint - 1) over (order by number) as before
+       from ${schema.evidence}.checkpoints
+       where number >= $1
+     )
+     select before + 1 as first, number - 1 as last, null::bigint as newest
+     from numbered
+     where number > before + 1
+     union all
+     select null, null, max(number)
+     from numbered
+     order by newest nulls last, first
+     limit $2`,
+    [from, limit + 1],
+  )
+  const newest = rows.find((row) => row.newest !== null)
+  return {
+    gaps: rows
+      .filter((row) => row.first !== null)
+      .map((row) => ({ first: readInteger(row, 'first'), last: readInteger(row, 'last') })),
+    newest: newest === undefined ? null : readInteger(newest, 'newest'),
+  }
+}
+
 export type TileRow = {
   readonly index: number
   /** 8,192 bytes, where nobody changed what the table takes. */
@@ -126,10 +161,10 @@ export async function readStrayTiles(
     `select l.level, t.tile_index
      from generate_series(0, 7) as l (level)
      cross join lateral (
-       select tile_index
+       select ${sayable('tile_index')} as tile_index
        from ${schema.evidence}.tiles
        where level = l.level and tile_index >= div($1::numeric, power(256::numeric, l.level + 1))
-       order by tile_index
+       order by tiles.tile_index
        limit 1
      ) as t`,
     [size],
@@ -156,7 +191,7 @@ export async function readIdMismatches(
   limit: number,
 ): Promise<IdMismatch[]> {
   const rows = await query(
-    `select a.sequence_number, a.event_id, k.sequence_number as known_as,
+    `select a.sequence_number, a.event_id, ${sayable('k.sequence_number')} as known_as,
        exists (
          select
          from ${schema.evidence}.audit_logs o
@@ -200,7 +235,7 @@ export async function readStrayIds(
   limit: number,
 ): Promise<readonly { readonly eventId: string; readonly knownAs: number }[]> {
   const rows = await query(
-    `select k.event_id, k.sequence_number
+    `select k.event_id, ${sayable('k.sequence_number')} as known_as
      from ${schema.evidence}.entry_ids k
      where not exists (
        select
@@ -212,7 +247,12 @@ export async function readStrayIds(
      limit $1`,
     [limit],
   )
-  return rows.map((row) => ({ eventId: readText(row, 'event_id'), knownAs: readInteger(row, 'sequence_number') }))
+  return rows.map((row) => ({ eventId: readText(row, 'event_id'), knownAs: readInteger(row, 'known_as') }))
+}
+
+/** What no number of ours can say is said as the nearest that one can: it is wrong all the same. */
+function sayable(column: string): string {
+  return `case when ${column} is not null then least(greatest(${column}, -${safeMax}), ${safeMax}) end`
 }
 
 function readable<T>(row: Row, key: string, read: (row: Row) => T): Readable<T> {

@@ -217,6 +217,23 @@ describe('a log that is not the one that was verified', () => {
   })
 })
 
+test('checkpoints that are removed are missed: in the middle, and all of them', async () => {
+  await append(0, 500)
+  const { found, settle } = await openWatch()
+  await settle()
+  await tamper(home.database, 'delete from security.checkpoints where number = 2')
+  await settle()
+  await tamper(home.database, 'delete from security.checkpoints')
+  await settle()
+  const details = found
+    .filter(({ violationType }) => violationType === 'CHECKPOINT_MISSING')
+    .map(({ detail }) => detail)
+  expect(details).toEqual([
+    'checkpoint 2 is not there, as its neighbours would have it',
+    'checkpoint 0 is not there, as every log would have it',
+  ])
+})
+
 test('a database that is away rejects, and finds nothing', async () => {
   await append(0, 100)
   const { watch, found, settle } = await openWatch()

@@ -50,7 +50,9 @@ async function readMemory(config: Config, origin: string): Promise<readonly Know
   const cell = openCell(cellPlaceOf(config), origin)
   try {
     const last = await cell.read()
-    return last === undefined ? [] : [{ treeSize: last.treeSize, root: last.root, knownBy: "the signer's memory" }]
+    if (last === undefined) return []
+    const { treeSize, root, number } = last
+    return [{ treeSize, root, checkpoint: number, knownBy: "the signer's memory" }]
   } finally {
     await cell.close()
   }

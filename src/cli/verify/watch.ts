@@ -10,7 +10,7 @@ import {
   parseState,
   type VerifierState,
 } from '../../audit/verifier-state.ts'
-import { Watch } from '../../audit/watch.ts'
+import { Watch, type WatchTiming } from '../../audit/watch.ts'
 import { type Config, ConfigError, readConfig } from '../../config.ts'
 import { makeId } from '../../ingest/make-id.ts'
 import { schemaNames } from '../../instance.ts'
@@ -71,12 +71,18 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
       // Whoever wrote to the database may keep us from it: it was told before.
       await insertFinding(pool.query, schema, rowOf(finding, known)).catch(events.onUnstored)
     },
-    timing: { coverMs: coverShare * config.verifyWithinHours * hourMs },
+    timing: timingOf(config),
   })
   const close = async (): Promise<void> => {
     await Promise.all([session.close(), work.close(), pool.close()])
   }
   return { watch, close }
+}
+
+/** A small log is hashed again as a whole, all the time: for what probes do not see. */
+function timingOf({ verifyWithinHours, verifyProbeSeconds }: Config): Partial<WatchTiming> {
+  const probeMs = verifyProbeSeconds * 1_000
+  return { coverMs: coverShare * verifyWithinHours * hourMs, probeMs, rangeMs: 2 * probeMs }
 }
 
 /** What a verifier of the log in the data folder remembers, and when it was written; undefined before the first one. */

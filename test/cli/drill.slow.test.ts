@@ -1,0 +1,47 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { makeFolder, removeFolder, run } from './binary.ts'
+
+// Every attack that what is built should notice, with the real servers, verifiers and alarms.
+
+type Report = {
+  readonly attacks: readonly { readonly name: string; readonly caught: boolean; readonly detail: string }[]
+}
+
+let folder: string | undefined
+afterEach(async () => {
+  if (folder !== undefined) await removeFolder(folder)
+  folder = undefined
+})
+
+test('every attack is noticed', async () => {
+  const { status, stdout, stderr } = await run(['drill', '--probe', '2', '--json'])
+  expect(stderr).toBe('')
+  const { attacks } = JSON.parse(stdout) as Report
+  expect(attacks.filter(({ caught }) => !caught)).toEqual([])
+  expect(attacks.length).toBeGreaterThanOrEqual(35)
+  expect(status).toBe(0)
+}, 400_000)
+
+test('without a verifier an attack is not noticed, and the drill fails', async () => {
+  const { status, stdout } = await run(['drill', '--only', 'rows', '--probe', '1', '--without-verifier'])
+  expect(status).toBe(1)
+  expect(stdout).toContain('0 of 11 attacks were noticed')
+  expect(stdout).toContain('NOT NOTICED')
+}, 400_000)
+
+test('--keep leaves the copies, and a group that is none is named', async () => {
+  folder = await makeFolder()
+  const environment = { TMPDIR: folder }
+  const { status, stdout } = await run(['drill', '--only', 'registered_id', '--keep', '--json'], environment)
+  const report = JSON.parse(stdout) as { attacks: object[]; folder: string }
+  expect(status).toBe(0)
+  expect(report.attacks).toMatchObject([{ finding: 'KNOWN_IDS_MISMATCH', caught: true, as: 'thief of a login' }])
+  expect(report.folder.startsWith(join(folder, 'dendrolog-drill-'))).toBe(true)
+  expect(await readdir(join(report.folder, 'logs', 'registered_id'))).toContain('signer-state.json')
+  expect(await run(['drill', '--only', 'nothing'], environment)).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('--only: there is no "nothing"'),
+  })
+}, 120_000)
