@@ -30,6 +30,8 @@ const restartMs = 10_000
 const stopMs = 2_000
 /** Dead-man services are set in minutes. */
 const beatMs = 60_000
+/** A line of the server's log says so often that the verifier works: searches for silence need it. */
+const lineMs = 600_000
 /** Its heap: rows are not kept. */
 const heapMib = 96
 
@@ -52,6 +54,7 @@ export class Verifier {
   #progress: WatchProgress | undefined
   /** Why it cannot check, where it cannot. */
   #failure: string | undefined
+  #saidAt = Number.NEGATIVE_INFINITY
 
   constructor(events: VerifierEvents) {
     this.#events = events
@@ -100,9 +103,11 @@ export class Verifier {
       case 'progress':
         if (this.#failure !== undefined) logger.info('the verifier can check again')
         this.#failure = undefined
+        this.#sayProgress(message.progress)
         this.#progress = message.progress
         return
       case 'finding':
+        this.#sayFinding(message.finding)
         onFinding(incidentOf(message.finding, message.evidence))
         return
       case 'failed':
@@ -112,6 +117,20 @@ export class Verifier {
       case 'unstored':
         logger.error({ reason: message.reason }, 'a finding or the progress of the verifier could not be stored')
     }
+  }
+
+  /** Only of progress: of a verifier that does not check any more there are no lines. */
+  #sayProgress(progress: WatchProgress): void {
+    const isNew = progress.checkedMs !== undefined && progress.checkedMs !== this.#progress?.checkedMs
+    const now = performance.now()
+    if (!isNew || now - this.#saidAt < lineMs) return
+    this.#saidAt = now
+    this.#events.logger.info({ isSecure: progress.findings === 0, ...progress }, 'verified')
+  }
+
+  /** At once: its incident cannot be opened while the database is away. */
+  #sayFinding({ violationType, sequenceNumber, detail }: KnownFinding): void {
+    this.#events.logger.error({ violationType, sequenceNumber, detail }, 'the verifier found a violation')
   }
 }
 

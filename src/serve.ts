@@ -83,7 +83,7 @@ async function serveDatabase(
   const metrics: Metrics = createMetrics(() => ({
     ...readingsOf(server),
     ...expiryOf(certificate?.pair),
-    verifier: verifier.verifier?.progress,
+    ...{ verifier: verifier.verifier?.progress, verifyWithinHours: verifier.verifier && config.verifyWithinHours },
   }))
   // What it is told while the log opens waits until it runs, and then the acts can be signed.
   const verifier = await openVerifier(config, instance, database, stateful, (act) => acts.sign(act), logger, metrics)

@@ -18,6 +18,8 @@ export type Readings = {
   readonly certificateExpiresAtMs?: number | undefined
   /** Of the verifier; absent where there is none, or before it could look. */
   readonly verifier?: VerifierReadings | undefined
+  /** Within so many hours the verifier is to hash every entry again; absent where there is none. */
+  readonly verifyWithinHours?: number | undefined
 }
 
 /** Where a verifier stands; sizes in entries, times in milliseconds since 1970. */
@@ -172,6 +174,11 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
     'verifier_covered_timestamp_seconds',
     'Every entry before was hashed again since then',
     ({ verifier }) => (verifier?.coveredMs ?? undefined) && Number(verifier?.coveredMs) / 1_000,
+  ],
+  [
+    'verifier_within_seconds',
+    'Within this time every entry is to be hashed again',
+    ({ verifyWithinHours }) => verifyWithinHours && verifyWithinHours * 3_600,
   ],
   ['verifier_findings', 'Violations that the verifier has found', ({ verifier }) => verifier?.findings],
   [
