@@ -20,6 +20,8 @@ export type Knowledge = {
   /** Asked anew each time. */
   readonly readKnown: () => Promise<readonly KnownHead[]>
   readonly notChecked: readonly string[]
+  /** The log's, as it was given or is in the data folder. */
+  readonly key: VerifierKey | undefined
   /** Of the log whose data folder this is: its name, and the key that its state is sealed with. */
   readonly log: { readonly origin: string; readonly sealKey: Uint8Array } | undefined
 }
@@ -35,10 +37,12 @@ export async function readKnowledge(config: Config, vkey: VkeyValues): Promise<K
     throw new ConfigError('DENDROLOG_DATA_DIR', `has the keys of ${log.origin}; the verifier key is of ${given.name}`)
   }
   const { sealKey } = keys
+  const key = given ?? parseVkey(keys.vkey)
   const hasMemory = (await readMemory(config, log.origin)).length > 0
   return {
     isSealed: (head) => isSealed(sealKey, log.origin, head),
-    review: signatureReview(given ?? parseVkey(keys.vkey), parseBase64(keys.sthPublicKey)),
+    key,
+    review: signatureReview(key, parseBase64(keys.sthPublicKey)),
     readKnown: () => readMemory(config, log.origin),
     notChecked: hasMemory ? [] : ["the signer's memory: there is none"],
     log: { origin: log.origin, sealKey },
@@ -61,6 +65,7 @@ function knowledgeOf(given: VerifierKey | undefined): Knowledge {
   return {
     isSealed: undefined,
     review,
+    key: given,
     readKnown: async () => [],
     notChecked: [
       ...(review === undefined
