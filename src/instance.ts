@@ -32,7 +32,7 @@ import { readSecretFile, removeUnfinished, writeSecretFile } from './store/secre
 import { openPool, type Pool, type Query } from './store/session.ts'
 import { insertFirstToken, type TokenRole } from './store/tokens.ts'
 
-const migrationsFolder = join(import.meta.dirname, '..', '..', 'migrations')
+export const migrationsFolder: string = join(import.meta.dirname, '..', '..', 'migrations')
 
 /** Connections of the roles that a server needs. */
 export type RoleConnections = {

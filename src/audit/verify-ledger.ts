@@ -13,7 +13,7 @@ import {
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
-import type { Finding } from './finding.ts'
+import type { Finding, TreeFinding } from './finding.ts'
 import { Findings } from './findings.ts'
 import { GrownTree } from './grown-tree.ts'
 import { HeadCheck, type SealCheck } from './head-check.ts'
@@ -22,6 +22,7 @@ import type { RangeResult } from './range-check.ts'
 import { joinEdges, type RangeEnd } from './range-join.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeJob } from './range-work.ts'
+import type { SchemaCheck } from './schema-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 
 export type VerifyOptions = {
@@ -33,6 +34,7 @@ export type VerifyOptions = {
   /** Undefined where the key is not at hand: then seals, or signatures, are not checked, and the result says so. */
   readonly isSealed: SealCheck
   readonly review: SignatureReview
+  readonly schemaCheck: Pick<SchemaCheck, 'review'>
   /** What others know of this log. */
   readonly known: readonly KnownHead[]
   /** Told how far the rows are checked, and of how many. */
@@ -60,6 +62,8 @@ export type Verification = {
   readonly findings: readonly Finding[]
   /** How many more there were. */
   readonly omitted: number
+  /** What could not be checked, and why. */
+  readonly notChecked: readonly string[]
 }
 
 /** Heads that are looked at for one that is sealed. */
@@ -99,13 +103,19 @@ class LedgerRun {
 
   async run(signal: AbortSignal): Promise<Verification> {
     let size = 0
+    let refusal: TreeFinding | undefined
     try {
       const head = await this.#findHead()
       size = head?.treeSize ?? 0
       await this.#checkAll(size, head, signal)
     } catch (error) {
-      const finding = tamperedSchema(error)
-      if (finding === undefined) throw error
+      refusal = tamperedSchema(error)
+      if (refusal === undefined) throw error
+    }
+    const { session, schemaCheck } = this.#options
+    const { findings, notChecked } = await schemaCheck.review(session.query)
+    // What was refused is said better by what was found to differ.
+    for (const finding of findings.length > 0 || refusal === undefined ? findings : [refusal]) {
       this.#findings.addTree(finding)
     }
     return {
@@ -115,6 +125,7 @@ class LedgerRun {
       checkpoints: this.#checkpoints.count,
       findings: this.#findings.inOrder(size),
       omitted: this.#findings.omitted,
+      notChecked,
     }
   }
 

@@ -11,6 +11,7 @@ import { createResultBuffers } from './range-buffers.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeWork } from './range-work.ts'
+import type { SchemaCheck } from './schema-check.ts'
 import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
@@ -20,12 +21,15 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
   /** Of the verifier's login, one connection each. */
   readonly session: ReadSession
   readonly work: RangeWork
+  readonly schemaCheck: Pick<SchemaCheck, 'review'>
   /** What others know of this log now: asked before the database is. */
   readonly readKnown: () => Promise<readonly KnownHead[]>
   /** Kept outside of the database. */
   readonly save: (state: VerifierState) => Promise<void>
   /** Told once of each. */
   readonly onFinding: (finding: Finding, known: KnownFinding) => Promise<void>
+  /** Told once of each reason why something cannot be checked, while the rest is. */
+  readonly onNotChecked: (reason: string) => void
   readonly nowMs: () => number
   readonly timing?: Partial<WatchTiming>
 }
@@ -39,7 +43,7 @@ export type WatchTiming = {
   readonly busyRate: number
   /** Entries of a step at most. */
   readonly stepEntries: number
-  /** How often the newest million is probed for changes. */
+  /** How often the newest million is probed for changes, and the schema compared with what migrations make. */
   readonly probeMs: number
   /** Within this time everything is hashed again. */
   readonly coverMs: number
@@ -88,6 +92,7 @@ export class Watch {
   readonly #probes: Probes
   readonly #buffers = createResultBuffers()
   readonly #keys: Set<string>
+  readonly #notChecked = new Set<string>()
   #state: VerifierState
   #savedAt = Number.NEGATIVE_INFINITY
   #isSaved = true
@@ -154,9 +159,10 @@ export class Watch {
       this.#checkedMs = this.#options.nowMs()
       return hasWorked
     } catch (error) {
-      const finding = tamperedSchema(error)
-      if (finding === undefined) throw error
-      await this.#tell([finding])
+      const refusal = tamperedSchema(error)
+      if (refusal === undefined) throw error
+      // What differs says it better.
+      if (!(await this.#checkSchema())) await this.#tell([refusal])
       this.#checkedMs = this.#options.nowMs()
       return false
     } finally {
@@ -173,6 +179,7 @@ export class Watch {
     }
     if (performance.now() - this.#probedAt >= this.#timing.probeMs) {
       this.#probedAt = performance.now()
+      await this.#checkSchema()
       await this.#probe()
       return true
     }
@@ -238,6 +245,18 @@ export class Watch {
     this.#change({ ...joined.state, probes: this.#probes.known })
     this.#verified = upTo
     await this.#tell(joined.findings.inOrder(upTo))
+  }
+
+  /** Whether it is not what migrations make. */
+  async #checkSchema(): Promise<boolean> {
+    const { schemaCheck, session, onNotChecked } = this.#options
+    const { findings, notChecked } = await schemaCheck.review(session.query)
+    for (const reason of notChecked) {
+      if (!this.#notChecked.has(reason)) onNotChecked(reason)
+      this.#notChecked.add(reason)
+    }
+    await this.#tell(findings)
+    return findings.length > 0
   }
 
   async #probe(): Promise<void> {

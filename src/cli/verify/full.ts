@@ -9,6 +9,7 @@ import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { withLocalLogin } from '../local-login.ts'
 import type { VkeyValues } from '../verifier-key.ts'
 import { type Knowledge, readKnowledge } from './knowledge.ts'
+import { openSchemaCheck } from './open-schema-check.ts'
 
 export type FullOptions = {
   readonly vkey: VkeyValues
@@ -41,7 +42,8 @@ async function run(
       const { onProgress } = options
       const known = await readKnown()
       const parts = { session, ranges: threads, schema, sha256: nativeSha256, isSealed, review, known, onProgress }
-      const verification = await verifyLedger(parts, signal)
+      const schemaCheck = await openSchemaCheck(config)
+      const verification = await verifyLedger({ ...parts, schemaCheck }, signal)
       const seconds = (performance.now() - startedAt) / 1_000
       return reportOf(verification, formatHex(verification.root), notChecked, seconds)
     } finally {

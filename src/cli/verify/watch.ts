@@ -21,10 +21,12 @@ import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
 import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
 import { type Knowledge, readKnowledge } from './knowledge.ts'
+import { openSchemaCheck } from './open-schema-check.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
   readonly onFinding: (known: KnownFinding, finding: Finding) => void
+  readonly onNotChecked: (reason: string) => void
   /** A finding could be told, but not be stored in the database. */
   readonly onUnstored: (error: unknown) => void
 }
@@ -62,6 +64,7 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
   const watch = new Watch(state, {
     ...{ session, work, schema, sha256: nativeSha256, nowMs: Date.now },
     ...{ isSealed: knowledge.isSealed, review: knowledge.review, readKnown: knowledge.readKnown },
+    ...{ schemaCheck: await openSchemaCheck(config), onNotChecked: events.onNotChecked },
     save: async (next) => {
       await writeSecretFile(statePath(config), formatState(next, log.origin, log.sealKey))
       await insertProgress(pool.query, schema, 'watch', next.base.size).catch(events.onUnstored)
