@@ -108,7 +108,10 @@ test('a row that a superuser changes is named in the log, the metrics, the statu
     () => 'a finding',
     90_000,
   )
-  expect(server.output()).toMatch(/"violationType":"PAYLOAD_CORRUPT","sequenceNumber":300/)
+  await until(
+    () => /"violationType":"PAYLOAD_CORRUPT","sequenceNumber":300/.test(server.output()),
+    () => `an incident; ${server.output().slice(-1_000)}`,
+  )
   const status = await run(['verify', '--status'], { DENDROLOG_DATA_DIR: dataDir })
   expect([status.status, status.stdout]).toEqual([
     1,
