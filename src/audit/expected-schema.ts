@@ -45,26 +45,23 @@ export function partitionName(first: number): string {
 
 function stateAt(objects: ExpectedSchema['objects'], names: LogNames, migration: number): SchemaState {
   const filled = new Map<string, ObjectFacts>()
-  let partition: Readonly<Record<string, string>> = {}
+  let partition: ObjectFacts = new Map()
   for (const [object, variants] of Object.entries(objects)) {
     const facts = variants.findLast(({ since }) => since <= migration)?.facts
     if (facts === undefined || facts === null) continue
-    if (object === partitionObject) partition = facts
-    else
-      filled.set(
-        fill(object, names),
-        fillFacts(facts, (text) => fill(text, names)),
-      )
+    const own = fillFacts(Object.entries(facts), (text) => fill(text, names))
+    if (object === partitionObject) partition = own
+    else filled.set(fill(object, names), own)
   }
   return {
     migration,
     objects: filled,
-    partitionFrom: (first) => fillFacts(partition, (text) => fillPartition(fill(text, names), first)),
+    partitionFrom: (first) => fillFacts(partition, (text) => fillPartition(text, first)),
   }
 }
 
-function fillFacts(facts: Readonly<Record<string, string>>, fillText: (text: string) => string): ObjectFacts {
-  return new Map(Object.entries(facts).map(([label, value]) => [fillText(label), fillText(value)]))
+function fillFacts(facts: Iterable<[string, string]>, fillText: (text: string) => string): ObjectFacts {
+  return new Map(Array.from(facts, ([label, value]) => [fillText(label), fillText(value)]))
 }
 
 function fill(text: string, { schema, prefix }: LogNames): string {
@@ -72,6 +69,7 @@ function fill(text: string, { schema, prefix }: LogNames): string {
 }
 
 function fillPartition(text: string, first: number): string {
+  if (!text.includes('{{')) return text
   return text
     .replaceAll('{{partition}}', partitionName(first))
     .replaceAll('{{from}}', String(first))

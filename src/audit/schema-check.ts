@@ -156,6 +156,8 @@ function describeAlone(facts: ObjectFacts): string {
   return value === undefined ? '' : `: ${cut(value)}`
 }
 
+/** A line of it. */
 function cut(text: string): string {
-  return text.length > textMax ? `${text.slice(0, textMax)}…` : text
+  const line = text.slice(0, textMax).replaceAll(/\s+/g, ' ')
+  return text.length > textMax ? `${line}…` : line
 }
