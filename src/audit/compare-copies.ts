@@ -2,8 +2,9 @@ import { compareTrees, type LeafDifference, readRoot, type TileMisfit } from '..
 import { equalBytes } from '../../tlog/bytes.ts'
 import { asTreeSize, type TreeSize } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
-import type { Hash, Sha256 } from '../../tlog/hash.ts'
+import { type Hash, hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
+import { tileAtSize, tileWidth } from '../../tlog/tile.ts'
 import { readCheckpoints, readNewestHeads } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import { readNewestCheckpoint } from '../store/checkpoints.ts'
@@ -47,15 +48,16 @@ export async function compareWithCopy(
   const head = await readHead(query, schema)
   const databaseSize = asTreeSize(head?.treeSize ?? 0)
   const database = openTileStore(query, schema, sha256)
+  const reader = tilesOfNewest(copy)
   const comparedSize = asTreeSize(Math.min(databaseSize, copy.size))
-  const { leaves, misfits, isCut, reads } = await compareTrees(database, copy.reader, comparedSize, leavesMax, sha256)
+  const { leaves, misfits, isCut, reads } = await compareTrees(database, reader, comparedSize, leavesMax, sha256)
   const rootless: ('database' | 'copy')[] = []
   if (!(await makesRoot(database, databaseSize, head?.root, sha256))) rootless.push('database')
-  if (!(await makesRoot(copy.reader, copy.size, copy.root, sha256))) rootless.push('copy')
+  if (!(await makesRoot(reader, copy.size, copy.root, sha256))) rootless.push('copy')
   return {
     ...{ comparedSize, databaseSize, leaves, misfits, isCut, rootless },
     copySize: copy.size,
-    wrongCheckpoint: await findWrongCheckpoint(query, schema, copy, sha256),
+    wrongCheckpoint: await findWrongCheckpoint(query, schema, { ...copy, reader }, sha256),
     tilesRead: 2 * reads,
   }
 }
@@ -70,6 +72,25 @@ export function isSame({
 }: CopyComparison): boolean {
   const findings = leaves.length + misfits.length + rootless.length
   return findings === 0 && wrongCheckpoint === undefined && databaseSize >= copySize
+}
+
+/**
+ * Tiles of any size of the tree as beginnings of those that the copy has now: a mirror need not keep partial tiles of older
+ * sizes. The last one of each level is read once.
+ */
+function tilesOfNewest({ reader, size }: SecondCopy): TileReader {
+  const partials = new Map<string, Promise<Uint8Array>>()
+  return {
+    async readTile(level, index, width) {
+      const whole = tileAtSize(level, index, size)
+      if (whole.width === tileWidth)
+        return (await reader.readTile(level, index, tileWidth)).subarray(0, hashBytes * width)
+      const key = `${level}/${index}`
+      const partial = partials.get(key) ?? reader.readTile(level, index, whole.width)
+      partials.set(key, partial)
+      return (await partial).subarray(0, hashBytes * width)
+    },
+  }
 }
 
 async function readHead(query: Query, schema: Schema): Promise<TreeHead | undefined> {

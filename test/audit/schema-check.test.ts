@@ -80,7 +80,7 @@ describe('a schema that nobody touched', () => {
     expect(found).toEqual([])
   })
 
-  test('with passwords and a login that has the rights of a role is that', async () => {
+  test('with other tables beside it, and statistics, is that', async () => {
     await asSuperuser(
       copy.admin,
       'create table public.other (n int)',

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { concatBytes } from '../../../tlog/bytes.ts'
 import { openCheckpoint } from '../../../tlog/checkpoint.ts'
@@ -50,23 +50,13 @@ async function openFolderCopy(folder: string, key: VerifierKey): Promise<OpenedC
   const note = await readFile(join(folder, 'checkpoint'))
   const { checkpoint } = openCheckpoint(note, key.name, [textVerifier(key, nodeSignatureCheck)])
   const readTile: TileReader['readTile'] = async (level, index, width) => {
-    const path = join(folder, formatTilePath({ level, index, width }))
-    const bytes = (await readIfThere(path)) ?? (await readWider(folder, level, index, width))
+    const pathOf = (slots: number): string => join(folder, formatTilePath({ level, index, width: slots }))
+    // A partial tile may be removed when there is the full one, which begins with it.
+    const bytes = (await readIfThere(pathOf(width))) ?? (await readIfThere(pathOf(tileWidth)))
     if (bytes === undefined) throw missing(level, index)
-    return bytes
+    return bytes.subarray(0, hashBytes * width)
   }
   return { copy: { reader: { readTile }, size: checkpoint.size, root: checkpoint.root }, close: async () => {} }
-}
-
-/** A partial tile is the beginning of every wider one. */
-async function readWider(folder: string, level: number, index: number, width: number): Promise<Uint8Array | undefined> {
-  if (width === tileWidth) return undefined
-  const full = join(folder, formatTilePath({ level, index, width: tileWidth }))
-  const widths = (await readdir(`${full}.p`).catch(() => [])).map(Number).sort((a, b) => a - b)
-  const wider = widths.find((other) => other > width)
-  const bytes =
-    (await readIfThere(full)) ?? (wider === undefined ? undefined : await readIfThere(join(`${full}.p`, `${wider}`)))
-  return bytes?.subarray(0, hashBytes * width)
 }
 
 async function openTileFilesCopy(folder: string, key: VerifierKey): Promise<OpenedCopy> {
