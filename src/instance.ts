@@ -31,7 +31,7 @@ import {
 import { readSecretFile, removeUnfinished } from './store/secret-file.ts'
 import { openPool, type Query } from './store/session.ts'
 
-const migrationsFolder = join(import.meta.dirname, '..', '..', 'migrations')
+export const migrationsFolder: string = join(import.meta.dirname, '..', '..', 'migrations')
 
 /** Connections of the roles that a server needs. */
 export type RoleConnections = {

@@ -40,6 +40,7 @@ type Message =
   | { readonly kind: 'progress'; readonly progress: WatchProgress }
   | { readonly kind: 'finding'; readonly finding: KnownFinding; readonly evidence: Readonly<Record<string, unknown>> }
   | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'unchecked'; readonly reason: string }
   | { readonly kind: 'unstored'; readonly reason: string }
 
 export type VerifierEvents = {
@@ -113,6 +114,9 @@ export class Verifier {
       case 'failed':
         if (this.#failure === undefined) logger.error({ reason: message.reason }, 'the verifier cannot check')
         this.#failure = message.reason
+        return
+      case 'unchecked':
+        logger.warn({ reason: message.reason }, 'the verifier does not check all')
         return
       case 'unstored':
         logger.error({ reason: message.reason }, 'a finding or the progress of the verifier could not be stored')

@@ -42,7 +42,8 @@ export function reportOf(
     failureDetails: first === undefined ? null : describeFinding(first),
     findings: findings.map(findingReport),
     findingsOmitted: omitted,
-    ...{ treeSize, rootHash, checkpoints, notChecked, seconds },
+    ...{ treeSize, rootHash, checkpoints, seconds },
+    notChecked: [...notChecked, ...verification.notChecked],
   }
 }
 

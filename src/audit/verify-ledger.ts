@@ -14,7 +14,7 @@ import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
 import { checkNumbers } from './checkpoint-numbers.ts'
-import type { Finding } from './finding.ts'
+import type { Finding, TreeFinding } from './finding.ts'
 import { Findings } from './findings.ts'
 import { GrownTree } from './grown-tree.ts'
 import { HeadCheck, type SealCheck } from './head-check.ts'
@@ -24,6 +24,7 @@ import { joinEdges, type RangeEnd } from './range-join.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeJob } from './range-work.ts'
 import { type AskOutside, readNewestSigned } from './reconcile.ts'
+import type { SchemaCheck } from './schema-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 
 export type VerifyOptions = {
@@ -35,6 +36,7 @@ export type VerifyOptions = {
   /** Undefined where the key is not at hand: then seals, or signatures, are not checked, and the result says so. */
   readonly isSealed: SealCheck
   readonly review: SignatureReview
+  readonly schemaCheck: Pick<SchemaCheck, 'review'>
   /** What others know of this log. */
   readonly askOutside: AskOutside
   /** Told how far the rows are checked, and of how many. */
@@ -60,10 +62,10 @@ export type Verification = {
   readonly rows: number
   readonly checkpoints: number
   readonly findings: readonly Finding[]
-  /** Who could not be asked for what they know, and why. */
-  readonly notAsked: readonly string[]
   /** How many more there were. */
   readonly omitted: number
+  /** What could not be checked, and why. */
+  readonly notChecked: readonly string[]
 }
 
 /** Heads that are looked at for one that is sealed. */
@@ -105,14 +107,20 @@ class LedgerRun {
 
   async run(signal: AbortSignal): Promise<Verification> {
     let size = 0
+    let refusal: TreeFinding | undefined
     try {
       await this.#askOutside()
       const head = await this.#findHead()
       size = head?.treeSize ?? 0
       await this.#checkAll(size, head, signal)
     } catch (error) {
-      const finding = tamperedSchema(error)
-      if (finding === undefined) throw error
+      refusal = tamperedSchema(error)
+      if (refusal === undefined) throw error
+    }
+    const { session, schemaCheck } = this.#options
+    const { findings, notChecked } = await schemaCheck.review(session.query)
+    // What was refused is said better by what was found to differ.
+    for (const finding of findings.length > 0 || refusal === undefined ? findings : [refusal]) {
       this.#findings.addTree(finding)
     }
     return {
@@ -121,8 +129,8 @@ class LedgerRun {
       rows: this.#rows,
       checkpoints: this.#checkpoints.count,
       findings: this.#findings.inOrder(size),
-      notAsked: this.#notAsked,
       omitted: this.#findings.omitted,
+      notChecked: [...this.#notAsked, ...notChecked],
     }
   }
 

@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
 import type { ReadSession } from '../store/copy-out.ts'
 import { checkNumbers } from './checkpoint-numbers.ts'
 import { describeFinding } from './describe-finding.ts'
+import { readExtent } from './extent.ts'
 import { type Finding, sequenceNumberOf } from './finding.ts'
 import { keyOf } from './finding-key.ts'
 import { Findings } from './findings.ts'
-import { type KnownHead, rollbacks } from './outside-check.ts'
+import type { KnownHead } from './outside-check.ts'
 import { Probes } from './probes.ts'
 import { createResultBuffers } from './range-buffers.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
 import { rangeLeaves } from './range-nodes.ts'
 import type { RangeWork } from './range-work.ts'
 import { type AskOutside, type Outside, readNewestSigned } from './reconcile.ts'
+import type { SchemaCheck } from './schema-check.ts'
 import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
@@ -22,12 +23,15 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
   /** Of the verifier's login, one connection each. */
   readonly session: ReadSession
   readonly work: RangeWork
+  readonly schemaCheck: Pick<SchemaCheck, 'review'>
   /** What others know of this log now: asked before the database is. */
   readonly askOutside: AskOutside
   /** Kept outside of the database. */
   readonly save: (state: VerifierState) => Promise<void>
   /** Told once of each. */
   readonly onFinding: (finding: Finding, known: KnownFinding) => Promise<void>
+  /** Told once of each reason why something cannot be checked, while the rest is. */
+  readonly onNotChecked: (reason: string) => void
   readonly nowMs: () => number
   readonly timing?: Partial<WatchTiming>
 }
@@ -41,7 +45,7 @@ export type WatchTiming = {
   readonly busyRate: number
   /** Entries of a step at most. */
   readonly stepEntries: number
-  /** How often the newest million is probed for changes. */
+  /** How often the newest million is probed for changes, and the schema compared with what migrations make. */
   readonly probeMs: number
   /** Within this time everything is hashed again. */
   readonly coverMs: number
@@ -93,6 +97,7 @@ export class Watch {
   readonly #probes: Probes
   readonly #buffers = createResultBuffers()
   readonly #keys: Set<string>
+  readonly #notChecked = new Set<string>()
   #state: VerifierState
   #savedAt = Number.NEGATIVE_INFINITY
   #isSaved = true
@@ -163,9 +168,10 @@ export class Watch {
       this.#checkedMs = this.#options.nowMs()
       return hasWorked
     } catch (error) {
-      const finding = tamperedSchema(error)
-      if (finding === undefined) throw error
-      await this.#tell([finding])
+      const refusal = tamperedSchema(error)
+      if (refusal === undefined) throw error
+      // What differs says it better.
+      if (!(await this.#checkSchema())) await this.#tell([refusal])
       this.#checkedMs = this.#options.nowMs()
       return false
     } finally {
@@ -174,13 +180,22 @@ export class Watch {
   }
 
   async #checkNext(): Promise<boolean> {
-    await this.#readExtent(await this.#askOutside())
+    const outside = await this.#askOutside()
+    await this.#readExtent(outside)
+    const hasWorked = await this.#doNext()
+    // Whoever cannot be asked is not one who knows nothing.
+    if (outside.notAsked.length > 0) throw new Error(`could not be asked: ${outside.notAsked.join('; ')}`)
+    return hasWorked
+  }
+
+  async #doNext(): Promise<boolean> {
     if (this.#size > this.#verified) {
       await this.#checkTail()
       return true
     }
     if (performance.now() - this.#probedAt >= this.#timing.probeMs) {
       this.#probedAt = performance.now()
+      await this.#checkSchema()
       await this.#probe()
       return true
     }
@@ -189,11 +204,9 @@ export class Watch {
     return true
   }
 
-  /** Whoever cannot be asked is not one who knows nothing. */
   async #askOutside(): Promise<Outside> {
     const { session, schema, review, askOutside } = this.#options
     const outside = await askOutside(await readNewestSigned(session.query, schema, review))
-    if (outside.notAsked.length > 0) throw new Error(`could not be asked: ${outside.notAsked.join('; ')}`)
     this.#known = outside.known
     return outside
   }
@@ -213,36 +226,10 @@ export class Watch {
     return Math.min(this.#verified, this.#size)
   }
 
-  /** The newest head that may be believed, and what contradicts it at a glance. */
   async #readExtent(outside: Outside): Promise<void> {
     const { session, schema, isSealed } = this.#options
-    const findings = new Findings()
-    for (const finding of outside.findings) findings.addTree(finding)
-    await session.query('begin isolation level repeatable read read only')
-    let size = 0
-    try {
-      const [newest] = await readNewestHeads(session.query, schema, 1)
-      const isBelieved = newest?.kind === 'read' && isSealed?.(newest.value) !== false
-      if (newest !== undefined && !isBelieved) {
-        const [treeSize, reason] =
-          newest.kind === 'read'
-            ? [newest.value.treeSize, 'its seal is not one of the log']
-            : [newest.at, newest.reason]
-        findings.addTree({ kind: 'FORGED_HEAD', treeSize, reason })
-      }
-      size = isBelieved ? newest.value.treeSize : this.#size
-      const above = await readRowsAbove(session.query, schema, size)
-      if (above !== undefined) {
-        const { first, last, count } = above
-        findings.addTree({ kind: 'UNSEALED_ROWS', sequenceNumber: first, lastSequenceNumber: last, count })
-      }
-    } finally {
-      await session.query('rollback')
-    }
-    if (this.#verified > size) {
-      findings.addTree({ kind: 'ROLLBACK', treeSize: size, knownSize: this.#verified, knownBy: 'the verifier' })
-    }
-    for (const finding of rollbacks(outside.known, size)) findings.addTree(finding)
+    const known = { outside, verified: this.#verified, size: this.#size }
+    const { size, findings } = await readExtent(session.query, schema, isSealed, known)
     this.#size = size
     await this.#tell(findings.inOrder(size))
   }
@@ -256,6 +243,18 @@ export class Watch {
     this.#change({ ...joined.state, probes: this.#probes.known })
     this.#verified = upTo
     await this.#tell(joined.findings.inOrder(upTo))
+  }
+
+  /** Whether it is not what migrations make. */
+  async #checkSchema(): Promise<boolean> {
+    const { schemaCheck, session, onNotChecked } = this.#options
+    const { findings, notChecked } = await schemaCheck.review(session.query)
+    for (const reason of notChecked) {
+      if (!this.#notChecked.has(reason)) onNotChecked(reason)
+      this.#notChecked.add(reason)
+    }
+    await this.#tell(findings)
+    return findings.length > 0
   }
 
   async #probe(): Promise<void> {

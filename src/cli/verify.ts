@@ -10,6 +10,7 @@ import {
 } from './command.ts'
 import { explainStart } from './describe-error.ts'
 import { vkeyOptions } from './verifier-key.ts'
+import { verifyAgainst } from './verify/against.ts'
 import { describeReport } from './verify/describe.ts'
 import { verifyFully } from './verify/full.ts'
 import { forget, showStatus, verifyAlways, verifyEvery, verifyRound } from './verify/modes.ts'
@@ -18,10 +19,11 @@ import { showProgress } from './verify/progress.ts'
 export const verifyCommand: Command = {
   summary: 'check the ledger against its hashes, its tree and all that was signed',
   synopsis:
-    '[--full [--vkey VKEY | --vkey-file FILE] [--threads N] | --every TIME | --watch | --status | --forget] [--json]',
+    '[--full [--vkey VKEY | --vkey-file FILE] [--threads N] | --against DIR|URL | --every TIME | --watch | --status | --forget] [--json]',
   help: `Hashes the rows of the ledger anew, each from its columns, and compares: with the stored hashes, the row before, the tree and
 its tiles, every head and its seal, every checkpoint and its signatures, the table of known ids, the signer's memory, the tile
-files, checkpoints that others saw (DENDROLOG_KNOWN_CHECKPOINTS). It changes nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_VERIFIER).
+files, checkpoints that others saw (DENDROLOG_KNOWN_CHECKPOINTS), and the schema with what the migrations make. It changes
+nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_VERIFIER).
 
   (nothing)         one round: what is new since the last one, rows of the newest million that a probe says were changed,
                     and as much of the rest as is due for all of it to be hashed within DENDROLOG_VERIFY_WITHIN_HOURS
@@ -32,6 +34,10 @@ files, checkpoints that others saw (DENDROLOG_KNOWN_CHECKPOINTS). It changes not
   --full            every row, once, by several connections
     --vkey VKEY, --vkey-file FILE   the log's verifier key, where the data folder is not at hand
     --threads N                     connections (default: one a core, at most 8)
+  --against DIR|URL only the tiles, with those of a second copy: a folder of C2SP tiles with their checkpoint, a server's
+                    own tiles folder, or another server; names the entries that differ, and the first checkpoint that does
+    --vkey VKEY, --vkey-file FILE   as above
+    --ca FILE                       PEM certificate of the CA of an https server, where the system does not know it
   --json            of a round {"isSecure", "verifiedSize", "size", "checkedMs", "coveredMs", "ranges", "rangesDone",
                     "findings"} after a line for each new finding; of --full {"isSecure", "totalLogsScanned",
                     "tamperedLogSequence", "violationType", "failureDetails", "findings": [{violationType, detail, …}],
@@ -52,6 +58,8 @@ const options = {
   ...vkeyOptions,
   full: { type: 'boolean' },
   threads: { type: 'string' },
+  against: { type: 'string' },
+  ca: { type: 'string' },
   every: { type: 'string' },
   watch: { type: 'boolean' },
   status: { type: 'boolean' },
@@ -63,11 +71,16 @@ type Values = Parsed<typeof options>['values']
 
 async function runVerify(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
   const { values } = parseArguments(args, options, 0)
-  const modes = (['full', 'every', 'watch', 'status', 'forget'] as const).filter((mode) => values[mode] !== undefined)
+  const modes = (['full', 'against', 'every', 'watch', 'status', 'forget'] as const).filter(
+    (mode) => values[mode] !== undefined,
+  )
   if (modes.length > 1) throw new UsageError(`want one of ${modes.map((mode) => `--${mode}`).join(' and ')}`)
-  const ofFull = (['vkey', 'vkey-file', 'threads'] as const).find((name) => values[name] !== undefined)
-  if (ofFull !== undefined && values.full !== true) throw new UsageError(`--${ofFull} is for --full`)
+  checkOptions(values)
   if (values.full === true) return runFull(values, signal)
+  if (values.against !== undefined) {
+    const { against: where, ca, json: isJson } = values
+    return verifyAgainst({ where, ca, vkey: values, isJson }, signal)
+  }
   if (values.status === true) return showStatus(values.json)
   if (values.forget === true) return forget(values.json)
   if (values.watch === true) return verifyAlways(values.json, signal)
@@ -75,10 +88,18 @@ async function runVerify(args: readonly string[], signal: AbortSignal): Promise<
   return verifyRound(values.json, signal)
 }
 
-async function runFull(values: Values, signal: AbortSignal): Promise<ExitStatus> {
-  if (values.vkey !== undefined && values['vkey-file'] !== undefined) {
-    throw new UsageError('want at most one of --vkey and --vkey-file')
+function checkOptions(values: Values): void {
+  const { full, against } = values
+  if (values.threads !== undefined && full !== true) throw new UsageError('--threads is for --full')
+  if (values.ca !== undefined && against === undefined) throw new UsageError('--ca is for --against')
+  const ofKey = (['vkey', 'vkey-file'] as const).filter((name) => values[name] !== undefined)
+  if (ofKey.length > 1) throw new UsageError('want at most one of --vkey and --vkey-file')
+  if (ofKey.length > 0 && full !== true && against === undefined) {
+    throw new UsageError(`--${ofKey[0]} is for --full and --against`)
   }
+}
+
+async function runFull(values: Values, signal: AbortSignal): Promise<ExitStatus> {
   const threads = values.threads === undefined ? undefined : readThreads(values.threads)
   const progress = showProgress(values.json)
   try {

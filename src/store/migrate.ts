@@ -6,8 +6,9 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Client, type ClientConfig, escapeIdentifier } from 'pg'
+import { type Client, type ClientConfig, escapeIdentifier, escapeLiteral } from 'pg'
 import { checkName, withConnection, withServerLock } from './administrator.ts'
+import { migrationNote } from './schema-facts.ts'
 
 export interface MigrateOptions {
   /** Folder of the files `NNNN_name.sql`, numbered from 0001 without a gap. */
@@ -180,9 +181,12 @@ function place({ sql }: MigrationFile, cause: unknown): string {
   return Number.isNaN(position) ? '' : ` (line ${sql.slice(0, position).split('\n').length})`
 }
 
+/** In its table, and in a comment for verifiers, who may not read the table: theirs may be an older program. */
 async function record(client: Client, schema: string, { version, name, sha256 }: Migration): Promise<void> {
+  const table = `${escapeIdentifier(schema)}.schema_migrations`
+  await client.query(`comment on table ${table} is ${escapeLiteral(migrationNote(version))}`)
   await client.query(
-    `insert into ${escapeIdentifier(schema)}.schema_migrations (version, name, sha256)
+    `insert into ${table} (version, name, sha256)
      values ($1, $2, $3)`,
     [version, name, sha256],
   )

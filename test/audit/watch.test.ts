@@ -19,7 +19,8 @@ import { asTreeSize } from '../../tlog/coords.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { edgeFromTiles } from '../../tlog/tree-edge.ts'
-import { tamper } from '../support/audit.ts'
+import { openSchemaCheck, tamper } from '../support/audit.ts'
+import { asSuperuser } from '../support/database-copy.ts'
 import { createTestLog, origin, type RunningLog, recordsOf, schema, submit, type TestLog } from '../support/log.ts'
 
 // The verifier that never ends, step by step, on a log that grows and that a superuser edits.
@@ -54,6 +55,10 @@ async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly Know
     isSealed: (head) => isSealed(sealKey, origin, head),
     review: signatureReview(parseVkey(vkey), parseBase64(sthPublicKey)),
     askOutside: async () => ({ known, findings: [], notAsked: [] }),
+    schemaCheck: await openSchemaCheck(),
+    onNotChecked: (reason) => {
+      throw new Error(reason)
+    },
     save: async (next) => {
       stored = formatState(next, origin, sealKey)
     },
@@ -226,21 +231,21 @@ describe('a log that is not the one that was verified', () => {
   })
 
   test.each([
-    ['a column was dropped', 'alter table security.audit_logs drop column client_ip'],
-    ['a table was renamed', 'alter table security.tiles rename to tiles_gone'],
-  ])('because %s is tampered with, not unchecked', async (_, statement) => {
+    ['a column was dropped', 'alter table security.audit_logs drop column client_ip', 'audit_logs: column client_ip'],
+    ['a table was renamed', 'alter table security.tiles rename to tiles_gone', 'tiles: is gone'],
+  ])('because %s is tampered with, not unchecked', async (_, statement, detail) => {
     await append(0, 300)
     await running.stop()
     await tamper(home.database, statement)
     const { watch, found } = await openWatch()
     for (let i = 0; i < 3; i++) await watch.step()
     expect(found).toHaveLength(1)
-    expect(found[0]).toMatchObject({ violationType: 'SCHEMA_TAMPERED' })
+    expect(found[0]).toMatchObject({ violationType: 'SCHEMA_TAMPERED', detail: expect.stringContaining(detail) })
   })
 })
 
 test('checkpoints that are removed are missed: in the middle, and all of them', async () => {
-  await append(0, 500)
+  for (let at = 0; at < 500; at += 100) await append(at, at + 100)
   const { found, settle } = await openWatch()
   await settle()
   await tamper(home.database, 'delete from security.checkpoints where number = 2')
@@ -254,6 +259,31 @@ test('checkpoints that are removed are missed: in the middle, and all of them', 
     'checkpoint 2 is not there, as its neighbours would have it',
     expect.stringMatching(/^checkpoints 0 to \d+ are not there, as the verifier would have it$/),
   ])
+})
+
+test('a trigger that was disabled is told with the probe, once, and the log goes on', async () => {
+  await append(0, 300)
+  const { watch, found, settle } = await openWatch()
+  await settle()
+  await tamper(home.database, async () => {})
+  await settle()
+  expect(found).toEqual([])
+  await asSuperuser(home.database, async (client) => {
+    await client.query(
+      'alter event trigger security_guard_end disable; alter event trigger security_guard_drop disable',
+    )
+    await client.query('alter table security.tiles disable trigger refuse_change')
+  })
+  await settle()
+  await settle()
+  expect(found.map(({ detail }) => detail.slice(0, 62))).toEqual([
+    expect.stringContaining('event trigger security_guard_drop: state is "disabled"'),
+    expect.stringContaining('event trigger security_guard_end: state is "disabled"'),
+    expect.stringContaining('security.tiles: trigger refuse_change is "disabled'),
+  ])
+  await append(300, 400)
+  await settle()
+  expect(watch.progress).toMatchObject({ verifiedSize: 400, findings: 3 })
 })
 
 test('a database that is away rejects, and finds nothing', async () => {

@@ -1,8 +1,11 @@
-import { chmod, cp, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { VerificationReport } from '../../src/audit/report.ts'
+import { asTreeSize } from '../../tlog/coords.ts'
+import { formatTilePath, tilesOfSize } from '../../tlog/tile.ts'
+import { rootOfFullTile } from '../../tlog/tile-nodes.ts'
 import { adminConfig, endAll, type ServerProcess, startServer, waitUntilReady } from '../support/server-process.ts'
 import { type Finished, makeFolder, removeFolder, run } from './binary.ts'
 
@@ -50,6 +53,14 @@ async function asSuperuser(...statements: readonly string[]): Promise<void> {
   } finally {
     await client.end()
   }
+}
+
+/** Those of the first partition's rows, and the guard. */
+function switchTriggers(state: string): string {
+  const guard = `for name in select evtname from pg_event_trigger loop execute format('alter event trigger %I ${state}', name); end loop;`
+  const partition = `alter table security.audit_logs_p0000000000000001 ${state} trigger refuse_change;`
+  const [first, then] = state === 'disable' ? [guard, partition] : [partition, guard]
+  return `do $$ declare name text; begin ${first} ${then} end $$`
 }
 
 /** The login of an auditor who has nothing else. */
@@ -139,15 +150,88 @@ describe('what cannot be checked', () => {
   })
 })
 
+test('a trigger that a superuser disabled is a violation, and the log goes on', async () => {
+  await asSuperuser(switchTriggers('disable'))
+  const { status, findings, violationType } = await report()
+  expect([status, violationType]).toEqual([1, 'SCHEMA_TAMPERED'])
+  expect(findings.map(({ object }) => object)).toEqual([
+    'event trigger security_guard_drop',
+    'event trigger security_guard_end',
+    'event trigger security_guard_start',
+    'security.audit_logs_p0000000000000001',
+  ])
+  await append(1)
+  await asSuperuser(switchTriggers('enable always'))
+  expect(await report()).toMatchObject({ status: 0, isSecure: true, notChecked: [] })
+})
+
+describe('a second copy of the tiles', () => {
+  let mirror: string
+
+  async function against(where: string): Promise<Record<string, unknown>> {
+    const { status, stdout } = await run(['verify', '--against', where, '--json'], { DENDROLOG_DATA_DIR: dataDir })
+    return { status, ...(JSON.parse(stdout) as object) }
+  }
+
+  async function save(path: string): Promise<void> {
+    const answer = await fetch(`${server.url}/${path}`)
+    await mkdir(dirname(join(mirror, path)), { recursive: true })
+    await writeFile(join(mirror, path), new Uint8Array(await answer.arrayBuffer()))
+  }
+
+  beforeAll(async () => {
+    mirror = join(folder, 'mirror')
+    await mkdir(mirror)
+    await save('checkpoint')
+    const size = Number((await readFile(join(mirror, 'checkpoint'), 'utf8')).split('\n')[1])
+    for (const tile of tilesOfSize(asTreeSize(size))) await save(formatTilePath(tile))
+  })
+
+  test("that is the same, of a mirror, a server, and a server's files", async () => {
+    for (const where of [mirror, server.url, join(dataDir, 'tiles')]) {
+      expect(await against(where)).toMatchObject({
+        ...{ status: 0, isSame: true, differences: [], misfits: [], rootless: [], firstWrongCheckpoint: null },
+      })
+    }
+  })
+
+  test('with other hashes names the entries, and the first checkpoint that is of another tree', async () => {
+    const path = join(mirror, formatTilePath({ level: 0, index: 1, width: 256 }))
+    const tile = await readFile(path)
+    const other = Buffer.from(tile)
+    other[32 * 44] = (other[32 * 44] ?? 0) ^ 1
+    await writeFile(path, other)
+    // With the node above it, as somebody does who wants it believed.
+    const above = (await readdir(join(mirror, 'tile/1/000.p'))).map((name) => join(mirror, 'tile/1/000.p', name))
+    for (const file of above) {
+      const roots = await readFile(file)
+      roots.set(rootOfFullTile(other), 32)
+      await writeFile(file, roots)
+    }
+    const found = await against(mirror)
+    expect(found).toMatchObject({ status: 1, isSame: false, rootless: ['copy'], misfits: [] })
+    expect(found).toMatchObject({
+      differences: [{ sequenceNumber: 301, leafIndex: 300 }],
+      firstWrongCheckpoint: { treeSize: 600 },
+    })
+    const { stdout } = await run(['verify', '--against', mirror], { DENDROLOG_DATA_DIR: dataDir })
+    expect(stdout).toMatch(/^VIOLATION: 1 of \d+ entries by \d+ tiles in [\d.]+ s differ\n {2}entry 301 \(leaf 300\): /)
+    expect(stdout).toContain('first checkpoint of another tree than the copy: ')
+  })
+
+  test('that is not there is no violation', async () => {
+    for (const where of [join(folder, 'nothing'), 'http://127.0.0.1:1']) {
+      const { status } = await run(['verify', '--against', where], { DENDROLOG_DATA_DIR: dataDir })
+      expect(status).toBe(2)
+    }
+  })
+})
+
 test('a violation has status 1, and names the entry without what it says', async () => {
   await asSuperuser(
-    `do $$ declare name text; begin
-       for name in select evtname from pg_event_trigger loop execute format('alter event trigger %I disable', name); end loop;
-       for name in select tgrelid::regclass::text from pg_trigger where tgname = 'refuse_change' and tgrelid::regclass::text like 'security.audit_logs_p%' loop
-         execute 'alter table ' || name || ' disable trigger refuse_change';
-       end loop;
-     end $$`,
+    switchTriggers('disable'),
     `update security.audit_logs set payload = '{"secret": "altered"}' where sequence_number = 300`,
+    switchTriggers('enable always'),
   )
   const { status, stdout } = await verify()
   expect(status).toBe(1)

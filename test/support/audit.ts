@@ -1,9 +1,12 @@
 /** Logs that somebody tampers with, and what the verifier says of them. */
+import { join } from 'node:path'
 import type { Client } from 'pg'
+import { readExpectedSchema } from '../../src/audit/expected-schema.ts'
 import type { KnownHead } from '../../src/audit/outside-check.ts'
 import { createResultBuffers } from '../../src/audit/range-buffers.ts'
 import { openRangeWork } from '../../src/audit/range-work.ts'
 import { reportOf, type VerificationReport } from '../../src/audit/report.ts'
+import { SchemaCheck } from '../../src/audit/schema-check.ts'
 import { signatureReview } from '../../src/audit/signature-review.ts'
 import { type VerifyOptions, verifyLedger } from '../../src/audit/verify-ledger.ts'
 import type { LogKeys } from '../../src/log/log-keys.ts'
@@ -14,7 +17,14 @@ import { formatHex, parseBase64 } from '../../tlog/bytes.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import type { TestDatabase } from './database.ts'
 import { asSuperuser } from './database-copy.ts'
+import { migrationsFolder } from './described-schema.ts'
 import { origin, schema } from './log.ts'
+
+/** Of the tests' databases, which have the default names. */
+export async function openSchemaCheck(): Promise<SchemaCheck> {
+  const expected = await readExpectedSchema(join(migrationsFolder, 'schema.json'))
+  return new SchemaCheck(expected, { schema: schema.evidence, prefix: '' })
+}
 
 /** Verifies the whole ledger by one connection, with the log's keys. */
 export async function verify(
@@ -38,6 +48,7 @@ export async function verify(
         },
         isSealed: (head) => isSealed(keys.sealKey, origin, head),
         review: signatureReview(parseVkey(keys.vkey), parseBase64(keys.sthPublicKey)),
+        schemaCheck: await openSchemaCheck(),
         ...options,
       },
       new AbortController().signal,

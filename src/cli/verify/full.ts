@@ -1,6 +1,6 @@
 import { formatHex } from '../../../tlog/bytes.ts'
 import { RangeThreads } from '../../audit/range-threads.ts'
-import { askOutside } from '../../audit/reconcile.ts'
+import { type AskOutside, askOutside } from '../../audit/reconcile.ts'
 import { reportOf, type VerificationReport } from '../../audit/report.ts'
 import { verifyLedger } from '../../audit/verify-ledger.ts'
 import { type Config, readAuditorConfig } from '../../config.ts'
@@ -10,6 +10,7 @@ import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { withLocalLogin } from '../local-login.ts'
 import type { VkeyValues } from '../verifier-key.ts'
 import { type Knowledge, readKnowledge } from './knowledge.ts'
+import { openSchemaCheck } from './open-schema-check.ts'
 import { verifierSource } from './outside.ts'
 
 export type FullOptions = {
@@ -43,13 +44,11 @@ async function run(
       const { onProgress } = options
       const sources = [...outside.sources, ...(log === undefined ? [] : [verifierSource(config, log)])]
       const parts = { session, ranges: threads, schema, sha256: nativeSha256, isSealed, review, onProgress }
-      const verification = await verifyLedger(
-        { ...parts, askOutside: (stored) => askOutside({ ...outside, sources }, review, stored) },
-        signal,
-      )
+      const schemaCheck = await openSchemaCheck(config)
+      const ask: AskOutside = (stored) => askOutside({ ...outside, sources }, review, stored)
+      const verification = await verifyLedger({ ...parts, schemaCheck, askOutside: ask }, signal)
       const seconds = (performance.now() - startedAt) / 1_000
-      const unchecked = [...notChecked, ...verification.notAsked]
-      return reportOf(verification, formatHex(verification.root), unchecked, seconds)
+      return reportOf(verification, formatHex(verification.root), notChecked, seconds)
     } finally {
       await threads.close()
     }

@@ -20,6 +20,8 @@ export type Knowledge = {
   /** Who else is asked. */
   readonly outside: OutsideSources
   readonly notChecked: readonly string[]
+  /** The log's, as it was given or is in the data folder. */
+  readonly key: VerifierKey | undefined
   readonly log: OwnLog | undefined
 }
 
@@ -38,6 +40,7 @@ export async function readKnowledge(config: Config, vkey: VkeyValues): Promise<K
   const key = given ?? parseVkey(keys.vkey)
   return {
     isSealed: (head) => isSealed(sealKey, origin, head),
+    key,
     review: signatureReview(key, parseBase64(keys.sthPublicKey)),
     outside: {
       sources: [
@@ -60,6 +63,7 @@ function knowledgeOf(config: Config, given: VerifierKey | undefined): Knowledge 
     isSealed: undefined,
     review,
     outside: { sources: given === undefined ? [] : knownCheckpoints(config, given), memory: undefined },
+    key: given,
     notChecked: [
       ...(review === undefined
         ? ['signatures of the checkpoints: no key (--vkey)']

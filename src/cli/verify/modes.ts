@@ -115,6 +115,10 @@ function eventsOf(isJson: boolean): WatchEvents {
       if (isJson) printJson({ ...known, firstSeen: iso(known.firstSeenMs), evidence })
       else printLine(`VIOLATION  ${describeFinding(known)}`)
     },
+    onNotChecked: (reason) => {
+      process.send?.({ kind: 'unchecked', reason })
+      process.stderr.write(`dendrolog verify: not checked: ${visibleText(reason)}\n`)
+    },
     onUnstored: (error) => {
       process.send?.({ kind: 'unstored', reason: describeError(error) })
       process.stderr.write(`dendrolog verify: could not be stored in the database: ${describeError(error)}\n`)

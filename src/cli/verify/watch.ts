@@ -16,11 +16,13 @@ import { writeSecretFile } from '../../store/secret-file.ts'
 import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
 import { readKnowledge } from './knowledge.ts'
+import { openSchemaCheck } from './open-schema-check.ts'
 import { type OwnLog, readState, statePath } from './state.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
   readonly onFinding: (known: KnownFinding, finding: Finding) => void
+  readonly onNotChecked: (reason: string) => void
   /** A finding could be told, but not be stored in the database. */
   readonly onUnstored: (error: unknown) => void
 }
@@ -57,6 +59,7 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
     ...{ session, work, schema, sha256: nativeSha256, nowMs: Date.now },
     ...{ isSealed: knowledge.isSealed, review: knowledge.review },
     askOutside: (stored) => askOutside(knowledge.outside, knowledge.review, stored),
+    ...{ schemaCheck: await openSchemaCheck(config), onNotChecked: events.onNotChecked },
     save: async (next) => {
       await writeSecretFile(statePath(config), formatState(next, log.origin, log.sealKey))
       await insertProgress(pool.query, schema, 'watch', next.base.size).catch(events.onUnstored)
