@@ -194,17 +194,9 @@ describe('a copy is refused, and nothing is written', () => {
       'entry 100 of the source was altered',
     ],
     [
-      `update security.audit_logs set client_ip = '::9' where sequence_number = 100`,
-      'entry 100 of the source was altered',
-    ],
-    ['delete from security.audit_logs where sequence_number = 100', 'the source has no entry 100'],
-    ['delete from security.audit_logs where sequence_number = 305', 'the tiles of the source are not those'],
-    [`update security.tree_heads set seal = sha256('x') where tree_size = 105`, 'head of size 105 has no valid seal'],
-    [
-      `set session_replication_role = replica; delete from security.tree_heads where tree_size = 305`,
+      'set session_replication_role = replica; delete from security.tree_heads where tree_size = 305',
       'does not contain the 305 entries',
     ],
-    [`update security.checkpoints set note = replace(note, '305', '304') where tree_size = 305`, 'is not one that'],
   ])('after %s', async (statement, reason) => {
     await tamper(copy, statement)
     expect(await recover(...from())).toMatchObject({ status: 2, output: expect.stringContaining(reason) })
