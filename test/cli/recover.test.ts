@@ -263,6 +263,18 @@ describe('a log that ends', () => {
     })
   })
 
+  test('is followed by one that any start makes, should the beginning be interrupted', async () => {
+    await expectDone(end())
+    const folder = join(parent, 'interrupted')
+    await mkdir(folder, { mode: 0o711 })
+    const succeeds: unknown = JSON.parse(await readFile(join(dataDir, 'ended.json'), 'utf8'))
+    const half = JSON.stringify({ origin: 'new.example/log', state: 'creating', succeeds })
+    await writeFile(join(folder, 'log.json'), half, { mode: 0o600 })
+    await expectDone(runProgram(['init'], folder, settingsOf(successor)))
+    const rows = await querySql(successor.admin, 'select sequence_number, action, payload from security.audit_logs')
+    expect(rows).toMatchObject([{ sequence_number: '1', action: 'dendrolog.log.succeeded', payload: { reason } }])
+  })
+
   test('has ended also for a folder that was restored', async () => {
     await mkdir(join(parent, 'kept'))
     for (const name of ['log.json', 'keys'])
