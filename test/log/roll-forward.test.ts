@@ -61,7 +61,9 @@ afterEach(async () => {
   await newer.drop()
 })
 
-async function roll(isTrial = false): Promise<RolledForward> {
+async function roll(isTrial = false, stopAt = Number.POSITIVE_INFINITY): Promise<RolledForward> {
+  const stopping = new AbortController()
+  const onProgress = (at: number): void => (at >= stopAt ? stopping.abort() : undefined)
   const cell = openFileCell(join(home.folder, 'cell'))
   const [writer, signer] = [
     openPool(restored.as('app_writer_role'), 1, 10_000),
@@ -71,7 +73,7 @@ async function roll(isTrial = false): Promise<RolledForward> {
   const read = await openReadSession(newer.as('auditor_reader_role'))
   try {
     return await rollForward({
-      ...{ origin, keys: home.keys, cell, schema, hash: nativeSha256, session, onProgress: () => {} },
+      ...{ origin, keys: home.keys, cell, schema, hash: nativeSha256, session, onProgress, signal: stopping.signal },
       ...{ writer: writer.query, signer: signer.query, source: databaseSource(read.query, schema, nativeSha256) },
     })
   } finally {
@@ -112,6 +114,13 @@ test('a trial says the same, and writes nothing', async () => {
   const trial = await roll(true)
   expect(await countRows()).toEqual(before)
   expect(await roll()).toEqual(trial)
+})
+
+test('whoever stops it has changed nothing', async () => {
+  const before = await countRows()
+  await expect(roll(false, 500)).rejects.toThrow('aborted')
+  expect(await countRows()).toEqual(before)
+  expect(await roll()).toMatchObject({ fromSize: early, toSize: size })
 })
 
 test.each([
