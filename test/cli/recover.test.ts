@@ -243,6 +243,7 @@ describe('a log that ends', () => {
     expect(output).toContain('recover --begin')
     const refused = await tryServer(dataDir, environment)
     expect(refused).toMatchObject({ status: 2, output: expect.stringContaining('new.example/log comes after it') })
+    expect(await expectDone(runProgram(['keys', 'export', '--format', 'vkey'], dataDir, environment))).toBe(`${vkey}\n`)
     // The old ledger can still be verified: it lacks what was signed.
     const verified = await runProgram(['verify', '--full', '--json'], dataDir, environment)
     expect(JSON.parse(verified.output)).toMatchObject({ violationType: 'ROLLBACK', notChecked: [] })
