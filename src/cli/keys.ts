@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { parseBase64 } from '../../tlog/bytes.ts'
 import { formatKeyId, parseVkey } from '../../tlog/note-key.ts'
 import { readSetting } from '../config.ts'
-import { keysFolderOf } from '../instance.ts'
+import { endedKeysFolderOf, keysFolderOf } from '../instance.ts'
 import { readLogFile } from '../log/log-file.ts'
 import { keyFiles, type LogKeys, openKeys } from '../log/log-keys.ts'
 import { ed25519Spki } from '../ops/signing.ts'
@@ -110,10 +110,10 @@ type Folder = { readonly origin: string; readonly keys: LogKeys; readonly folder
 async function openFolder(): Promise<Folder> {
   const dataDir = readSetting('DENDROLOG_DATA_DIR')
   const found = await readLogFile(dataDir)
-  if (found?.state !== 'ready') {
+  if (found === undefined || found.state === 'creating') {
     throw new Error(`DENDROLOG_DATA_DIR: ${resolve(dataDir)} holds no log; set the folder of one, or make it by init`)
   }
-  const folder = keysFolderOf({ dataDir })
+  const folder = found.state === 'ended' ? endedKeysFolderOf({ dataDir }) : keysFolderOf({ dataDir })
   return { origin: found.origin, keys: await openKeys(folder, found.origin), folder }
 }
 

@@ -1,5 +1,6 @@
 import { encodeUtf8, equalBytes, formatHex } from '../../tlog/bytes.ts'
 import { chainText } from '../../tlog/chain.ts'
+import { TlogError } from '../../tlog/errors.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import { jcs } from '../../tlog/jcs.ts'
 import type { TreeHead } from '../store/batch.ts'
@@ -29,8 +30,7 @@ export async function readCopiedBatch(
   const rows: StoredEntry[] = []
   const submissions: Submission[] = []
   for (let from = size + 1; from <= head.treeSize; from += entriesAtOnce) {
-    const read = await source.readEntries(from, Math.min(head.treeSize, from + entriesAtOnce - 1))
-    for (const row of read) {
+    for (const row of await readRows(source, from, Math.min(head.treeSize, from + entriesAtOnce - 1))) {
       checkPlace(row, size + rows.length + 1, head)
       rows.push(row)
       submissions.push(submissionOf(row, hash))
@@ -40,6 +40,15 @@ export async function readCopiedBatch(
   const batch = integrate(before, submissions, head.newestTimestamp, hash)
   checkBatch(batch, rows, head)
   return batch
+}
+
+async function readRows(source: RollSource, from: number, to: number): Promise<readonly StoredEntry[]> {
+  try {
+    return await source.readEntries(from, to)
+  } catch (cause) {
+    if (!(cause instanceof RangeError || cause instanceof TypeError)) throw cause
+    throw new CannotRecover(`an entry of ${from} to ${to} of the source was altered: ${cause.message}`, { cause })
+  }
 }
 
 /** All entries of a commit have one time. */
@@ -53,7 +62,7 @@ function checkPlace({ fields }: StoredEntry, sequenceNumber: number, head: TreeH
 /** By the row's columns alone. */
 function submissionOf({ fields, payloadText }: StoredEntry, hash: Sha256): Submission {
   const payload: unknown = JSON.parse(payloadText)
-  const jcsText = utf8(jcs(payload))
+  const jcsText = utf8(canonical(payload, fields.sequenceNumber))
   const { eventId, occurredAt, lamport, actorId, action, resource, clientIp, writer, sourcePosition } = fields
   return encodeSubmission(
     new Arena(jcsText.end),
@@ -64,6 +73,16 @@ function submissionOf({ fields, payloadText }: StoredEntry, hash: Sha256): Submi
     { writer: utf8(writer), sourcePosition: sourcePosition === null ? null : utf8(sourcePosition) },
     hash,
   )
+}
+
+/** What no client could submit is in no entry. */
+function canonical(payload: unknown, sequenceNumber: number): string {
+  try {
+    return jcs(payload)
+  } catch (cause) {
+    if (!(cause instanceof TlogError)) throw cause
+    throw new CannotRecover(`entry ${sequenceNumber} of the source was altered: ${cause.message}`, { cause })
+  }
 }
 
 function checkBatch(

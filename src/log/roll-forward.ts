@@ -39,6 +39,8 @@ export type RollOptions = {
   /** Undefined where there is none: then only what the database has itself can help. */
   readonly source: RollSource | undefined
   readonly onProgress: (size: number, of: number) => void
+  /** Until the commit is sent nothing has happened. */
+  readonly signal: AbortSignal
 }
 
 export type RolledForward = {
@@ -217,7 +219,8 @@ class Roll {
   }
 
   async #append(source: RollSource, before: LogState, head: TreeHead): Promise<LogState> {
-    const { schema, hash, session, origin, keys, onProgress } = this.#options
+    const { schema, hash, session, origin, keys, onProgress, signal } = this.#options
+    signal.throwIfAborted()
     if (!this.#isSealed(head)) throw new CannotRecover(`the source's head of size ${head.treeSize} has no valid seal`)
     const batch = await readCopiedBatch(source, before, head, hash)
     this.#missing.meet(head)

@@ -1,18 +1,23 @@
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { askOutside, type Outside } from '../../src/audit/reconcile.ts'
+import { type AskOutside, askOutside, type Outside } from '../../src/audit/reconcile.ts'
 import type { VerificationReport } from '../../src/audit/report.ts'
 import { signatureReview } from '../../src/audit/signature-review.ts'
-import { knownCheckpointsSource, memoryOf, tileFilesSource } from '../../src/cli/verify/outside.ts'
+import { emptyState, formatState } from '../../src/audit/verifier-state.ts'
+import { knownCheckpointsSource, memoryOf, tileFilesSource, verifierSource } from '../../src/cli/verify/outside.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
+import { writeSecretFile } from '../../src/store/secret-file.ts'
 import { openPool } from '../../src/store/session.ts'
 import { openTileStore } from '../../src/store/tile-store.ts'
 import { TileFiles } from '../../src/tiles/tile-files.ts'
 import { formatBase64, parseBase64 } from '../../tlog/bytes.ts'
+import { asCompactRange } from '../../tlog/compact-range.ts'
+import { asTreeSize } from '../../tlog/coords.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { buildPyramid, upperNodesIn } from '../../tlog/tile-nodes.ts'
+import { edgeFromTiles } from '../../tlog/tree-edge.ts'
 import { tamper, verify } from '../support/audit.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { copyOf } from '../support/database-copy.ts'
@@ -150,6 +155,28 @@ describe('a tail that was cut', () => {
       ['SIGNER_MEMORY_STALE', 'the tile files', 512],
       ['ROLLBACK', 'the tile files', 512],
     ])
+  })
+})
+
+test('a tail that was cut is known to whoever hashed it before', async () => {
+  const { query, close } = openPool(home.database.as('auditor_reader_role'), 1, 10_000)
+  const edge = await edgeFromTiles(openTileStore(query, schema, nativeSha256), asTreeSize(512), nativeSha256)
+  await close()
+  const { sealKey } = home.keys
+  const state = { ...emptyState, base: asCompactRange(edge.size, edge.frontier) }
+  await writeSecretFile(join(home.folder, 'verifier-state'), formatState(state, origin, sealKey))
+  await cut('everything behind them')
+  await setMemory('stale')
+  const sources = [verifierSource(config, { origin, sealKey })]
+  const asking: AskOutside = (stored) => askOutside({ sources, memory: memoryOf(config, origin) }, review(), stored)
+  expect(brief(await verify(copy, home.keys, [], { askOutside: asking }))).toEqual([['ROLLBACK', 'the verifier', 512]])
+  // What it hashed need not have been signed: of the memory that says nothing.
+  const other = [verifierSource(config, { origin, sealKey: new Uint8Array(32) })]
+  const refused = await askOutside({ sources: other, memory: undefined }, review(), undefined)
+  expect(refused).toEqual({
+    known: [],
+    findings: [],
+    notAsked: [expect.stringContaining('move it away to begin anew')],
   })
 })
 

@@ -96,6 +96,20 @@ describe.each(['table', 'object'] as const)('a cell in a %s', (kind) => {
     else await expect(other.read()).rejects.toThrow('is of the log test.example/log')
   })
 
+  test('of a log that was ended is the end for every signer', async () => {
+    const openShared = await openFilled(kind)
+    const running = await openSigner(openShared())
+    const cell = openShared()
+    const { note } = await lastOf(cell)
+    const { vkey } = home.keys
+    const texts = { newOrigin: 'new.example/log', reason: 'lost', by: 'local:test', endedAt: '2026-01-01T00:00:00Z' }
+    const ending = { origin, vkey, checkpoint: note, ...texts }
+    await cell.end(ending)
+    await append(0, 10)
+    await expect(running.sign(Date.now(), 60_000)).rejects.toMatchObject({ code: 'LOCKED' })
+    await expect(openSigner(openShared())).rejects.toMatchObject({ name: 'LogEnded', ending })
+  })
+
   test('of two signers, the one that fell behind signs nothing more', async () => {
     const openShared = await openFilled(kind)
     const [slow, quick] = [await openSigner(openShared()), await openSigner(openShared())]

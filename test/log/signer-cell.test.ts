@@ -55,6 +55,21 @@ test('a new file that a crash left half written changes nothing', async () => {
   expect(await cell.read()).toMatchObject({ number: 4 })
 })
 
+test('an end that the log did not sign the checkpoint of is no end', async () => {
+  const vkey = 'example.org/log+00000000+AAAA'
+  const ending = {
+    origin: 'example.org/log',
+    vkey,
+    checkpoint: checkpoint.note,
+    newOrigin: 'b',
+    reason: 'c',
+    by: 'd',
+    endedAt: 'e',
+  }
+  await openFileCell(path).end(ending)
+  await expect(openFileCell(path).read()).rejects.toThrow('not what a signer wrote')
+})
+
 test.each(['', '{}', 'null', '{"number":1.5}', '[]'])(
   'a file with %j is not taken for an empty memory',
   async (text) => {

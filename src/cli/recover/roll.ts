@@ -43,7 +43,8 @@ export async function rollLog(
     const cell = openCell(cellPlaceOf(config), origin)
     try {
       signal.throwIfAborted()
-      const base = { origin, keys, cell, schema: database.schema, hash: nativeSha256, onProgress: request.onProgress }
+      const { onProgress } = request
+      const base = { origin, keys, cell, schema: database.schema, hash: nativeSha256, onProgress, signal }
       const rolled = await withSource(config, request.from, signal, (source) =>
         withLogins(database, request.isTrial, (logins) => rollForward({ ...base, ...logins, source })),
       )
