@@ -69,6 +69,8 @@ wrong, and nothing says that it is well.
 
 Exit status: 0 in order, 1 a violation was found, now or before, 2 it could not be found out (no answer, STALE, a state
 of another log).`,
+  // The last ping is waited for.
+  stopMs: 7_000,
   run: runMonitor,
 }
 
@@ -168,7 +170,7 @@ async function openMonitor(
     begin: values.checkpoint === undefined ? undefined : await readNote(values.checkpoint),
     evidenceFolder: values.evidence ?? `${resolve(stateFile)}.evidence`,
     hooks: await openHooks(hooks, Date.now),
-    // Watch rules are applied here: to each entry once it was checked.
+    // Watch rules are applied here. After a violation, or a crash, entries come again: who tells of them must remember.
     takeEntries: values.entries ? async () => {} : undefined,
     makeId: () => formatUuid(makeId()),
     nowMs: Date.now,
@@ -195,6 +197,9 @@ function readUrl(text: string | undefined): URL {
   if (text === undefined) throw new UsageError('want the URL of a log')
   const url = readServerUrl(text, 'URL')
   if (url.username !== '' || url.password !== '') throw new UsageError('URL: want one without user and password')
+  // Requests do not have these either.
+  url.search = ''
+  url.hash = ''
   return url
 }
 

@@ -8,7 +8,7 @@ import type { Finding } from './finding.ts'
 import type { LogClient, SignedCheckpoint } from './log-client.ts'
 import { sleep } from './retry.ts'
 import { findSthFault, isStale, readSth, type SthWatch } from './sth.ts'
-import { sweepEntries, type WatchedEntry } from './sweep-entries.ts'
+import { type SweptEntry, sweepEntries } from './sweep-entries.ts'
 import { sweepTiles } from './sweep-tiles.ts'
 
 export type MonitorOptions = {
@@ -34,7 +34,7 @@ export type MonitorOptions = {
   /** Reads all entries with their payloads, each once. Needs an auditor's token. */
   readonly entries?: SweepPosition & {
     /** Takes those that were checked, in order, before the position moves past them: after a crash some come again. */
-    readonly take?: (entries: readonly WatchedEntry[]) => Promise<void>
+    readonly take?: (entries: readonly SweptEntry[]) => Promise<void>
   }
 }
 

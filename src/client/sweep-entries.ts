@@ -17,7 +17,7 @@ import type { LogClient } from './log-client.ts'
 import { membersOf } from './problem.ts'
 
 /** An entry that is in the signed tree, at its place, with the payload that its leaf covers. */
-export type WatchedEntry = {
+export type SweptEntry = {
   readonly leafIndex: number
   readonly leaf: Uint8Array
   readonly fields: LeafFields
@@ -39,7 +39,7 @@ export async function sweepEntries(
   client: LogClient,
   tree: CheckedTree,
   from: number,
-  take: (entries: readonly WatchedEntry[]) => Promise<void>,
+  take: (entries: readonly SweptEntry[]) => Promise<void>,
   onSwept: (size: number) => Promise<void>,
   signal: AbortSignal | undefined,
 ): Promise<FoundLeaf | undefined> {
@@ -49,7 +49,7 @@ export async function sweepEntries(
     for (let i = 0; i < leaves.length; ) {
       signal?.throwIfAborted()
       const payloads = await readPayloads(client, at, leaves.slice(i), signal)
-      const batch: WatchedEntry[] = []
+      const batch: SweptEntry[] = []
       for (const payload of payloads) {
         const leaf = leaves[i++] as Uint8Array
         const read = unlessUnfit(() => readLeafInOrder(at, leaf, previous, payload))

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { evidenceOf, type Finding } from '../../src/client/finding.ts'
 import { openLogClient } from '../../src/client/log-client.ts'
 import { type Check, checkOnce, type MonitorOptions } from '../../src/client/monitor.ts'
-import type { WatchedEntry } from '../../src/client/sweep-entries.ts'
+import type { SweptEntry } from '../../src/client/sweep-entries.ts'
 import { nodeSignatureCheck } from '../../src/ops/signing.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
@@ -51,7 +51,7 @@ type Memory = {
   note: string | undefined
   tilesSize: number
   entriesSize: number
-  readonly taken: WatchedEntry[]
+  readonly taken: SweptEntry[]
 }
 
 async function look(react: React, options: MonitorOptions): Promise<{ check: Check; asked: HostileServer['asked'] }> {
@@ -170,6 +170,15 @@ describe('entries', () => {
     const failing = { ...options, entries: { ...options.entries, take: () => Promise.reject(new Error('no room')) } }
     await expect(look(serve, failing as MonitorOptions)).rejects.toThrow('no room')
     expect([options.note, options.entriesSize]).toEqual([undefined, 0])
+  })
+
+  test('of a log that is believed are not read again from the first one on when a look was cut short', async () => {
+    const options = optionsOf(log.note())
+    const cut: React = ({ path }) => (path.startsWith('/tile/entries/002') ? 'cut' : log.answerCt(path, undefined))
+    expect((await look(cut, options)).check).toMatchObject({ kind: 'unchecked', error: { name: 'Unavailable' } })
+    expect([options.entriesSize, options.tilesSize]).toEqual([512, 0])
+    expect((await look(serve, options)).check.kind).toBe('unchanged')
+    expect(options.taken.map(({ leafIndex }) => leafIndex)).toEqual(Array.from({ length: 700 }, (_, i) => i))
   })
 
   const at400 =

@@ -2,7 +2,7 @@ import { formatBase64 } from '../../../tlog/bytes.ts'
 import { describeFinding, evidenceOf, type Finding, placeOf } from '../../client/finding.ts'
 import type { LogClient } from '../../client/log-client.ts'
 import { type Check, checkOnce, type MonitorOptions } from '../../client/monitor.ts'
-import type { WatchedEntry } from '../../client/sweep-entries.ts'
+import type { SweptEntry } from '../../client/sweep-entries.ts'
 import type { Hook } from '../../ops/hooks/hook.ts'
 import { sendNow } from '../../ops/hooks/send-now.ts'
 import { describeError } from '../describe-error.ts'
@@ -23,7 +23,7 @@ export type LogMonitorOptions = {
   readonly sth: { readonly publicKey?: Uint8Array; readonly maxAgeMs: number } | undefined
   readonly readsTiles: boolean
   /** Takes the entries that were read and checked, in order; undefined: entries are not read. After a crash some come again. */
-  readonly takeEntries: ((entries: readonly WatchedEntry[]) => Promise<void>) | undefined
+  readonly takeEntries: ((entries: readonly SweptEntry[]) => Promise<void>) | undefined
   /** A new UUIDv7 as text. */
   readonly makeId: () => string
   readonly nowMs: () => number
