@@ -5,7 +5,8 @@ import { decodeLeaf, type LeafFields } from './entry.ts'
 import { TlogError } from './errors.ts'
 import { digest, nobleSha256, type Sha256 } from './hash.ts'
 import { jcs } from './jcs.ts'
-import { parseReceipt } from './receipt.ts'
+import { parseStrict } from './json-scan.ts'
+import { Tape } from './json-tape.ts'
 
 // What leaves of one tree have to do with each other. A proof shows that a leaf is in the tree; that it is the one that
 // belongs there, its predecessor shows.
@@ -105,10 +106,13 @@ function readPayload(
   return { kind: 'fault', fault: { kind: 'CHAIN_HASH_BROKEN', detail } }
 }
 
+/** As deep as payloads may be. It has 20 KB, too much for each of millions. */
+const tape = new Tape(64)
+
 /** A payload from its RFC 8785 text; undefined where it is none. */
 function parsePayload(text: Uint8Array): Payload | undefined {
   try {
-    const value = parseReceipt(text)
+    const value = parseStrict(text, tape)
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
     return isObject && equalBytes(encodeUtf8(jcs(value)), text) ? (value as Payload) : undefined
   } catch (error) {

@@ -43,12 +43,17 @@ export async function sweepEntries(
   onSwept: (size: number) => Promise<void>,
   signal: AbortSignal | undefined,
 ): Promise<FoundLeaf | undefined> {
+  const { size } = tree.checkpoint
   let previous = await readPredecessor(tree, from)
-  for (let at = from; at < tree.checkpoint.size; ) {
-    const leaves = (await tree.readLeaves(Math.floor(at / tileWidth))).slice(at % tileWidth)
+  let ahead = readBundle(client, tree, from, signal)
+  for (let at = from; at < size; ) {
+    const { leaves, payloads: first } = await ahead
+    // The next ones come while these are checked; what keeps them from coming is told when it is their turn.
+    ahead = readBundle(client, tree, at + leaves.length, signal)
+    ahead.catch(() => {})
     for (let i = 0; i < leaves.length; ) {
       signal?.throwIfAborted()
-      const payloads = await readPayloads(client, at, leaves.slice(i), signal)
+      const payloads = i === 0 ? first : await readPayloads(client, at, leaves.slice(i), signal)
       const batch: SweptEntry[] = []
       for (const payload of payloads) {
         const leaf = leaves[i++] as Uint8Array
@@ -64,6 +69,18 @@ export async function sweepEntries(
     await onSwept(at)
   }
   return undefined
+}
+
+/** Leaves from `at` to the end of their bundle, and payloads of the first of them. */
+async function readBundle(
+  client: LogClient,
+  tree: CheckedTree,
+  at: number,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly leaves: readonly Uint8Array[]; readonly payloads: readonly Uint8Array[] }> {
+  if (at >= tree.checkpoint.size) return { leaves: [], payloads: [] }
+  const leaves = (await tree.readLeaves(Math.floor(at / tileWidth))).slice(at % tileWidth)
+  return { leaves, payloads: await readPayloads(client, at, leaves, signal) }
 }
 
 /** What the first leaf is held against; nothing where the one before it cannot be read, which was found before. */
@@ -109,7 +126,9 @@ function bytesOf(text: unknown): Uint8Array {
   if (typeof text !== 'string') throw new CouldNotCheck('not-understood', 'the answer has not the members of an entry')
   try {
     const binary = atob(text)
-    return Uint8Array.from({ length: binary.length }, (_, i) => binary.charCodeAt(i))
+    const bytes = new Uint8Array(binary.length)
+    for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i)
+    return bytes
   } catch (cause) {
     throw new CouldNotCheck('malformed-base64', 'the answer has members that are no base64', { cause })
   }

@@ -4,7 +4,7 @@ import type { CheckedTree } from './checked-tree.ts'
 
 /** Leaves below one tile of level 2: a step reads 256 tiles of leaf hashes and the one above them. */
 const stepLeaves = tileWidth * tileWidth
-const readsAtOnce = 16
+const readsAtOnce = 8
 
 /**
  * Reads every tile of the leaves from `from` on, and computes the root from them: the hash of a tile of leaf hashes must

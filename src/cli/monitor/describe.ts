@@ -58,9 +58,8 @@ function headline(looked: Looked, kind: Looked['check']['kind']): string {
   const from = fromOf(looked)
   const log = `in order: ${quoteText(state.origin)} has ${size} entries`
   if (kind === 'unchanged') return `${log}, as before${sweptOf(state)}`
-  return from === undefined
-    ? `${log}; a first checkpoint is believed${sweptOf(state)}`
-    : `${log}, the first ${from} as before${sweptOf(state)}`
+  const before = from === undefined ? '; a first checkpoint is believed' : `, the first ${from} as before`
+  return `${log}${from === 0 ? ', none before' : before}${sweptOf(state)}`
 }
 
 function sweptOf({ tilesSize, entriesSize }: MonitorState): string {
