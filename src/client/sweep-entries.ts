@@ -83,8 +83,8 @@ async function readBundle(
   return { leaves, payloads: await readPayloads(client, at, leaves, signal) }
 }
 
-/** What the first leaf is held against; nothing where the one before it cannot be read, which was found before. */
-async function readPredecessor(tree: CheckedTree, from: number): Promise<Predecessor | undefined> {
+/** What the first leaf is held against. */
+async function readPredecessor(tree: CheckedTree, from: number): Promise<Predecessor> {
   if (from === 0 || from >= tree.checkpoint.size) return beforeFirstLeaf
   const leaf = await readLeaf(tree, from - 1)
   return predecessorOf(unlessUnfit(() => decodeLeaf(leaf)))

@@ -3,8 +3,12 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { UsageError } from '../../src/cli/command.ts'
-import { defaultStateFile } from '../../src/cli/monitor/state.ts'
+import { statusOf } from '../../src/cli/monitor/describe.ts'
+import { LogMonitor } from '../../src/cli/monitor/log-monitor.ts'
+import { defaultStateFile, emptyState } from '../../src/cli/monitor/state.ts'
 import { monitorCommand } from '../../src/cli/monitor.ts'
+import { LogClient } from '../../src/client/log-client.ts'
+import type { Alarm } from '../../src/ops/hooks/hook.ts'
 import { decodeUtf8 } from '../../tlog/bytes.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import { signNote } from '../../tlog/note.ts'
@@ -150,6 +154,9 @@ describe('a log in order', () => {
     const { text } = await api.get('/checkpoint')
     await writeFile(file, text)
     expect(await look(['--checkpoint', file])).toMatchObject({ exit: 0, status: 'unchanged' })
+    // It is remembered, although nothing came after it: it need not be given again.
+    const later = new MemoryLog(key, leavesOf(3_000))
+    expect(await look(['--no-sth'], await hostile(later.serve()))).toMatchObject({ exit: 1, violationType: 'FORKED' })
     await writeFile(file, 'no checkpoint')
     expect(await look(['--checkpoint', file, '--state', join(folder, 'b')])).toMatchObject({
       exit: 2,
@@ -359,6 +366,29 @@ describe('alarms', () => {
     expect(ids).toHaveLength(2)
     expect(new Set(ids).size).toBe(1)
   })
+})
+
+test('whoever is to be told is told, also where nothing can be remembered', async () => {
+  const told: Alarm[] = []
+  const troubles: string[] = []
+  const fork = await forkOf(9)
+  const known = new MemoryLog(key, leavesOf(9, 3)).note()
+  const monitor = new LogMonitor(
+    { ...emptyState(origin), checkpoint: known },
+    {
+      ...{ client: new LogClient({ url: fork, vkey }), url: fork, vkey, sth: undefined, begin: undefined },
+      ...{ stateFile: join(folder, 'gone', 'state'), evidenceFolder: '/dev/null/evidence', readsTiles: false },
+      ...{ takeEntries: undefined, makeId: () => 'id', nowMs: Date.now, onTrouble: (reason) => troubles.push(reason) },
+      hooks: [{ name: 'pager', deliver: async (alarm) => void told.push(alarm) }],
+    },
+  )
+  for (let i = 0; i < 2; i++) {
+    expect(statusOf(await monitor.look(new AbortController().signal))).toBe(1)
+  }
+  expect(told.map(({ id, incident }) => [id, incident.violationType])).toEqual([['id_opened', 'FORKED']])
+  expect(troubles).toEqual(
+    expect.arrayContaining([expect.stringMatching(/evidence/), expect.stringMatching(/remembered/)]),
+  )
 })
 
 test.each([

@@ -67,13 +67,15 @@ export class LogMonitor {
     try {
       const atMs = nowMs()
       const check = await this.#check(signal)
+      if (check.kind !== 'unchecked') this.#rememberBegin()
       const finding = check.kind === 'violated' ? await this.#remember(check.finding, atMs) : undefined
-      await this.#write()
+      // Whoever is to be told of a violation is told, whatever the disk says.
+      await (finding === undefined ? this.#write() : this.#writeOrSay())
       await this.#tellUntold(signal)
       return { url: this.#options.url, check, atMs, finding, state: this.#state }
     } catch (error) {
       // What a sweep has done is not done again.
-      await this.#write().catch((reason) => this.#options.onTrouble(describeError(reason)))
+      await this.#writeOrSay()
       throw error
     }
   }
@@ -132,6 +134,18 @@ export class LogMonitor {
     await writeState(this.#options.stateFile, state)
     this.#written = state
     this.#writtenMs = performance.now()
+  }
+
+  async #writeOrSay(): Promise<void> {
+    const say = (error: unknown): void =>
+      this.#options.onTrouble(`what was found could not be remembered: ${describeError(error)}`)
+    await this.#write().catch(say)
+  }
+
+  /** The checkpoint that was given was found to be the log's: it counts from now on, given again or not. */
+  #rememberBegin(): void {
+    const checkpoint = this.#state.checkpoint ?? this.#options.begin
+    if (checkpoint !== this.#state.checkpoint) this.#state = { ...this.#state, checkpoint }
   }
 
   /** Evidence is written and the finding known before anybody is told. */
@@ -194,7 +208,7 @@ export class LogMonitor {
     const isOver = attempts >= attemptsMax && failed.length > 0
     if (isOver) onTrouble(`the alarm of ${known.violationType} is given up after ${attempts} looks`)
     this.#replace({ ...known, attempts, untold: isOver ? [] : failed.map(({ hook }) => hook) })
-    await this.#write()
+    await this.#writeOrSay()
   }
 }
 
