@@ -229,6 +229,12 @@ export function readAuditorConfig(environment: Environment = process.env): {
   return { config, readerUrl: url && readUrl(readerUrl, url) }
 }
 
+/** Where a program that needs nothing else of the settings tells what it finds. */
+export function readHookConfig(environment: Environment = process.env): Pick<Config, 'heartbeat' | 'hooks'> {
+  const text = (s: Setting): string => environment[s.name] ?? s.default
+  return { heartbeat: readHeartbeat(text), hooks: readHooks(text) }
+}
+
 /** One setting as it is written, unchecked: for what must work where another setting is bad. */
 export function readSetting(
   name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL' | 'DENDROLOG_TLS_CERT' | 'HOST' | 'PORT',

@@ -23,6 +23,7 @@ export type TlogErrorCode =
   | 'malformed-bundle'
   | 'malformed-leaf'
   | 'malformed-receipt'
+  | 'malformed-evidence'
   | 'unknown-leaf-format'
   | 'unverified-note'
   | 'invalid-signature'

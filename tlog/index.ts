@@ -36,6 +36,18 @@ export { decodeLeaf, encodeLeaf, type LeafFields, leafBytesMax, leafFormat } fro
 export { bundleEntryBytesMax, decodeEntryBundle, encodeEntryBundle, tileOfEntryBundle } from './entry-bundle.ts'
 export { TlogError, type TlogErrorCode } from './errors.ts'
 export {
+  checkEvidence,
+  type EvidenceFile,
+  type EvidenceHead,
+  type EvidenceJson,
+  type EvidenceKeys,
+  type EvidenceLeaf,
+  type EvidencePrefix,
+  type EvidenceVerdict,
+  evidenceFormat,
+  isEvidence,
+} from './evidence.ts'
+export {
   asHash,
   digest,
   emptyRoot,
@@ -50,6 +62,15 @@ export { isIpAddress } from './ip-address.ts'
 export { jcs } from './jcs.ts'
 export { parseStrict } from './json-scan.ts'
 export { Tape } from './json-tape.ts'
+export {
+  beforeFirstLeaf,
+  type LeafFault,
+  type LeafInOrder,
+  type Payload,
+  type Predecessor,
+  predecessorOf,
+  readLeafInOrder,
+} from './leaf-order.ts'
 export type { LogReader, TileReader } from './log-reader.ts'
 export {
   formatNote,

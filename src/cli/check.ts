@@ -6,23 +6,26 @@ import { describeResult, resultJson } from './check/describe.ts'
 import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
 import { type Command, type ExitStatus, parseArguments, printJson, printLine, UsageError } from './command.ts'
 import { describeError } from './describe-error.ts'
-import { readVkey, requireVkey, type VkeyValues, vkeyOptions } from './verifier-key.ts'
+import { readSthKey, readVkey, requireVkey, type VkeyValues, vkeyOptions } from './verifier-key.ts'
 
 export const checkCommand: Command = {
-  summary: 'check a receipt or proof offline',
-  synopsis: 'FILE|- (--vkey VKEY | --vkey-file FILE) [--leaf-hash HASH] [--json]',
-  help: `Checks, with nothing but the log's verifier key, what a server answered or \`prove\` wrote. Asks nobody.
+  summary: 'check a receipt, proof or evidence offline',
+  synopsis: 'FILE|- (--vkey VKEY | --vkey-file FILE) [--leaf-hash HASH] [--sth-key KEY] [--json]',
+  help: `Checks, with nothing but the log's keys, what a server answered or \`prove\` or \`monitor\` wrote. Asks nobody.
 
   a receipt             that the entry is what its leaf says, that the leaf is in the tree, and that the log signed the
                         tree; of an act of the log itself (\`dendrolog.…\`) also that the log signed it
   an inclusion proof    (JSON, or a C2SP tlog-proof) that a leaf of this hash is in a tree that the log signed, or that
                         is the beginning of one
   a consistency proof   (JSON) that a tree that the log signed begins with that of so many entries and this root
+  evidence              (of \`monitor\`) whether the log signed what cannot be: two trees, times that go back, leaves that
+                        no log may have. Then it does not hold, status 1; what only its finder saw is status 2
 
   --vkey VKEY       the log's verifier key, as \`init\` and GET /v1/log show it; take it from where you trust
   --vkey-file FILE  a file with it
   --leaf-hash HASH  the hash that the leaf must have, in hex or base64. A proof of our servers carries the hash of its
                     leaf; one of others may not
+  --sth-key KEY     the log's key of STHs, base64 of its SPKI, where evidence has one
   --json            {"holds", "code", "detail", "origin", "treeSize", "root", "leafIndex", "leafHash", "entry",
                     "isOwnAct", "consistency"}: holds is true, or false (a check failed) or null (could not check) with
                     code and detail; what is not known is null
@@ -37,22 +40,33 @@ an unknown format).`,
 const receiptBytesMax = 16 * 1_048_576
 
 async function check(args: readonly string[]): Promise<ExitStatus> {
-  const options = { ...vkeyOptions, 'leaf-hash': { type: 'string' }, json: { type: 'boolean' } } as const
+  const options = {
+    ...vkeyOptions,
+    'leaf-hash': { type: 'string' },
+    'sth-key': { type: 'string' },
+    json: { type: 'boolean' },
+  } as const
   const { values, positionals } = parseArguments(args, options, 1)
   const [file] = positionals
   if (file === undefined) throw new UsageError('want the file of a receipt, or - for standard input')
   requireVkey(values)
   const leaf = values['leaf-hash'] === undefined ? undefined : readLeafHash(values['leaf-hash'])
-  const result = await checkFile(file, values, leaf)
+  const sthKey = values['sth-key'] === undefined ? undefined : readSthKey(values['sth-key'])
+  const result = await checkFile(file, values, leaf, sthKey)
   if (values.json === true) printJson(resultJson(result))
   else printLine(describeResult(result))
   return exitStatuses[result.kind]
 }
 
-async function checkFile(file: string, vkey: VkeyValues, leaf: Hash | undefined): Promise<Result> {
+async function checkFile(
+  file: string,
+  vkey: VkeyValues,
+  leaf: Hash | undefined,
+  sthKey: Uint8Array | undefined,
+): Promise<Result> {
   try {
     const key = await readVkey(vkey)
-    return nameNoJson(file, judgeBytes(await readReceipt(file), key, leaf))
+    return nameNoJson(file, judgeBytes(await readReceipt(file), key, leaf, sthKey))
   } catch (error) {
     if (error instanceof TlogError) return { kind: 'unknown', code: error.code, detail: error.message }
     // Nothing but files was touched.

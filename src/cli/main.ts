@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   prove: async () => (await import('./prove.ts')).proveCommand,
   check: async () => (await import('./check.ts')).checkCommand,
   verify: async () => (await import('./verify.ts')).verifyCommand,
+  monitor: async () => (await import('./monitor.ts')).monitorCommand,
   tokens: async () => (await import('./tokens.ts')).tokensCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
   drill: async () => (await import('./drill.ts')).drillCommand,

@@ -70,11 +70,11 @@ const distrustCodes: ReadonlySet<string> = new Set([
   ...['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID', 'INVALID_CA', 'INVALID_PURPOSE', 'ERR_TLS_CERT_ALTNAME_INVALID'],
 ])
 
-/** The URL of a server, with a slash at its end. */
-export function readServerUrl(text: string): URL {
+/** The URL of a server, with a slash at its end. `name`: where it was given. */
+export function readServerUrl(text: string, name = '--url'): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
-    throw new UsageError('--url: want http://host:port or https://host')
+    throw new UsageError(`${name}: want http://host:port or https://host`)
   }
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url

@@ -9,6 +9,7 @@ import {
   UsageError,
 } from './command.ts'
 import { explainStart } from './describe-error.ts'
+import { readDuration } from './duration.ts'
 import { vkeyOptions } from './verifier-key.ts'
 import { verifyAgainst } from './verify/against.ts'
 import { describeReport } from './verify/describe.ts'
@@ -84,7 +85,7 @@ async function runVerify(args: readonly string[], signal: AbortSignal): Promise<
   if (values.status === true) return showStatus(values.json)
   if (values.forget === true) return forget(values.json)
   if (values.watch === true) return verifyAlways(values.json, signal)
-  if (values.every !== undefined) return verifyEvery(readDuration(values.every), values.json, signal)
+  if (values.every !== undefined) return verifyEvery(readDuration('--every', values.every), values.json, signal)
   return verifyRound(values.json, signal)
 }
 
@@ -111,15 +112,6 @@ async function runFull(values: Values, signal: AbortSignal): Promise<ExitStatus>
   } finally {
     progress.end()
   }
-}
-
-const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 }
-
-function readDuration(text: string): number {
-  const [, digits = '', unit = ''] = /^([1-9]\d{0,5})([smh])$/.exec(text) ?? []
-  const unitMs = unitsMs[unit]
-  if (unitMs === undefined) throw new UsageError('--every: want a time like 30s, 10m or 6h')
-  return Number(digits) * unitMs
 }
 
 function readThreads(text: string): number {

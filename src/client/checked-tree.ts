@@ -7,10 +7,10 @@ import { TlogError } from '../../tlog/errors.ts'
 import { type Hash, hashBytes } from '../../tlog/hash.ts'
 import type { LogReader, TileReader } from '../../tlog/log-reader.ts'
 import { buildInclusionProof } from '../../tlog/proof.ts'
-import { slotCount, tileAtSize, tileWidth } from '../../tlog/tile.ts'
+import { formatBundlePath, formatTilePath, slotCount, tileAtSize, tileWidth } from '../../tlog/tile.ts'
 import { rootOfFullTile } from '../../tlog/tile-nodes.ts'
 import { edgeFromPartials } from '../../tlog/tree-edge.ts'
-import { CouldNotCheck, unlessUnfit } from './errors.ts'
+import { type ServedFile, ServedMismatch, unlessUnfit } from './errors.ts'
 
 /** Full tiles that a tree remembers, 8 KiB each: all that the proofs of a walk through the leaves share. */
 const tilesKept = 128
@@ -19,22 +19,27 @@ const tilesKept = 128
 export async function openTree(reader: LogReader, checkpoint: Checkpoint): Promise<CheckedTree> {
   const partials = await readPartials(reader, checkpoint.size)
   const root = rootOf(checkpoint.size, partials)
-  if (!equalBytes(root, checkpoint.root)) throw mismatch(`the partial tiles of size ${checkpoint.size}`)
+  if (!equalBytes(root, checkpoint.root)) {
+    const files = partials.flatMap((bytes, level) =>
+      bytes.length === 0 ? [] : [lastTile(level, bytes, checkpoint.size)],
+    )
+    throw mismatch('TILE_MISMATCH', `the partial tiles of size ${checkpoint.size}`, files)
+  }
   return new CheckedTree(reader, checkpoint, partials)
 }
 
 /**
  * The tree of one checkpoint. What it hands out is under the checkpoint's root: a partial tile because the root is made
  * of those, a full tile because its root is a slot of the tile above it, a bundle because its leaves have the hashes of
- * their tile. What does not fit is `CouldNotCheck` `tile-mismatch`: tiles are not signed, and whoever stands between
- * may have changed them.
+ * their tile. What does not fit is a `ServedMismatch`, which is a `CouldNotCheck`: tiles are not signed, and whoever
+ * stands between may have changed them.
  */
 export class CheckedTree implements TileReader {
   readonly checkpoint: Checkpoint
   readonly #reader: LogReader
   readonly #partials: readonly Uint8Array[]
-  /** Full tiles that were checked, the one that was used last at the end. */
-  readonly #kept = new Map<string, Uint8Array>()
+  /** Full tiles that were checked, or are being read, the one that was used last at the end. */
+  readonly #kept = new Map<string, Promise<Uint8Array>>()
 
   constructor(reader: LogReader, checkpoint: Checkpoint, partials: readonly Uint8Array[]) {
     this.#reader = reader
@@ -62,7 +67,10 @@ export class CheckedTree implements TileReader {
     const bundle = await this.#reader.readEntryBundle(index, width)
     const leaves = unlessUnfit(() => decodeEntryBundle(bundle, width))
     if (equalBytes(tileOfEntryBundle(bundle, width), tile)) return leaves
-    throw mismatch(`entry bundle ${index}`)
+    throw mismatch('LEAF_MISMATCH', `entry bundle ${index}`, [
+      { path: formatBundlePath({ index, width }), bytes: bundle },
+      { path: formatTilePath({ level: 0, index, width }), bytes: tile },
+    ])
   }
 
   /** The audit path of a leaf, its sibling first. */
@@ -75,15 +83,16 @@ export class CheckedTree implements TileReader {
     return rootOf(size, await readPartials(this, size))
   }
 
-  async #readFull(level: number, index: number): Promise<Uint8Array> {
+  #readFull(level: number, index: number): Promise<Uint8Array> {
     const key = `${level}/${index}`
-    const tile = this.#kept.get(key) ?? (await this.#readChecked(level, index))
+    const tile = this.#kept.get(key) ?? this.#readChecked(level, index)
     this.#kept.delete(key)
     this.#kept.set(key, tile)
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= tilesKept) break
       this.#kept.delete(oldest)
     }
+    tile.catch(() => this.#kept.delete(key))
     return tile
   }
 
@@ -96,7 +105,10 @@ export class CheckedTree implements TileReader {
     ])
     const want = above.subarray(hashBytes * slot)
     if (tile.length === hashBytes * tileWidth && equalBytes(rootOfFullTile(tile), want)) return tile
-    throw mismatch(`tile ${level}/${index}, want root ${formatHex(want)}:`)
+    throw mismatch('TILE_MISMATCH', `tile ${level}/${index}, want root ${formatHex(want)}:`, [
+      { path: formatTilePath({ level, index, width: tileWidth }), bytes: tile },
+      { path: formatTilePath({ level: level + 1, index: parent, width: slot + 1 }), bytes: above },
+    ])
   }
 }
 
@@ -115,6 +127,11 @@ function rootOf(size: TreeSize, partials: readonly Uint8Array[]): Hash {
   return rangeRoot(asCompactRange(size, unlessUnfit(() => edgeFromPartials(size, partials)).frontier))
 }
 
-function mismatch(what: string): CouldNotCheck {
-  return new CouldNotCheck('tile-mismatch', `${what} does not make the root of the checkpoint`)
+function lastTile(level: number, bytes: Uint8Array, size: TreeSize): ServedFile {
+  const width = bytes.length / hashBytes
+  return { path: formatTilePath({ level, index: Math.floor(slotCount(level, size) / tileWidth), width }), bytes }
+}
+
+function mismatch(kind: ServedMismatch['kind'], what: string, files: readonly ServedFile[]): ServedMismatch {
+  return new ServedMismatch(kind, `${what} does not make the root of the checkpoint`, files)
 }

@@ -57,6 +57,8 @@ export type CouldNotCheckCode =
   | 'behind'
   | 'unreadable-state'
   | 'tile-mismatch'
+  | 'payload-mismatch'
+  | 'sth-mismatch'
 
 /** There is an answer, and nothing is known of whether it holds. Not a violation. */
 export class CouldNotCheck extends Error {
@@ -66,6 +68,26 @@ export class CouldNotCheck extends Error {
     super(message, options)
     this.name = 'CouldNotCheck'
     this.code = code
+  }
+}
+
+/** Bytes as a server gave them, by their path. */
+export type ServedFile = { readonly path: string; readonly bytes: Uint8Array }
+
+/**
+ * What is not signed by itself, and is not of the signed tree: tiles, leaves, payloads. Anybody on the way may have
+ * spoilt it; a monitor that looks at all of them asks again past caches before it calls it a violation.
+ */
+export class ServedMismatch extends CouldNotCheck {
+  readonly kind: 'TILE_MISMATCH' | 'LEAF_MISMATCH' | 'PAYLOAD_CORRUPT'
+  /** As they were served. */
+  readonly files: readonly ServedFile[]
+
+  constructor(kind: ServedMismatch['kind'], message: string, files: readonly ServedFile[]) {
+    super(kind === 'PAYLOAD_CORRUPT' ? 'payload-mismatch' : 'tile-mismatch', message)
+    this.name = 'ServedMismatch'
+    this.kind = kind
+    this.files = files
   }
 }
 

@@ -41,6 +41,8 @@ export type Post = {
 }
 
 const defaultTimeoutMs = 30_000
+/** Of `fetch`; the types of Node do not know it. */
+const reload = { cache: 'reload' } as const
 
 /** Names a log and its key; asks nobody yet. Throws `malformed-key` and, for a URL that is none, a TypeError. */
 export function openLogClient(options: LogClientOptions): LogClient {
@@ -53,6 +55,7 @@ export function openLogClient(options: LogClientOptions): LogClient {
  */
 export class LogClient implements LogReader {
   readonly origin: string
+  readonly #options: LogClientOptions
   readonly #key: VerifierKey
   readonly #url: URL
   readonly #token: string | undefined
@@ -60,7 +63,9 @@ export class LogClient implements LogReader {
   readonly #retry: RetryLimits
   readonly #fetch: Fetch
 
-  constructor({ url, vkey, token, timeoutMs, retry, fetch }: LogClientOptions) {
+  constructor(options: LogClientOptions) {
+    const { url, vkey, token, timeoutMs, retry, fetch } = options
+    this.#options = options
     this.#key = parseVkey(vkey)
     checkIsEd25519(this.#key)
     this.origin = this.#key.name
@@ -70,6 +75,12 @@ export class LogClient implements LogReader {
     this.#retry = { ...defaultRetryLimits, ...retry }
     // Browsers refuse a `fetch` that is called as somebody's method.
     this.#fetch = fetch ?? ((target, init) => globalThis.fetch(target, init))
+  }
+
+  /** The same, asking whoever keeps copies on the way for new ones. */
+  pastCaches(): LogClient {
+    const fetch: Fetch = (target, init) => this.#fetch(target, { ...init, ...reload })
+    return new LogClient({ ...this.#options, fetch })
   }
 
   async readCheckpoint(signal?: AbortSignal): Promise<Uint8Array> {

@@ -1,10 +1,15 @@
-import { encodeUtf8, equalBytes } from '../../tlog/bytes.ts'
-import type { LogReader } from '../../tlog/log-reader.ts'
+import { encodeUtf8 } from '../../tlog/bytes.ts'
+import type { SignedTreeHead } from '../../tlog/sth.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import { type CheckedTree, openTree } from './checked-tree.ts'
-import { CouldNotCheck, Refused, Unavailable, Violation } from './errors.ts'
+import { findFork, isFailureToCheck, readNotOlder } from './compare.ts'
+import { CouldNotCheck, ServedMismatch, Violation } from './errors.ts'
+import type { Finding } from './finding.ts'
 import type { LogClient, SignedCheckpoint } from './log-client.ts'
 import { sleep } from './retry.ts'
+import { findSthFault, isStale, readSth, type SthWatch } from './sth.ts'
+import { type SweptEntry, sweepEntries } from './sweep-entries.ts'
+import { sweepTiles } from './sweep-tiles.ts'
 
 export type MonitorOptions = {
   /** The state: the note of the last checkpoint that was checked; undefined before the first. */
@@ -22,28 +27,51 @@ export type MonitorOptions = {
    * 10,000; 0: an older checkpoint is a rollback at once.
    */
   readonly olderMs?: number
+  /** Looks at the log's RFC 6962 tree head too. Without it nothing is known of how old a checkpoint is. */
+  readonly sth?: SthWatch
+  /** Reads all tiles, each once, and computes the root from those of leaf hashes. */
+  readonly tiles?: SweepPosition
+  /** Reads all entries with their payloads, each once. Needs an auditor's token. */
+  readonly entries?: SweepPosition & {
+    /** Takes those that were checked, in order, before the position moves past them: after a crash some come again. */
+    readonly take?: (entries: readonly SweptEntry[]) => Promise<void>
+  }
+}
+
+/** How far a sweep over all leaves has come, kept by the caller as the checkpoint is. */
+export type SweepPosition = {
+  /** Leaves before it were swept; 0 before the first. */
+  readonly load: () => Promise<number>
+  /** Called now and then, and when a check has come to its end. What is not kept is swept again. */
+  readonly save: (size: number) => Promise<void>
 }
 
 const defaultOlderMs = 10_000
-const askAgainMs = 250
 
-/** What the log did wrong, with what proves it. */
-export type Finding =
-  /** Two checkpoints, both signed, of which one does not extend the other: two trees under one name. */
-  | { readonly kind: 'FORKED'; readonly known: SignedCheckpoint; readonly shown: SignedCheckpoint }
-  /**
-   * Both signed; the one that is shown now is of a smaller tree than one that was shown before, and no other tree as far
-   * as can be told: without the tiles of the known tree, or with them for longer than `olderMs`. A log that was restored,
-   * or somebody on the way who shows what is old.
-   */
-  | { readonly kind: 'ROLLBACK'; readonly known: SignedCheckpoint; readonly shown: SignedCheckpoint }
-  /** A checkpoint that is not what the log's key may sign, or whose signature does not hold: `violation.evidence`. */
-  | { readonly kind: 'BAD_CHECKPOINT'; readonly known: SignedCheckpoint | undefined; readonly violation: Violation }
-
-/** What came of one check. Only `advanced` and `unchanged` say that the log is in order. */
+/**
+ * What came of one check. Only `advanced` and `unchanged` say that the log is in order. `sth` is there where that was
+ * asked for.
+ */
 export type Check =
-  | { readonly kind: 'advanced'; readonly from: SignedCheckpoint | undefined; readonly to: SignedCheckpoint }
-  | { readonly kind: 'unchanged'; readonly at: SignedCheckpoint }
+  | {
+      readonly kind: 'advanced'
+      readonly from: SignedCheckpoint | undefined
+      readonly to: SignedCheckpoint
+      readonly sth?: SignedTreeHead
+    }
+  | { readonly kind: 'unchanged'; readonly at: SignedCheckpoint; readonly sth?: SignedTreeHead }
+  /**
+   * All that is shown holds, and the state has moved, but it is too old to say how the log is (`SthWatch.maxAgeMs`): it
+   * stands still, or somebody keeps what is new from us. No violation: only silence.
+   */
+  | {
+      readonly kind: 'stale'
+      readonly from: SignedCheckpoint | undefined
+      readonly at: SignedCheckpoint
+      readonly sth: SignedTreeHead
+      /** Negative where the STH is of a time to come. */
+      readonly ageMs: number
+    }
   | { readonly kind: 'violated'; readonly finding: Finding }
   /** Nothing is known: no answer, tiles that do not fit, a state that cannot be read. The state stays as it is. */
   | { readonly kind: 'unchecked'; readonly error: Error }
@@ -52,12 +80,17 @@ export type Check =
  * Looks at the log once: the newest checkpoint must be signed and extend the known one, by tiles that make its root.
  * The first checkpoint is believed. Rejects with what `load`, `save` or `takeLeaves` throw (where the last two throw a
  * failure to check, that is `unchecked` too) and the reason of `signal`.
+ *
+ * With `tiles` or `entries`, what is served and is not of the signed tree is a violation, once it came a second time
+ * past caches; without them it is `unchecked`.
  */
 export async function checkOnce(client: LogClient, options: MonitorOptions, signal?: AbortSignal): Promise<Check> {
   const state = await options.load()
   try {
     const known = state === undefined ? undefined : await openState(client, state)
-    return await checkNewest(client, known, options, signal)
+    const check = await checkNewest(client, known, options, signal)
+    const isOfServed = check.kind === 'violated' && 'files' in check.finding
+    return isOfServed ? await checkNewest(client.pastCaches(), known, options, signal) : check
   } catch (error) {
     if (isFailureToCheck(error)) return { kind: 'unchecked', error }
     throw error
@@ -80,10 +113,6 @@ export async function* monitor(
   }
 }
 
-function isFailureToCheck(error: unknown): error is CouldNotCheck | Unavailable | Refused {
-  return error instanceof CouldNotCheck || error instanceof Unavailable || error instanceof Refused
-}
-
 /** What we kept ourselves is checked as well: it may be of another log, or cut. */
 async function openState(client: LogClient, state: string): Promise<SignedCheckpoint> {
   try {
@@ -95,96 +124,118 @@ async function openState(client: LogClient, state: string): Promise<SignedCheckp
   }
 }
 
+/** A checkpoint on its way to being believed. */
+type Look = {
+  readonly client: LogClient
+  readonly known: SignedCheckpoint | undefined
+  readonly shown: SignedCheckpoint
+  readonly sth: SignedTreeHead | undefined
+  /** Opened when it is asked for the first time: an unchanged log needs no tiles. */
+  readonly openShown: () => Promise<CheckedTree>
+}
+
 async function checkNewest(
   client: LogClient,
   known: SignedCheckpoint | undefined,
   options: MonitorOptions,
   signal: AbortSignal | undefined,
 ): Promise<Check> {
-  const shown = await readNotOlder(client, known, options.olderMs ?? defaultOlderMs, signal)
+  // Before the checkpoint, which then has as many entries or more.
+  const sth = options.sth && (await readSth(client, options.sth, signal))
+  const shown = await readNotOlder(client, known, sth?.size ?? 0, options.olderMs ?? defaultOlderMs, signal)
   if (shown instanceof Violation) {
     return { kind: 'violated', finding: { kind: 'BAD_CHECKPOINT', known, violation: shown } }
   }
-  if (known !== undefined && shown.checkpoint.size <= known.checkpoint.size) {
-    return compare(client.reader(signal), known, shown)
+  let tree: Promise<CheckedTree> | undefined
+  const openShown = (): Promise<CheckedTree> => {
+    tree ??= openTree(client.reader(signal), shown.checkpoint)
+    return tree
   }
-  const tree = await openTree(client.reader(signal), shown.checkpoint)
-  if (known !== undefined && !(await isExtension(tree, known))) {
-    return { kind: 'violated', finding: { kind: 'FORKED', known, shown } }
-  }
-  if (options.takeLeaves !== undefined) await handOver(tree, known?.checkpoint.size ?? 0, options.takeLeaves)
-  signal?.throwIfAborted()
-  await options.save(shown.note)
-  return { kind: 'advanced', from: known, to: shown }
+  const look: Look = { client, known, shown, sth, openShown }
+  const finding = await findFault(look, options, signal)
+  return finding === undefined ? settle(look, options, signal) : { kind: 'violated', finding }
 }
 
-/** What is shown now, or, where that is older than what is known and part of it, what is shown within `olderMs`. */
-async function readNotOlder(
-  client: LogClient,
-  known: SignedCheckpoint | undefined,
-  olderMs: number,
+async function findFault(
+  look: Look,
+  options: MonitorOptions,
   signal: AbortSignal | undefined,
-): Promise<SignedCheckpoint | Violation> {
-  for (const endMs = performance.now() + olderMs; ; ) {
-    const shown = await readShown(client, signal)
-    if (known === undefined || shown instanceof Violation) return shown
-    if (shown.checkpoint.size >= known.checkpoint.size) return shown
-    const restMs = endMs - performance.now()
-    if (restMs <= 0 || (await placeOf(client.reader(signal), known, shown)) !== 'part') return shown
-    await sleep(Math.min(askAgainMs, restMs), signal)
-  }
-}
-
-async function readShown(client: LogClient, signal: AbortSignal | undefined): Promise<SignedCheckpoint | Violation> {
+): Promise<Finding | undefined> {
+  const { client, known, shown, sth, openShown } = look
   try {
-    return await client.readSignedCheckpoint(signal)
+    const fork = known && (await findFork(client.reader(signal), known, shown, openShown))
+    if (fork !== undefined) return fork
+    const fault = sth && options.sth && (await findSthFault(sth, options.sth, known, shown, openShown))
+    if (fault !== undefined) return fault
+    const found = await sweep(look, options, signal)
+    if (found !== undefined) return found
+    if (isNew(look)) await takeNew(look, options)
+    return undefined
   } catch (error) {
-    if (error instanceof Violation) return error
-    throw error
+    const isSwept = options.tiles !== undefined || options.entries !== undefined
+    if (!(error instanceof ServedMismatch) || !isSwept) throw error
+    return { kind: error.kind, known, shown, detail: error.message, files: error.files }
   }
 }
 
-/** A checkpoint that is not of a bigger tree: of the same size it has the same root. */
-async function compare(reader: LogReader, known: SignedCheckpoint, shown: SignedCheckpoint): Promise<Check> {
-  const isOlder = shown.checkpoint.size < known.checkpoint.size
-  const isOther = isOlder
-    ? (await placeOf(reader, known, shown)) === 'other'
-    : !equalBytes(known.checkpoint.root, shown.checkpoint.root)
-  if (isOther) return { kind: 'violated', finding: { kind: 'FORKED', known, shown } }
-  if (isOlder) return { kind: 'violated', finding: { kind: 'ROLLBACK', known, shown } }
-  return { kind: 'unchanged', at: known }
+async function sweep(
+  look: Look,
+  { tiles, entries }: MonitorOptions,
+  signal: AbortSignal | undefined,
+): Promise<Finding | undefined> {
+  const { client, known, shown, openShown } = look
+  if (tiles !== undefined) {
+    const from = await startOf(look, tiles)
+    if (from < shown.checkpoint.size) await sweepTiles(await openShown(), from, keeper(look, tiles), signal)
+  }
+  if (entries === undefined) return undefined
+  const { take = async () => {} } = entries
+  const from = await startOf(look, entries)
+  if (from >= shown.checkpoint.size) return undefined
+  const found = await sweepEntries(client, await openShown(), from, take, keeper(look, entries), signal)
+  return found && { ...found, known, shown }
 }
 
-/**
- * Whether the known tree begins with the one that is shown. A server that went back has the known tree's tiles no more,
- * mostly: then nothing is known.
- */
-async function placeOf(
-  reader: LogReader,
-  known: SignedCheckpoint,
-  shown: SignedCheckpoint,
-): Promise<'part' | 'other' | 'unknown'> {
-  try {
-    return (await isExtension(await openTree(reader, known.checkpoint), shown)) ? 'part' : 'other'
-  } catch (error) {
-    if (isFailureToCheck(error)) return 'unknown'
-    throw error
+/** No sweep is ahead of what is believed: beyond that the tree may be another one the next time. */
+async function startOf({ known }: Look, position: SweepPosition): Promise<number> {
+  return Math.min(await position.load(), known?.checkpoint.size ?? 0)
+}
+
+function keeper({ known, shown }: Look, position: SweepPosition): (size: number) => Promise<void> {
+  return async (size) => {
+    if (size <= (known?.checkpoint.size ?? 0) && size < shown.checkpoint.size) await position.save(size)
   }
 }
 
-/** The tiles are those of the new root, so another old root can only come from another tree. */
-async function isExtension(tree: CheckedTree, { checkpoint }: SignedCheckpoint): Promise<boolean> {
-  return equalBytes(await tree.rootAt(checkpoint.size), checkpoint.root)
+function isNew({ known, shown }: Look): boolean {
+  return known === undefined || shown.checkpoint.size > known.checkpoint.size
 }
 
-async function handOver(
-  tree: CheckedTree,
-  from: number,
-  takeLeaves: NonNullable<MonitorOptions['takeLeaves']>,
-): Promise<void> {
-  for (let at = from; at < tree.checkpoint.size; ) {
+async function takeNew({ known, openShown }: Look, { takeLeaves }: MonitorOptions): Promise<void> {
+  const tree = await openShown()
+  if (takeLeaves === undefined) return
+  for (let at: number = known?.checkpoint.size ?? 0; at < tree.checkpoint.size; ) {
     const leaves = (await tree.readLeaves(Math.floor(at / tileWidth))).slice(at % tileWidth)
     await takeLeaves(leaves, at)
     at += leaves.length
   }
+}
+
+/** All that is shown holds. */
+async function settle(look: Look, options: MonitorOptions, signal: AbortSignal | undefined): Promise<Check> {
+  const { known, shown, sth } = look
+  signal?.throwIfAborted()
+  if (isNew(look)) await options.save(shown.note)
+  await options.tiles?.save(shown.checkpoint.size)
+  await options.entries?.save(shown.checkpoint.size)
+  const at = known === undefined || isNew(look) ? shown : known
+  if (options.sth === undefined || sth === undefined) return heldOf(look, at)
+  await options.sth.state?.save(sth)
+  const nowMs = (options.sth.nowMs ?? Date.now)()
+  if (isStale(sth, options.sth, nowMs)) return { kind: 'stale', from: known, at, sth, ageMs: nowMs - sth.timestampMs }
+  return { ...heldOf(look, at), sth }
+}
+
+function heldOf(look: Look, at: SignedCheckpoint): Extract<Check, { readonly kind: 'advanced' | 'unchanged' }> {
+  return isNew(look) ? { kind: 'advanced', from: look.known, to: at } : { kind: 'unchanged', at }
 }

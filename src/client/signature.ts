@@ -37,3 +37,41 @@ async function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signatu
     throw new CouldNotCheck('no-ed25519', 'WebCrypto does not verify Ed25519 with this key here', { cause })
   }
 }
+
+/**
+ * Whether a DER signature (ECDSA P-256, SHA-256) of the key `spki` (DER SubjectPublicKeyInfo) holds. Throws
+ * `malformed-key` where the key is none.
+ */
+export async function holdsP256(spki: Uint8Array, message: Uint8Array, der: Uint8Array): Promise<boolean> {
+  const raw = rawOfDer(der)
+  const curve = { name: 'ECDSA', namedCurve: 'P-256' }
+  const key = await crypto.subtle.importKey('spki', new Uint8Array(spki), curve, false, ['verify']).catch((cause) => {
+    throw new TlogError('malformed-key', `STH key: ${spki.length} bytes are no P-256 SPKI`, { cause })
+  })
+  const sha256 = { name: 'ECDSA', hash: 'SHA-256' }
+  return raw !== undefined && (await crypto.subtle.verify(sha256, key, raw, new Uint8Array(message)))
+}
+
+const coordinateBytes = 32
+
+/** WebCrypto wants r and s, 32 bytes each, of `30 len 02 len r 02 len s` (RFC 3279 2.2.3); undefined of anything else. */
+function rawOfDer(der: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  if (der[0] !== 0x30 || der[1] !== der.length - 2) return undefined
+  const r = integerAt(der, 2)
+  const s = r && integerAt(der, r.end)
+  if (r === undefined || s === undefined || s.end !== der.length) return undefined
+  const raw = new Uint8Array(2 * coordinateBytes)
+  raw.set(r.bytes, coordinateBytes - r.bytes.length)
+  raw.set(s.bytes, 2 * coordinateBytes - s.bytes.length)
+  return raw
+}
+
+/** A DER INTEGER of at most 32 bytes that is not negative, in its one spelling. */
+function integerAt(der: Uint8Array, at: number): { readonly bytes: Uint8Array; readonly end: number } | undefined {
+  const end = at + 2 + (der[at + 1] ?? 0)
+  const [first, second] = der.subarray(at + 2, end)
+  if (der[at] !== 0x02 || first === undefined || end > der.length || first >= 0x80) return undefined
+  if (first === 0 && second !== undefined && second < 0x80) return undefined
+  const bytes = der.subarray(first === 0 ? at + 3 : at + 2, end)
+  return bytes.length <= coordinateBytes ? { bytes, end } : undefined
+}

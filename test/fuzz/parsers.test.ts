@@ -2,18 +2,20 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ed25519SignerFromSeed, nodeSignatureCheck } from '../../src/ops/signing.ts'
+import { ed25519SignerFromSeed, generateP256Pem, nodeSignatureCheck, p256Signer } from '../../src/ops/signing.ts'
 import { encodeUtf8, formatBase64, formatHex, parseBase64, parseHex } from '../../tlog/bytes.ts'
 import { formatCheckpoint, openCheckpoint, parseCheckpoint } from '../../tlog/checkpoint.ts'
 import { asTreeSize, parseDecimal } from '../../tlog/coords.ts'
 import { decodeLeaf, encodeLeaf, readLeaf } from '../../tlog/entry.ts'
 import { cutEntryBundle, decodeEntryBundle, encodeEntryBundle, tileOfEntryBundle } from '../../tlog/entry-bundle.ts'
 import { TlogError } from '../../tlog/errors.ts'
+import { checkEvidence, evidenceFormat } from '../../tlog/evidence.ts'
 import type { Hash } from '../../tlog/hash.ts'
 import { isIpAddress } from '../../tlog/ip-address.ts'
 import { jcs } from '../../tlog/jcs.ts'
 import { parseStrict } from '../../tlog/json-scan.ts'
 import { Tape } from '../../tlog/json-tape.ts'
+import { beforeFirstLeaf, readLeafInOrder } from '../../tlog/leaf-order.ts'
 import { formatNote, parseNote, parseSignatureLines, signNote, textVerifier } from '../../tlog/note.ts'
 import {
   ed25519KeyType,
@@ -88,6 +90,16 @@ const receipt = fc.tuple(leaf, note, fc.array(hash, { maxLength: 4 })).map(([byt
   inclusionProof: { leafIndex: 0, treeSize: 1, hashes: hashes.map(formatBase64) },
   checkpoint: Buffer.from(signed).toString(),
 }))
+
+const evidence = fc
+  .tuple(note, note, sth, leaf, fc.array(hash, { maxLength: 4 }))
+  .map(([a, b, head, bytes, hashes]) => ({
+    ...{ format: evidenceFormat, known: { checkpoint: Buffer.from(a).toString() } },
+    shown: hashes.length === 0 ? { sth: head } : { checkpoint: Buffer.from(b).toString() },
+    prefix: { size: 3, root: formatBase64(new Uint8Array(32)), hashes: hashes.map(formatBase64) },
+    leaves: [{ leafIndex: 0, leaf: formatBase64(bytes), hashes: [], payload: '{}' }],
+  }))
+const sthSpki = p256Signer(generateP256Pem()).spki
 
 type Parser = {
   readonly name: string
@@ -184,6 +196,10 @@ const parsers: readonly Parser[] = [
   ofBytes('parseReceipt, checkReceipt', bytesOf(receipt.map((value) => JSON.stringify(value))), (bytes) =>
     checkReceipt(parseReceipt(bytes), verifier),
   ),
+  ofBytes('checkEvidence', bytesOf(evidence.map((value) => JSON.stringify(value))), (bytes) =>
+    checkEvidence(parseReceipt(bytes), { verifier, sth: { spki: sthSpki, check: nodeSignatureCheck } }),
+  ),
+  ofBytes('readLeafInOrder', leaf, (bytes) => readLeafInOrder(0, bytes, beforeFirstLeaf, bytes)),
   ofBytes('parseSth', bytesOf(sth.map((value) => JSON.stringify(value))), (bytes) => parseSth(parseStrict(bytes))),
 ]
 

@@ -1,6 +1,7 @@
 import { equalBytes, formatHex } from '../../../tlog/bytes.ts'
 import { encodeLeaf } from '../../../tlog/entry.ts'
 import { TlogError, type TlogErrorCode } from '../../../tlog/errors.ts'
+import { checkEvidence, isEvidence } from '../../../tlog/evidence.ts'
 import { type Hash, leafHash } from '../../../tlog/hash.ts'
 import { type NoteVerifier, textVerifier } from '../../../tlog/note.ts'
 import { formatKeyId, type VerifierKey } from '../../../tlog/note-key.ts'
@@ -38,15 +39,19 @@ const couldNotCheckCodes: readonly TlogErrorCode[] = [
   'json-not-strict',
   'malformed-receipt',
   'malformed-proof-file',
+  'malformed-evidence',
   'unknown-leaf-format',
   'malformed-key',
   'unverified-note',
 ]
 
-/** Checks the bytes of a receipt or proof. `leaf`: the hash that its leaf must have, where the caller knows it. */
-export function judgeBytes(bytes: Uint8Array, key: VerifierKey, leaf: Hash | undefined): Result {
+/**
+ * Checks the bytes of a receipt, proof or evidence. `leaf`: the hash that its leaf must have, where the caller knows it.
+ * `sthKey`: SPKI of the log's key of STHs, for evidence.
+ */
+export function judgeBytes(bytes: Uint8Array, key: VerifierKey, leaf: Hash | undefined, sthKey?: Uint8Array): Result {
   try {
-    const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf)
+    const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf, sthKey)
     return leaf === undefined ? result : requireLeaf(result, leaf)
   } catch (error) {
     if (!(error instanceof TlogError)) throw error
@@ -58,13 +63,32 @@ export function judgeBytes(bytes: Uint8Array, key: VerifierKey, leaf: Hash | und
   }
 }
 
-function checkBytes(bytes: Uint8Array, verifier: NoteVerifier, leaf: Hash | undefined): Result {
+function checkBytes(
+  bytes: Uint8Array,
+  verifier: NoteVerifier,
+  leaf: Hash | undefined,
+  sthKey: Uint8Array | undefined,
+): Result {
   if (isProofFile(bytes)) return checkText(bytes, verifier, leaf)
   const value = parseReceipt(bytes)
+  if (isEvidence(value)) return judgeEvidence(value, verifier, sthKey)
   const refusal = describeProblem(value)
   if (refusal !== undefined) return { kind: 'unknown', code: 'not-a-receipt', detail: refusal }
   if (isProofJson(value)) return { kind: 'holds', proved: checkProofJson(value, verifier, nativeSha256) }
   return { kind: 'holds', proved: checkEntry(value, verifier) }
+}
+
+/** Evidence that does not hold, or shows nothing by itself, says nothing about the log. */
+function judgeEvidence(value: unknown, verifier: NoteVerifier, sthKey: Uint8Array | undefined): Result {
+  try {
+    const sth = sthKey && { spki: sthKey, check: nodeSignatureCheck }
+    const verdict = checkEvidence(value, { verifier, sth }, nativeSha256)
+    if (verdict.kind === 'proved') return { kind: 'violated', code: verdict.code, detail: verdict.detail }
+    return { kind: 'unknown', code: 'proves-nothing', detail: verdict.detail }
+  } catch (error) {
+    if (!(error instanceof TlogError) || couldNotCheckCodes.includes(error.code)) throw error
+    return { kind: 'unknown', code: error.code, detail: `the evidence does not hold: ${error.message}` }
+  }
 }
 
 function checkEntry(receipt: unknown, verifier: NoteVerifier): ProvedEntry {
