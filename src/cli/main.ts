@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   tokens: async () => (await import('./tokens.ts')).tokensCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
   incident: async () => (await import('./incident.ts')).incidentCommand,
+  rules: async () => (await import('./rules.ts')).rulesCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
   config: async () => (await import('./config.ts')).configCommand,
 }

@@ -13,7 +13,19 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder))
 
-const commands = ['serve', 'init', 'append', 'prove', 'check', 'tokens', 'keys', 'incident', 'migrate', 'config']
+const commands = [
+  'serve',
+  'init',
+  'append',
+  'prove',
+  'check',
+  'tokens',
+  'keys',
+  'incident',
+  'rules',
+  'migrate',
+  'config',
+]
 
 test('--help lists the commands, and each explains itself', async () => {
   const all = await run(['--help'])
@@ -64,6 +76,8 @@ test.each([
   [['incident', 'list', '--reason', 'x'], 'incident: list takes no --reason'],
   [['incident', 'close', '01893f9c-3488-7000-8000-000000000001'], 'incident: close: want --reason TEXT'],
   [['incident', 'retry'], 'incident: retry: want an id, or --all'],
+  [['rules', 'show'], 'rules: want check'],
+  [['rules', 'check'], 'rules: check: want the file of the rules'],
   [['append', '-', '--url', 'ftp://x'], 'append: --url: want http'],
   [['append', '-', '--batch', '0'], 'append: --batch: want a number'],
 ])('bad use is refused with a line, the usage and status 2: %j', async (args, reason) => {
