@@ -56,6 +56,8 @@ export type Config = {
   /** Whether a server verifies its log all the time, and within how many hours all of it. */
   readonly verifies: boolean
   readonly verifyWithinHours: number
+  /** A file; undefined: no watch rules. */
+  readonly watchRules: string | undefined
   readonly heartbeat: HeartbeatSettings
   readonly hooks: HookSettings
 }
@@ -172,6 +174,7 @@ const settings = {
     'h',
     'within so many hours every entry is hashed again',
   ),
+  watchRules: setting('DENDROLOG_WATCH_RULES', '', 'file', 'rules by which new entries are watched; empty: none'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
 } as const satisfies Record<string, Setting>
@@ -216,6 +219,7 @@ export function readConfig(environment: Environment = process.env): Config {
     verifies: readBoolean(settings.verifies, text(settings.verifies)),
     verifyWithinHours: readInteger(settings.verifyWithinHours, text(settings.verifyWithinHours), 1, 8_784),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
+    watchRules: optional(settings.watchRules),
     heartbeat: readHeartbeat(text),
     hooks: readHooks(text),
   }
