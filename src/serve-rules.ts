@@ -64,6 +64,8 @@ export function serveRules(file: Uint8Array, parts: Parts): ServedRules {
     tell: (matches) => tellMatches(matches, office, logger, metrics),
     onForgetting: (rule) =>
       logger.warn({ rule }, 'a watch rule forgets what is oldest: there is more than it can keep'),
+    onUnseen: (count, from, to) =>
+      logger.error({ count, from, to }, 'entries are missing or damaged: the watch rules could not see them'),
     onStateLost: (error) =>
       logger.error({ reason: error.message }, 'the watch rules begin anew: their state is damaged'),
   })

@@ -4,7 +4,7 @@ import type { Schema } from '../store/batch.ts'
 import type { Query } from '../store/session.ts'
 import { advanceToldRules, beginRuleState, type RuleState, readRuleState, saveRuleState } from '../store/watch-rules.ts'
 import { readWatchedEntries } from '../store/watched-entries.ts'
-import { valueCharactersMax } from './entry.ts'
+import { valueCharactersMax, type WatchedEntry } from './entry.ts'
 import { RulesError } from './json-reader.ts'
 import { openRules, type RuleMatch, type Rules } from './open-rules.ts'
 
@@ -23,6 +23,8 @@ export type RuleFollowerOptions = {
   readonly tell: (matches: readonly RuleMatch[]) => Promise<void>
   /** Told of rules that had to forget something, each once. */
   readonly onForgetting: (rule: string) => void
+  /** Told of entries that no rule could see: their rows are not there or damaged. The verifier names them. */
+  readonly onUnseen: (count: number, from: number, to: number) => void
   /** Told of a state that cannot be read: the rules begin anew there. */
   readonly onStateLost: (error: RulesError) => void
   /** Milliseconds of any clock. */
@@ -142,7 +144,7 @@ export class RuleFollower implements Follower {
     const isAgain = position < told
     const to = Math.min(isAgain ? told : upTo, position + stepEntries(rules))
     if (to > position) {
-      const matches = rules.take(await this.#read(rules, position, to))
+      const matches = rules.take(await this.#read(rules, position + 1, to))
       standing.position = to
       standing.told = Math.max(told, to)
       if (!isAgain && matches.length > 0) {
@@ -156,9 +158,12 @@ export class RuleFollower implements Follower {
     return to > position
   }
 
-  #read(rules: Rules, position: number, to: number): ReturnType<typeof readWatchedEntries> {
-    const { read, schema } = this.#options
-    return readWatchedEntries(read, schema, position + 1, to, rules.pointers, valueCharactersMax)
+  async #read(rules: Rules, from: number, to: number): Promise<readonly WatchedEntry[]> {
+    const { read, schema, onUnseen } = this.#options
+    const entries = await readWatchedEntries(read, schema, from, to, rules.pointers, valueCharactersMax)
+    const unseen = to - from + 1 - entries.length
+    if (unseen > 0) onUnseen(unseen, from, to)
+    return entries
   }
 
   async #advance(standing: Standing): Promise<void> {

@@ -21,7 +21,8 @@ export type LedgerEntry = {
 
 /**
  * Entries of a range of sequence numbers, both ends included, in order. Payloads stay where they are: what a path leads
- * to is cut out by the database.
+ * to is cut out by the database. Rows that are not there, or hold what no server writes, are left out: somebody who alters
+ * one does not stop who reads.
  */
 export async function readWatchedEntries(
   query: Query,
@@ -35,8 +36,8 @@ export async function readWatchedEntries(
   const cut = paths.map((_, i) => `, ${cutOf(`value_${i}`)} as value_${i}`)
   const rows = await query(
     `select sequence_number, actor_id, action, resource, client_ip, writer,
-       (extract(epoch from timestamp) * 1000000)::bigint as timestamp_us,
-       (extract(epoch from occurred_at) * 1000000)::bigint as occurred_at_us
+       ${microsOf('timestamp')},
+       ${microsOf('occurred_at')}
        ${cut.join('')}
      from ${schema.evidence}.audit_logs
      cross join lateral (select $3::integer as characters_max${found.map((each) => `, ${each}`).join('')} offset 0) as found
@@ -44,7 +45,11 @@ export async function readWatchedEntries(
      order by sequence_number`,
     [from, to, charactersMax, ...paths.map((path) => [...path])],
   )
-  return rows.map((row) => entryOf(row, paths.length))
+  return rows.flatMap((row) => readableEntry(row, paths.length))
+}
+
+function microsOf(column: string): string {
+  return `case when isfinite(${column}) then (extract(epoch from ${column}) * 1000000)::bigint end as ${column}_us`
 }
 
 function cutOf(value: string): string {
@@ -54,6 +59,15 @@ function cutOf(value: string): string {
     when 'array' then '[]'
     else ${value}::text
   end`
+}
+
+function readableEntry(row: Row, values: number): readonly LedgerEntry[] {
+  try {
+    return [entryOf(row, values)]
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) return []
+    throw error
+  }
 }
 
 function entryOf(row: Row, values: number): LedgerEntry {

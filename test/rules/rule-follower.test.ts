@@ -51,7 +51,8 @@ function followerOf(file: object, options: Partial<RuleFollowerOptions> = {}): T
   const follower = new RuleFollower({
     ...{ file: encodeUtf8(JSON.stringify(file)), hash: nativeSha256, schema, nowMs: () => 0 },
     ...{ read: reader.query, state: state.query, mustTell: () => true },
-    ...{ onForgetting: () => {}, onStateLost: (error) => expect.unreachable(error.message) },
+    ...{ onForgetting: () => {}, onUnseen: (...unseen) => expect.unreachable(unseen.join(' ')) },
+    ...{ onStateLost: (error) => expect.unreachable(error.message) },
     tell: async (matches) => void told.push(...matches.map(({ rule, entry }) => [rule, entry.sequenceNumber] as const)),
     ...options,
   })
@@ -207,4 +208,28 @@ test('the database takes the same out of payloads as is taken out of their JSON'
   )
   expect(entries.map(({ values }) => values)).toEqual(expected)
   expect(entries[0]).toMatchObject({ sequenceNumber: from, actorId: 'alice', action: 'doc.read', resource: 'doc/1' })
+})
+
+test('rows that somebody altered or removed do not hide the others, and are told of', async () => {
+  const unseen: (readonly number[])[] = []
+  await followerOf(bad).follower.step(size)
+  const before = size
+  await append({ kind: 'bad' }, { kind: 'bad' }, { kind: 'bad' }, { kind: 'bad' })
+  const rows = `from security.audit_logs where sequence_number > ${before} and sequence_number <= ${size}`
+  // What a superuser may leave behind, read in place of the ledger.
+  const altered = `(
+    select sequence_number, timestamp, case sequence_number when ${before + 2} then null else actor_id end as actor_id,
+      action, resource, client_ip, writer, payload,
+      case sequence_number when ${before + 3} then timestamptz 'infinity' else occurred_at end as occurred_at
+    ${rows} and sequence_number <> ${before + 1}) as altered`
+  const { follower: tampered, told } = followerOf(bad, {
+    read: (text, values) => reader.query(text.replace('security.audit_logs', altered), values),
+    onUnseen: (...each) => unseen.push(each),
+  })
+  await tampered.step(size)
+  expect(told).toEqual([
+    ['bad', before + 3],
+    ['bad', before + 4],
+  ])
+  expect(unseen).toEqual([[2, before + 1, size]])
 })
