@@ -1,6 +1,6 @@
 import { type EntryMember, type Pointer, parsePointer, type WatchedEntry } from './entry.ts'
 import { compilePatterns, literalStart } from './pattern.ts'
-import type { Conditions, PayloadCondition, Rule } from './rules-file.ts'
+import { type Conditions, conditionsOf, type PayloadCondition, type Rule } from './rules-file.ts'
 
 export type EntryTest = (entry: WatchedEntry) => boolean
 
@@ -11,7 +11,7 @@ const openingAction = 'dendrolog.incident.open'
 
 /** Pointers of all rules, each once, in a fixed order. */
 export function pointersOf(rules: readonly Rule[]): readonly string[] {
-  const all = rules.flatMap(({ match, not }) => [match, ...not]).flatMap(({ payload }) => payload)
+  const all = rules.flatMap(conditionsOf).flatMap(({ payload }) => payload)
   return [...new Set(all.map(({ pointer }) => pointer))].sort()
 }
 

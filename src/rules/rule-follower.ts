@@ -95,15 +95,15 @@ export class RuleFollower implements Follower {
   /** Saves what the rules remember, for the next start. */
   async close(): Promise<void> {
     const standing = this.#standing
-    if (standing !== undefined && standing.position > standing.savedPosition) await this.#save(standing)
+    this.#standing = undefined
+    if (standing !== undefined && isUnsaved(standing)) await this.#save(standing)
   }
 
   async #change(): Promise<void> {
     if (this.#nextFile === undefined) return
-    await this.close()
-    this.#standing = undefined
     this.#file = this.#nextFile
     this.#nextFile = undefined
+    await this.close()
   }
 
   async #open(upTo: number): Promise<Standing> {
@@ -153,8 +153,7 @@ export class RuleFollower implements Follower {
       }
       this.#noteForgetting(rules)
     }
-    const isUnsaved = standing.position > standing.savedPosition && standing.position >= standing.told
-    if (isUnsaved && nowMs() - standing.savedAtMs >= saveEveryMs) await this.#save(standing)
+    if (isUnsaved(standing) && nowMs() - standing.savedAtMs >= saveEveryMs) await this.#save(standing)
     return to > position
   }
 
@@ -188,6 +187,11 @@ export class RuleFollower implements Follower {
       this.#options.onForgetting(rule)
     }
   }
+}
+
+/** While entries are read again there is nothing to save: what was told would be forgotten. */
+function isUnsaved({ position, savedPosition, told }: Standing): boolean {
+  return position > savedPosition && position >= told
 }
 
 function stepEntries({ pointers }: Rules): number {

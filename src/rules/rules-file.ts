@@ -53,7 +53,9 @@ export const rulesBytesMax = 1_048_576
 export const rulesMax = 200
 const listMax = 1_000
 const notMax = 20
+/** Each is cut out of each payload. */
 const pointersOfRuleMax = 16
+const pointersMax = 64
 const descriptionUnitsMax = 500
 const daySeconds = 86_400
 export const thresholdCountMax = 1_000
@@ -76,7 +78,14 @@ export function parseRules(bytes: Uint8Array): RulesFile {
     names.add(read.name)
     return read
   })
+  const pointers = new Set(rules.flatMap(conditionsOf).flatMap(({ payload }) => payload.map(({ pointer }) => pointer)))
+  if (pointers.size > pointersMax) list.refuse(`${pointersMax} payload members at most in all rules`)
   return { clock, rules }
+}
+
+/** All that a rule compares an entry with. */
+export function conditionsOf({ match, not }: Pick<Rule, 'match' | 'not'>): readonly Conditions[] {
+  return [match, ...not]
 }
 
 const ruleMembers = ['name', 'description', 'severity', 'match', 'not', 'threshold', 'firstSeen']
@@ -88,7 +97,7 @@ function readRule(rule: JsonReader, clock: Clock): Rule {
   if (threshold !== undefined && firstSeen !== undefined) firstSeen.refuse('either threshold or firstSeen')
   const match = readConditions(need('match'))
   const not = members.get('not')?.oneOrMore(notMax).map(readExclusion) ?? []
-  const pointers = new Set([match, ...not].flatMap(({ payload }) => payload.map(({ pointer }) => pointer)))
+  const pointers = new Set(conditionsOf({ match, not }).flatMap(({ payload }) => payload.map(({ pointer }) => pointer)))
   if (pointers.size > pointersOfRuleMax) rule.refuse(`${pointersOfRuleMax} payload members at most in one rule`)
   return {
     name: readName(need('name')),

@@ -233,3 +233,44 @@ test('rows that somebody altered or removed do not hide the others, and are told
   ])
   expect(unseen).toEqual([[2, before + 1, size]])
 })
+
+/** Looks at so much of payloads that a step is of 63 entries. */
+const broad = {
+  rules: Array.from({ length: 4 }, (_, i) => ({
+    name: `r${i}`,
+    match: {
+      actorId: i === 0 ? 'alice' : 'nobody',
+      payload: Object.fromEntries(Array.from({ length: 16 }, (_, j) => [`/m${i}-${j}`, { exists: false }])),
+    },
+  })),
+}
+
+test('an end while entries are read again does not lead to telling them again', async () => {
+  const first = followerOf(broad)
+  await first.follower.step(size)
+  const before = size
+  await append(...Array.from({ length: 130 }, () => ({})))
+  while ((await first.follower.step(size)).hasWorked);
+  expect(first.told).toHaveLength(130)
+  const second = followerOf(broad)
+  expect(await second.follower.step(size)).toEqual({ position: before + 63, hasWorked: true })
+  await second.follower.close()
+  const third = followerOf(broad)
+  while ((await third.follower.step(size)).hasWorked);
+  expect([second.told, third.told, await third.follower.readPosition()]).toEqual([[], [], size])
+})
+
+test('a file that comes while another server tells is used all the same', async () => {
+  const [one, two] = [followerOf(bursts), followerOf(bursts)]
+  await one.follower.step(size)
+  await two.follower.step(size)
+  await append({})
+  await two.follower.step(size)
+  await one.follower.step(size)
+  await one.follower.close()
+  two.follower.use(encodeUtf8(JSON.stringify(bad)))
+  await append({ kind: 'bad' })
+  await expect(two.follower.step(size)).rejects.toThrow('another server')
+  await two.follower.step(size)
+  expect(two.told).toEqual([['bad', size]])
+})

@@ -52,6 +52,8 @@ test('what is missing, of another kind or out of bounds is refused with its plac
   expect(refusedRule({ firstSeen: 'action', threshold: { count: 2, withinSeconds: 1 } })).toBe('/rules/0/firstSeen')
   const payload = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`/m${i}`, 1]))
   expect(refusedRule({ match: { payload } })).toBe('/rules/0')
+  const many = Array.from({ length: 65 }, (_, i) => ({ name: `r${i}`, match: { payload: { [`/m${i}`]: 1 } } }))
+  expect(refused({ rules: many })).toBe('/rules')
 })
 
 test('JSON is read strictly', () => {
