@@ -54,6 +54,8 @@ export type Config = VerifierSettings & {
   readonly recordStarts: boolean
   readonly trustProxy: boolean
   readonly logLevel: string
+  /** A file; undefined: no watch rules. */
+  readonly watchRules: string | undefined
   readonly heartbeat: HeartbeatSettings
   readonly hooks: HookSettings
 }
@@ -164,6 +166,7 @@ const settings = {
     'a proxy terminates TLS: every HOST is allowed',
   ),
   ...verifierSettings,
+  watchRules: setting('DENDROLOG_WATCH_RULES', '', 'file', 'rules by which new entries are watched; empty: none'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
 } as const satisfies Record<string, Setting>
@@ -207,6 +210,7 @@ export function readConfig(environment: Environment = process.env): Config {
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     ...readVerifierSettings(text),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
+    watchRules: optional(settings.watchRules),
     heartbeat: readHeartbeat(text),
     hooks: readHooks(text),
   }

@@ -21,6 +21,7 @@ import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
+import { readRulesFile, serveRules } from './serve-rules.ts'
 import { openVerifier, raiseStop } from './serve-verifier.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
@@ -59,21 +60,25 @@ export async function serve(
   signal.addEventListener('abort', () => endHardLater(logger), { once: true })
   // First: nothing is started for a certificate that cannot be used.
   const pair = config.tls === undefined ? undefined : await readKeyPair(config.tls)
+  const rulesFile = await readRulesFile(config)
   const notify = (message: string): void => logger.debug({ database: message }, 'database')
   const database = await openDatabase(config, notify, signal)
   for (const { version, name } of database.applied) logger.info({ version, name }, 'migration applied')
   try {
-    await serveDatabase(config, database, pair, logger, signal, onListening)
+    await serveDatabase(config, database, { pair, rulesFile }, logger, signal, onListening)
   } finally {
     await database.close()
   }
   logger.info('stopped')
 }
 
+/** Files of others, which are read before anything is started. */
+type GivenFiles = { readonly pair: KeyPair | undefined; readonly rulesFile: Uint8Array | undefined }
+
 async function serveDatabase(
   config: Config,
   database: Database,
-  pair: KeyPair | undefined,
+  { pair, rulesFile }: GivenFiles,
   logger: Logger,
   signal: AbortSignal,
   onListening: (listening: Listening) => void,
@@ -84,6 +89,7 @@ async function serveDatabase(
     ...readingsOf(server),
     ...expiryOf(certificate?.pair),
     ...{ verifier: verifier.verifier?.progress, verifyWithinHours: verifier.verifier && config.verifyWithinHours },
+    watchRules: rules?.readings(),
   }))
   // What it is told while the log opens waits until it runs, and then the acts can be signed.
   const verifier = await openVerifier(config, instance, database, stateful, (act) => acts.sign(act), logger, metrics)
@@ -104,6 +110,8 @@ async function serveDatabase(
     ...{ query: stateful.state.query, schema: database.schema, makeId, signAct: acts.sign, rates: config },
     ...{ sealKey: instance.keys.sealKey, onFailed: reportUnwrittenUses(logger) },
   })
+  const { office } = verifier
+  const rules = rulesFile && serveRules(rulesFile, { config, log, database, stateful, office, logger, metrics })
   const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens }
   const server: Server = createServer(parts)
   const { http, close } = createHttpServer(createApp(server), undefined, pair)
@@ -112,7 +120,7 @@ async function serveDatabase(
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
   const filing = tileFiles && runTileFiler(tileFiles, log, logger, metrics, stopFollowing.signal)
-  const following = Promise.all([search.run(stopFollowing.signal), filing])
+  const following = Promise.all([search.run(stopFollowing.signal), filing, rules?.run(stopFollowing.signal)])
   const stopRecord = new AbortController()
   const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
   const verifying = verifier.run(stopFollowing.signal)

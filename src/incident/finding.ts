@@ -8,7 +8,7 @@ export type IncidentFinding = {
   readonly violationType: string
   /** Where it is about an entry. */
   readonly sequenceNumber?: number | undefined
-  /** Where it is about something else, in a few words that stay the same: `tile 1/7`. */
+  /** Where the place is another thing than the entry, in a few words that stay the same: `tile 1/7`. */
   readonly place?: string | undefined
   /** For people. */
   readonly detail: string
@@ -26,7 +26,7 @@ const placeCharactersMax = 150
 
 /** Type and place: what is found again in the next round is the same. */
 export function keyOf({ violationType, sequenceNumber, place }: IncidentFinding): string {
-  const where = sequenceNumber ?? (place && storableText(place, placeCharactersMax))
+  const where = place === undefined ? sequenceNumber : storableText(place, placeCharactersMax)
   return where === undefined ? violationType : `${violationType}@${where}`
 }
 

@@ -20,6 +20,8 @@ export type Readings = {
   readonly verifier?: VerifierReadings | undefined
   /** Within so many hours the verifier is to hash every entry again; absent where there is none. */
   readonly verifyWithinHours?: number | undefined
+  /** Of the watch rules, in entries; absent where there are none, or another server tells of their matches. */
+  readonly watchRules?: { readonly size: number; readonly lag: number } | undefined
 }
 
 /** Where a verifier stands; sizes in entries, times in milliseconds since 1970. */
@@ -57,6 +59,8 @@ export type Metrics = {
   /** By `hook`, seconds since 1970. */
   readonly hookDeliveredAt: Gauge<'hook'>
   readonly openIncidents: Gauge
+  /** By `rule`, of the watch rules. */
+  readonly ruleMatches: Counter<'rule'>
   /** By `kind` (start, success, fail) and `outcome` (sent, failed). */
   readonly heartbeats: Counter<'kind' | 'outcome'>
   /** By `kind`, seconds since 1970. */
@@ -137,6 +141,10 @@ export function createMetrics(read: () => Readings): Metrics {
     openIncidents: new Gauge({
       ...{ name: 'dendrolog_open_incidents', help: 'Incidents that nobody has closed', registers },
     }),
+    ruleMatches: new Counter({
+      ...{ name: 'dendrolog_watch_rule_matches_total', help: 'Entries that watch rules told of', registers },
+      labelNames: ['rule'] as const,
+    }),
     heartbeats: new Counter({
       ...{ name: 'dendrolog_heartbeats_total', help: 'Pings of the dead-man service', registers },
       labelNames: ['kind', 'outcome'] as const,
@@ -181,6 +189,8 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
     ({ verifyWithinHours }) => verifyWithinHours && verifyWithinHours * 3_600,
   ],
   ['verifier_findings', 'Violations that the verifier has found', ({ verifier }) => verifier?.findings],
+  ['watch_rules_size', 'Entries that the watch rules have seen', ({ watchRules }) => watchRules?.size],
+  ['watch_rules_lag', 'Entries that they have not yet', ({ watchRules }) => watchRules?.lag],
   [
     'tls_certificate_expires_timestamp_seconds',
     'When the first certificate of the TLS chain expires',

@@ -23,6 +23,7 @@ const commands = [
   'keys',
   'incident',
   'recover',
+  'rules',
   'migrate',
   'config',
 ]
@@ -79,6 +80,8 @@ test.each([
   [['recover', '--reason', 'x'], 'recover: --reason is for --end-log'],
   [['recover', '--end-log', 'x', '--from', 'y'], 'recover: --from and --dry-run are for rolling forward'],
   [['recover', '--end-log', 'x', '--reason', 'y'], 'recover: --end-log: want --new-origin and --reason'],
+  [['rules', 'show'], 'rules: want check'],
+  [['rules', 'check'], 'rules: check: want the file of the rules'],
   [['append', '-', '--url', 'ftp://x'], 'append: --url: want http'],
   [['append', '-', '--batch', '0'], 'append: --batch: want a number'],
 ])('bad use is refused with a line, the usage and status 2: %j', async (args, reason) => {

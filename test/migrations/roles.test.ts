@@ -135,7 +135,7 @@ describe.each(loginRoles)('%s', (role) => {
     expect(await outcomeUndone(client, `truncate security_state.${table}`)).toBe(denied)
   })
 
-  test.each(['opened_incidents', 'alarms'])(
+  test.each(['opened_incidents', 'alarms', 'watch_rules'])(
     'security_state.%s: app_state_role, which removes nothing',
     async (table) => {
       const client = await connect(database.as(role))

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Alarm, deliverMs, type Hook, HookFailure, priority, severity } from './hook.ts'
+import { type Alarm, deliverMs, type Hook, HookFailure, urgencyOf } from './hook.ts'
 
 const errorCharactersMax = 300
 /** What it said last may come behind its end; its children may hold the pipe for ever. */
@@ -40,7 +40,7 @@ export function commandHook(argv: readonly [string, ...string[]]): Hook {
 const spawnOptions = { shell: false, detached: true, env: { PATH: '/usr/local/bin:/usr/bin:/bin' } } as const
 
 function inputOf({ id, news, at, origin, incident }: Alarm): object {
-  return { id, news, at, origin, severity, priority, incident }
+  return { id, news, at, origin, ...urgencyOf(incident), incident }
 }
 
 /** Throws unless the program ends with status 0; `whyStopped` says why it was killed, if it was. */

@@ -28,10 +28,17 @@ export type AlarmIncident = {
   readonly closeReason: string | null
 }
 
-/** Every alarm is of the highest severity: a log that was tampered with is no warning. */
-export const severity = 'critical'
-/** 1 is the highest. */
-export const priority = 1
+/** Of PagerDuty; in the order of priorities, of which 1 is the highest. */
+const severities = ['critical', 'error', 'warning', 'info'] as const
+
+export type Urgency = { readonly severity: (typeof severities)[number]; readonly priority: number }
+
+/** The highest, but of matches of watch rules, which say it: a log that was tampered with is no warning. */
+export function urgencyOf({ violationType, evidence }: AlarmIncident): Urgency {
+  const said = violationType.startsWith('WATCH_') ? severities.find((each) => evidence.severity === each) : undefined
+  const severity = said ?? 'critical'
+  return { severity, priority: severities.indexOf(severity) + 1 }
+}
 
 /** A way to the outside world: one file of this folder each. */
 export type Hook = {

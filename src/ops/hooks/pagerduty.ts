@@ -1,6 +1,6 @@
 // PagerDuty Events API v2: an incident of ours is an alert there, opened by `trigger` and ended by `resolve`.
 import type { OutsideAnswer } from '../outside-request.ts'
-import { type Alarm, type Hook, priority, severity } from './hook.ts'
+import { type Alarm, type Hook, urgencyOf } from './hook.ts'
 import { postAlarm } from './post-alarm.ts'
 
 export type PagerdutyOptions = {
@@ -27,6 +27,7 @@ function eventOf({ news, at, origin, incident }: Alarm): object {
   const { violationType, sequenceNumber, detail } = incident
   const dedupKey = { dedup_key: `dendrolog:${incident.id}` }
   if (news === 'closed') return { event_action: 'resolve', ...dedupKey }
+  const { severity, priority } = urgencyOf(incident)
   const place = sequenceNumber === null ? '' : ` at sequence number ${sequenceNumber}`
   const payload = {
     summary: [...`${violationType}${place}: ${detail}`].slice(0, summaryCharactersMax).join(''),

@@ -1,7 +1,7 @@
 // A webhook after https://www.standardwebhooks.com: whoever has the secret knows that the log sent it, when, and that
 // nobody changed it on the way.
 import { createHmac } from 'node:crypto'
-import { type Alarm, type Hook, priority, severity } from './hook.ts'
+import { type Alarm, type Hook, urgencyOf } from './hook.ts'
 import { postAlarm } from './post-alarm.ts'
 
 export type WebhookOptions = {
@@ -30,7 +30,7 @@ export function webhook({ url, secrets, nowMs }: WebhookOptions): Hook {
 }
 
 function webhookBody({ news, at, origin, incident }: Alarm): object {
-  return { type: `incident.${news}`, timestamp: at, data: { origin, severity, priority, incident } }
+  return { type: `incident.${news}`, timestamp: at, data: { origin, ...urgencyOf(incident), incident } }
 }
 
 /** `v1,` and base64 of HMAC-SHA-256 over id, seconds since 1970 and body, joined by dots. */
