@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatUuid } from '../tlog/uuid.ts'
+import { beat } from './audit/beat.ts'
+import { raisedFinding } from './audit/raised-finding.ts'
 import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
 import type { Config } from './config.ts'
@@ -15,7 +17,6 @@ import { makeId } from './ingest/make-id.ts'
 import type { Database, Instance } from './instance.ts'
 import type { LogIncident } from './log/incident.ts'
 import type { LogPlace } from './log/log-options.ts'
-import type { Heartbeat } from './ops/heartbeat.ts'
 import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
@@ -28,8 +29,6 @@ const startMs = 3_000
 /** After a verifier that ended by itself. */
 const restartMs = 10_000
 const stopMs = 2_000
-/** Dead-man services are set in minutes. */
-const beatMs = 60_000
 /** A line of the server's log says so often that the verifier works: searches for silence need it. */
 const lineMs = 600_000
 /** Its heap: rows are not kept. */
@@ -109,7 +108,7 @@ export class Verifier {
         return
       case 'finding':
         this.#sayFinding(message.finding)
-        onFinding(incidentOf(message.finding, message.evidence))
+        onFinding(raisedFinding(message.finding, message.evidence))
         return
       case 'failed':
         if (this.#failure === undefined) logger.error({ reason: message.reason }, 'the verifier cannot check')
@@ -144,30 +143,6 @@ export function raiseStop(alarms: Alarms, stop: LogIncident, place: LogPlace): v
   if (finding !== undefined) alarms.raise(finding)
 }
 
-function incidentOf(
-  { key, violationType, sequenceNumber, detail }: KnownFinding,
-  evidence: Readonly<Record<string, unknown>>,
-): IncidentFinding {
-  const place = sequenceNumber === null ? { place: key } : { sequenceNumber }
-  return { violationType, ...place, detail, evidence }
-}
-
-/** Tells the dead-man service how it is, once a minute; of a verifier that is silent nothing. */
-async function beat(verifier: Verifier, heartbeat: Heartbeat, signal: AbortSignal): Promise<void> {
-  let toldMs: number | undefined
-  while (!signal.aborted) {
-    await sleep(beatMs, undefined, { signal }).catch(() => {})
-    const { progress, failure } = verifier
-    if (signal.aborted) break
-    if (failure !== undefined) heartbeat.fail(`could not check: ${failure}`)
-    else if (progress?.checkedMs === undefined || progress.checkedMs === toldMs) continue
-    else if (progress.findings > 0) heartbeat.fail(`${progress.findings} violations; see dendrolog verify --status`)
-    else heartbeat.success(`verified to entry ${progress.verifiedSize} of ${progress.size}`)
-    toldMs = progress?.checkedMs
-  }
-  await heartbeat.close()
-}
-
 /** A server's verifier, with what it tells: incidents and their hooks, the dead-man service. */
 export type ServedVerifier = {
   readonly verifier: Verifier | undefined
@@ -197,7 +172,7 @@ export async function openVerifier(
   const verifier = config.verifies ? new Verifier({ logger, onFinding: (finding) => alarms.raise(finding) }) : undefined
   const run = async (signal: AbortSignal): Promise<void> => {
     const heartbeat = config.heartbeat && openHeartbeat(config.heartbeat, Date.now, logger, metrics)
-    const beating = verifier && heartbeat && beat(verifier, heartbeat, signal)
+    const beating = verifier && heartbeat && beat(() => verifier, heartbeat, signal)
     await Promise.all([verifier?.run(signal), beating, alarms.run(signal)])
   }
   return { verifier, office, alarms, run }

@@ -64,6 +64,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   hono: ['api'],
   '@hono/node-server': ['api', 'src/serve.ts'],
   undici: ['src/cli'],
+  croner: ['src/cli'],
   uuidv7: ['src/ingest'],
   pino: ['src/ops'],
   'prom-client': ['src/ops'],

@@ -1,5 +1,6 @@
 import { describeFinding } from './describe-finding.ts'
 import { type Finding, sequenceNumberOf } from './finding.ts'
+import { keyOf } from './finding-key.ts'
 import type { Verification } from './verify-ledger.ts'
 
 /** What a run says for programs. The first five members are of the first finding: alert rules key on `violationType`. */
@@ -22,9 +23,12 @@ export type VerificationReport = {
 }
 
 /** A finding by the name of its violation, with its place, evidence and a sentence. */
-export type FindingReport = { readonly violationType: Finding['kind']; readonly detail: string } & Readonly<
-  Record<string, unknown>
->
+export type FindingReport = {
+  readonly violationType: Finding['kind']
+  readonly detail: string
+  /** The same in each run that finds it. */
+  readonly key: string
+} & Readonly<Record<string, unknown>>
 
 export function reportOf(
   verification: Verification,
@@ -49,5 +53,5 @@ export function reportOf(
 
 function findingReport(finding: Finding): FindingReport {
   const { kind, ...evidence } = finding
-  return { violationType: kind, detail: describeFinding(finding), ...evidence }
+  return { violationType: kind, detail: describeFinding(finding), key: keyOf(finding), ...evidence }
 }

@@ -1,26 +1,15 @@
-import {
-  type Command,
-  type ExitStatus,
-  exitHolds,
-  exitViolation,
-  type Parsed,
-  parseArguments,
-  printJson,
-  UsageError,
-} from './command.ts'
+import { type Command, type ExitStatus, type Parsed, parseArguments, UsageError } from './command.ts'
 import { explainStart } from './describe-error.ts'
-import { readDuration } from './duration.ts'
+import { readSchedule } from './schedule.ts'
 import { vkeyOptions } from './verifier-key.ts'
 import { verifyAgainst } from './verify/against.ts'
-import { describeReport } from './verify/describe.ts'
-import { verifyFully } from './verify/full.ts'
-import { forget, showStatus, verifyAlways, verifyEvery, verifyRound } from './verify/modes.ts'
-import { showProgress } from './verify/progress.ts'
+import { forget, showStatus, verifyAlways } from './verify/modes.ts'
+import { verifyEvery, verifyRound, verifyWhole } from './verify/rounds.ts'
 
 export const verifyCommand: Command = {
   summary: 'check the ledger against its hashes, its tree and all that was signed',
   synopsis:
-    '[--full [--vkey VKEY | --vkey-file FILE] [--threads N] | --against DIR|URL | --every TIME | --watch | --status | --forget] [--json]',
+    '[--full [--vkey VKEY | --vkey-file FILE] [--threads N] | --against DIR|URL | --every TIME [--full-every TIME] | --watch | --status | --forget] [--json]',
   help: `Hashes the rows of the ledger anew, each from its columns, and compares: with the stored hashes, the row before, the tree and
 its tiles, every head and its seal, every checkpoint and its signatures, the table of known ids, the signer's memory, the tile
 files, checkpoints that others saw (DENDROLOG_KNOWN_CHECKPOINTS), and the schema with what the migrations make. It changes
@@ -28,7 +17,8 @@ nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_V
 
   (nothing)         one round: what is new since the last one, rows of the newest million that a probe says were changed,
                     and as much of the rest as is due for all of it to be hashed within DENDROLOG_VERIFY_WITHIN_HOURS
-  --every TIME      such a round every 30s, 10m or 6h
+  --every TIME      such a round every 30s, 10m or 6h, or when cron's five fields say ('*/10 * * * *', the host's time)
+    --full-every TIME               and instead of it, when this is due, one as --full is
   --watch           without an end: new entries within a second, changes within a minute
   --status          where the verifier of this log stands, and what it found; asks no database
   --forget          forgets what was found, when it is settled: what is still there is told again
@@ -49,6 +39,9 @@ What rounds remember (verifier-state in the data folder, under the log's seal ke
 more than DENDROLOG_READER_URL, and says what it could not check without the folder. An embedded PostgreSQL that is not
 running is started and stopped again.
 
+Findings open incidents, of which hooks are told, as those of a server's verifier; each round is told to
+DENDROLOG_HEARTBEAT_URL: its beginning, and how it ended.
+
 Exit status: 0 nothing was found, 1 a violation was, now or before, 2 it could not be checked (no database, no log).`,
   run: explainStart(runVerify),
 }
@@ -62,6 +55,7 @@ const options = {
   against: { type: 'string' },
   ca: { type: 'string' },
   every: { type: 'string' },
+  'full-every': { type: 'string' },
   watch: { type: 'boolean' },
   status: { type: 'boolean' },
   forget: { type: 'boolean' },
@@ -77,7 +71,10 @@ async function runVerify(args: readonly string[], signal: AbortSignal): Promise<
   )
   if (modes.length > 1) throw new UsageError(`want one of ${modes.map((mode) => `--${mode}`).join(' and ')}`)
   checkOptions(values)
-  if (values.full === true) return runFull(values, signal)
+  if (values.full === true) {
+    const threads = values.threads === undefined ? undefined : readThreads(values.threads)
+    return verifyWhole({ vkey: values, threads }, values.json, signal)
+  }
   if (values.against !== undefined) {
     const { against: where, ca, json: isJson } = values
     return verifyAgainst({ where, ca, vkey: values, isJson }, signal)
@@ -85,32 +82,26 @@ async function runVerify(args: readonly string[], signal: AbortSignal): Promise<
   if (values.status === true) return showStatus(values.json)
   if (values.forget === true) return forget(values.json)
   if (values.watch === true) return verifyAlways(values.json, signal)
-  if (values.every !== undefined) return verifyEvery(readDuration('--every', values.every), values.json, signal)
+  if (values.every !== undefined) {
+    const schedule = await readSchedule('--every', values.every)
+    const { 'full-every': fullEvery } = values
+    const fullSchedule = fullEvery === undefined ? undefined : await readSchedule('--full-every', fullEvery)
+    return verifyEvery(schedule, fullSchedule, values.json, signal)
+  }
   return verifyRound(values.json, signal)
 }
 
 function checkOptions(values: Values): void {
   const { full, against } = values
   if (values.threads !== undefined && full !== true) throw new UsageError('--threads is for --full')
+  if (values['full-every'] !== undefined && values.every === undefined) {
+    throw new UsageError('--full-every is for --every')
+  }
   if (values.ca !== undefined && against === undefined) throw new UsageError('--ca is for --against')
   const ofKey = (['vkey', 'vkey-file'] as const).filter((name) => values[name] !== undefined)
   if (ofKey.length > 1) throw new UsageError('want at most one of --vkey and --vkey-file')
   if (ofKey.length > 0 && full !== true && against === undefined) {
     throw new UsageError(`--${ofKey[0]} is for --full and --against`)
-  }
-}
-
-async function runFull(values: Values, signal: AbortSignal): Promise<ExitStatus> {
-  const threads = values.threads === undefined ? undefined : readThreads(values.threads)
-  const progress = showProgress(values.json)
-  try {
-    const report = await verifyFully({ vkey: values, threads, onProgress: progress.show }, signal)
-    progress.end()
-    if (values.json) printJson(report)
-    else process.stdout.write(describeReport(report))
-    return report.isSecure ? exitHolds : exitViolation
-  } finally {
-    progress.end()
   }
 }
 

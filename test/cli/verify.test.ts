@@ -6,6 +6,7 @@ import type { VerificationReport } from '../../src/audit/report.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import { formatTilePath, tilesOfSize } from '../../tlog/tile.ts'
 import { rootOfFullTile } from '../../tlog/tile-nodes.ts'
+import { openReceiver } from '../support/receiver.ts'
 import { adminConfig, endAll, type ServerProcess, startServer, waitUntilReady } from '../support/server-process.ts'
 import { type Finished, makeFolder, removeFolder, run } from './binary.ts'
 
@@ -252,6 +253,39 @@ test('a server that is stopped does not keep its log from being checked', async 
   await server.stop()
   expect(await report()).toMatchObject({ status: 1, violationType: 'PAYLOAD_CORRUPT', tamperedLogSequence: 300 })
 })
+
+test('a job opens an incident, tells hooks of it once and the dead-man service of each round', async () => {
+  const receiver = await openReceiver('/told')
+  const environment = {
+    DENDROLOG_DATA_DIR: dataDir,
+    DENDROLOG_WEBHOOK_URL: receiver.url,
+    DENDROLOG_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32).toString('base64')}`,
+    DENDROLOG_HEARTBEAT_URL: receiver.url.replace('/told', '/beat'),
+  }
+  try {
+    // The server had told of it already, to nobody.
+    const before = JSON.parse((await run(['incident', 'list', '--json'], environment)).stdout) as {
+      incidents: { id: string }[]
+    }
+    for (const { id } of before.incidents) await run(['incident', 'close', id, '--reason', 'a test'], environment)
+    await run(['verify', '--forget'], environment)
+    const rounds = [['verify'], ['verify'], ['verify', '--full']]
+    for (const args of rounds) expect((await run(args, environment)).status).toBe(1)
+    const alarms = receiver.received
+      .filter(({ path }) => path === '/told')
+      .map(({ body }) => JSON.parse(body) as object)
+    expect(alarms).toMatchObject([
+      { type: 'incident.opened', data: { incident: { violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 300 } } },
+    ])
+    const beats = receiver.received.map(({ path }) => path.split('?')[0]).filter((path) => path !== '/told')
+    expect(beats).toEqual(rounds.flatMap(() => ['/beat/start', '/beat/fail']))
+    const { stdout } = await run(['incident', 'list', '--json'], environment)
+    // The second round had nothing new to tell.
+    expect(JSON.parse(stdout)).toMatchObject({ incidents: [{ violationType: 'PAYLOAD_CORRUPT', count: 2 }] })
+  } finally {
+    await receiver.close()
+  }
+}, 120_000)
 
 test('an older copy of the database is a rollback, of another log a refusal', async () => {
   const memory = join(dataDir, 'signer-state.json')

@@ -1,18 +1,13 @@
 import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { KnownFinding } from '../../audit/verifier-state.ts'
-import type { Watch, WatchProgress } from '../../audit/watch.ts'
-import {
-  type ExitStatus,
-  exitCouldNotCheck,
-  exitHolds,
-  exitViolation,
-  printJson,
-  printLine,
-  visibleText,
-} from '../command.ts'
+import { beat } from '../../audit/beat.ts'
+import type { RaisedFinding } from '../../audit/raised-finding.ts'
+import type { WatchProgress } from '../../audit/watch.ts'
+import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
 import { describeError } from '../describe-error.ts'
-import { forgetFindings, readStatus, type WatchEvents, withWatch } from './watch.ts'
+import { countOf, describeKnown, eventsOf, iso, say, tellFailure } from './said.ts'
+import { openTeller } from './teller.ts'
+import { forgetFindings, readStatus, withWatch } from './watch.ts'
 
 const retryMs = 5_000
 const retryMaxMs = 60_000
@@ -21,47 +16,60 @@ const niceness = 10
 /** How often the server that started this is told where it stands. */
 const tellMs = 1_000
 
-/** One round: all that is new, a probe, and as much of the rest as is due. */
-export async function verifyRound(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
-  const progress = await withWatch(eventsOf(isJson), signal, async (watch) => {
-    await watch.runOnce(signal)
-    return watch.progress
-  })
-  if (isJson) printJson({ isSecure: progress.findings === 0, ...progress })
-  else printLine(describeProgress(progress))
-  return progress.findings === 0 ? exitHolds : exitViolation
-}
-
-/** A round every so often, until `signal`. A round that could not check is told, and the next one is tried. */
-export async function verifyEvery(everyMs: number, isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
-  let last: ExitStatus = exitHolds
-  while (!signal.aborted) {
-    try {
-      last = await verifyRound(isJson, signal)
-    } catch (error) {
-      if (signal.aborted) break
-      last = tellFailure(error, isJson)
-    }
-    await sleep(everyMs, undefined, { signal }).catch(() => {})
-  }
-  return last
-}
-
-/** Verifies until `signal`, or until the server that started this is gone. */
+/** Verifies until `signal`. */
 export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
-  const { send } = process
-  const gone = new AbortController()
-  if (send !== undefined) {
-    process.once('disconnect', () => gone.abort())
-    setPriority(niceness)
+  if (process.send !== undefined) return verifyForServer(isJson, signal)
+  const teller = await openTeller(say)
+  const reading: { progress: WatchProgress | undefined; failure: string | undefined } = {
+    progress: undefined,
+    failure: undefined,
   }
-  const until = AbortSignal.any([signal, gone.signal])
+  const beating = teller.heartbeat && beat(() => reading, teller.heartbeat, signal)
+  let telling: Promise<void> = Promise.resolve()
+  const found = await watchUntil(signal, isJson, {
+    onFinding: (finding) => {
+      telling = telling.then(() => teller.tell([finding], signal))
+    },
+    onProgress: (progress) => {
+      reading.progress = progress
+      reading.failure = undefined
+    },
+    onFailure: (reason) => {
+      reading.failure = reason
+    },
+  })
+  await Promise.all([telling, beating])
+  return found === 0 ? exitHolds : exitViolation
+}
+
+/** Until the server that started this is gone, too. */
+async function verifyForServer(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
+  const gone = new AbortController()
+  process.once('disconnect', () => gone.abort())
+  setPriority(niceness)
+  const found = await watchUntil(AbortSignal.any([signal, gone.signal]), isJson, {
+    onFinding: () => {},
+    onProgress: (progress) => process.send?.({ kind: 'progress', progress }),
+    onFailure: () => {},
+  })
+  return found === 0 ? exitHolds : exitViolation
+}
+
+type Watching = {
+  readonly onFinding: (finding: RaisedFinding) => void
+  /** Told once a second. */
+  readonly onProgress: (progress: WatchProgress) => void
+  readonly onFailure: (reason: string) => void
+}
+
+/** Watches, and begins anew where it could not check; gives how many findings there are. */
+async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watching): Promise<number> {
   let found = 0
   let pauseMs = retryMs
   while (!until.aborted) {
     try {
-      await withWatch(eventsOf(isJson), until, async (watch) => {
-        const telling = send === undefined ? undefined : tellServer(watch)
+      await withWatch(eventsOf(isJson, watching.onFinding), until, async (watch) => {
+        const telling = setInterval(() => watching.onProgress(watch.progress), tellMs)
         try {
           pauseMs = retryMs
           await watch.run(until)
@@ -73,11 +81,12 @@ export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promis
     } catch (error) {
       if (until.aborted) break
       tellFailure(error, isJson)
+      watching.onFailure(describeError(error))
       await sleep(pauseMs, undefined, { signal: until }).catch(() => {})
       pauseMs = Math.min(2 * pauseMs, retryMaxMs)
     }
   }
-  return found === 0 ? exitHolds : exitViolation
+  return found
 }
 
 /** Where the verifier of this log stands, by what it remembers. */
@@ -96,7 +105,7 @@ export async function showStatus(isJson: boolean): Promise<ExitStatus> {
   } else {
     const covered = coveredMs === null ? 'not yet all hashed a second time' : `all hashed again since ${iso(coveredMs)}`
     printLine(`verified to entry ${base.size} at ${iso(writtenMs)}; ${covered}; ${countOf(findings.length)}`)
-    for (const finding of findings) printLine(`  ${describeFinding(finding)}`)
+    for (const finding of findings) printLine(`  ${describeKnown(finding)}`)
   }
   return findings.length === 0 ? exitHolds : exitViolation
 }
@@ -106,51 +115,4 @@ export async function forget(isJson: boolean): Promise<ExitStatus> {
   if (isJson) printJson({ forgotten })
   else printLine(`${countOf(forgotten)} forgotten; what is still there is told again`)
   return exitHolds
-}
-
-function eventsOf(isJson: boolean): WatchEvents {
-  return {
-    onFinding: (known, evidence) => {
-      process.send?.({ kind: 'finding', finding: known, evidence })
-      if (isJson) printJson({ ...known, firstSeen: iso(known.firstSeenMs), evidence })
-      else printLine(`VIOLATION  ${describeFinding(known)}`)
-    },
-    onNotChecked: (reason) => {
-      process.send?.({ kind: 'unchecked', reason })
-      process.stderr.write(`dendrolog verify: not checked: ${visibleText(reason)}\n`)
-    },
-    onUnstored: (error) => {
-      process.send?.({ kind: 'unstored', reason: describeError(error) })
-      process.stderr.write(`dendrolog verify: could not be stored in the database: ${describeError(error)}\n`)
-    },
-  }
-}
-
-function tellServer(watch: Watch): NodeJS.Timeout {
-  return setInterval(() => process.send?.({ kind: 'progress', progress: watch.progress }), tellMs)
-}
-
-function tellFailure(error: unknown, isJson: boolean): ExitStatus {
-  const reason = describeError(error)
-  process.send?.({ kind: 'failed', reason })
-  process.stderr.write(`dendrolog verify: could not check: ${reason}\n`)
-  if (isJson) printJson({ error: reason })
-  return exitCouldNotCheck
-}
-
-function describeProgress({ verifiedSize, coveredMs, ranges, rangesDone, findings }: WatchProgress): string {
-  const covered = coveredMs === null ? '' : `, all hashed again since ${iso(coveredMs)}`
-  return `${countOf(findings)}: verified to entry ${verifiedSize}; ${rangesDone} of ${ranges} ranges hashed again${covered}`
-}
-
-function describeFinding({ violationType, detail, firstSeenMs }: KnownFinding): string {
-  return visibleText(`${violationType}  ${detail}  (first seen ${iso(firstSeenMs)})`)
-}
-
-function countOf(findings: number): string {
-  return findings === 0 ? 'no findings' : `${findings} finding${findings === 1 ? '' : 's'}`
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString()
 }

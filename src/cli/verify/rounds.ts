@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { beatRound } from '../../audit/beat.ts'
+import type { RaisedFinding } from '../../audit/raised-finding.ts'
+import type { FindingReport, VerificationReport } from '../../audit/report.ts'
+import { type ExitStatus, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
+import { describeError } from '../describe-error.ts'
+import type { Schedule } from '../schedule.ts'
+import { describeReport } from './describe.ts'
+import { type FullOptions, verifyFully } from './full.ts'
+import { showProgress } from './progress.ts'
+import { describeProgress, eventsOf, say, tellFailure } from './said.ts'
+import { openTeller, type Teller } from './teller.ts'
+import { withWatch } from './watch.ts'
+
+type Values = Omit<FullOptions, 'onProgress'>
+type Round = (teller: Teller, isJson: boolean, signal: AbortSignal) => Promise<ExitStatus>
+
+/** One round: all that is new, a probe, and as much of the rest as is due. */
+export function verifyRound(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
+  return withTeller((teller) => runRound(round, teller, isJson, signal))
+}
+
+/** Every row, once. */
+export function verifyWhole(values: Values, isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
+  return withTeller((teller) => runRound(full(values), teller, isJson, signal))
+}
+
+/**
+ * A round now, and whenever it is due, until `signal`; a full one when that is due. A round that could not check is told,
+ * and the next one is tried.
+ */
+export function verifyEvery(
+  schedule: Schedule,
+  fullSchedule: Schedule | undefined,
+  isJson: boolean,
+  signal: AbortSignal,
+): Promise<ExitStatus> {
+  return withTeller(async (teller) => {
+    let last: ExitStatus = exitHolds
+    let fullAtMs = fullSchedule?.next(Date.now()) ?? Number.POSITIVE_INFINITY
+    while (!signal.aborted) {
+      const startedMs = Date.now()
+      const isFull = startedMs >= fullAtMs
+      if (isFull) fullAtMs = fullSchedule?.next(startedMs) ?? fullAtMs
+      try {
+        last = await runRound(isFull ? full({ vkey: {}, threads: undefined }) : round, teller, isJson, signal)
+      } catch (error) {
+        if (signal.aborted) break
+        last = tellFailure(error, isJson)
+      }
+      await sleepUntil(Math.min(schedule.next(Date.now()), fullAtMs), signal)
+    }
+    return last
+  })
+}
+
+/** Timers take 2^31 ms at most. */
+const sleepMaxMs = 3_600_000
+
+async function sleepUntil(atMs: number, signal: AbortSignal): Promise<void> {
+  for (let restMs = atMs - Date.now(); restMs > 0 && !signal.aborted; restMs = atMs - Date.now()) {
+    await sleep(Math.min(restMs, sleepMaxMs), undefined, { signal }).catch(() => {})
+  }
+}
+
+async function withTeller(work: (teller: Teller) => Promise<ExitStatus>): Promise<ExitStatus> {
+  const teller = await openTeller(say)
+  try {
+    return await work(teller)
+  } finally {
+    await teller.close()
+  }
+}
+
+async function runRound(work: Round, teller: Teller, isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
+  teller.heartbeat?.start()
+  try {
+    return await work(teller, isJson, signal)
+  } catch (error) {
+    if (!signal.aborted) teller.heartbeat?.fail(`could not check: ${describeError(error)}`)
+    throw error
+  }
+}
+
+const round: Round = async (teller, isJson, signal) => {
+  const found: RaisedFinding[] = []
+  const progress = await withWatch(
+    eventsOf(isJson, (finding) => found.push(finding)),
+    signal,
+    async (watch) => {
+      try {
+        await watch.runOnce(signal)
+      } finally {
+        // While an embedded database still runs.
+        await teller.tell(found, signal)
+      }
+      return watch.progress
+    },
+  )
+  if (isJson) printJson({ isSecure: progress.findings === 0, ...progress })
+  else printLine(describeProgress(progress))
+  if (teller.heartbeat !== undefined) beatRound(teller.heartbeat, progress)
+  return progress.findings === 0 ? exitHolds : exitViolation
+}
+
+function full(values: Values): Round {
+  return async ({ heartbeat, tell }, isJson, signal) => {
+    const progress = showProgress(isJson)
+    try {
+      const report = await verifyFully({ ...values, onProgress: progress.show }, signal)
+      progress.end()
+      if (isJson) printJson(report)
+      else process.stdout.write(describeReport(report))
+      await tell(report.findings.map(raisedOf), signal)
+      beatFull(report, heartbeat)
+      return report.isSecure ? exitHolds : exitViolation
+    } finally {
+      progress.end()
+    }
+  }
+}
+
+function beatFull(
+  { isSecure, findings, findingsOmitted, totalLogsScanned }: VerificationReport,
+  to: Teller['heartbeat'],
+): void {
+  if (isSecure) to?.success(`all ${totalLogsScanned} entries verified`)
+  else to?.fail(`${findings.length + findingsOmitted} violations in ${totalLogsScanned} entries`)
+}
+
+/** Its place as rounds have it: what both find is one incident. */
+function raisedOf({ violationType, detail, key, ...evidence }: FindingReport): RaisedFinding {
+  const { sequenceNumber } = evidence
+  const place = typeof sequenceNumber === 'number' ? { sequenceNumber } : { place: String(key) }
+  return { violationType, ...place, detail, evidence }
+}
