@@ -26,6 +26,11 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
   readonly schemaCheck: Pick<SchemaCheck, 'review'>
   /** What others know of this log now: asked before the database is. */
   readonly askOutside: AskOutside
+  /**
+   * Findings as somebody else remembers them who kept a state since this one was kept: another verifier, or one who had
+   * findings forgotten. Undefined where nobody did.
+   */
+  readonly readOthers: () => Promise<readonly KnownFinding[] | undefined>
   /** Kept outside of the database. */
   readonly save: (state: VerifierState) => Promise<void>
   /** Told once of each. */
@@ -96,7 +101,9 @@ export class Watch {
   readonly #checks: TreeChecks
   readonly #probes: Probes
   readonly #buffers = createResultBuffers()
-  readonly #keys: Set<string>
+  #keys: Set<string>
+  /** Findings since the state was kept last: nobody else can know of them. */
+  readonly #unkept: KnownFinding[] = []
   readonly #notChecked = new Set<string>()
   #state: VerifierState
   #savedAt = Number.NEGATIVE_INFINITY
@@ -310,9 +317,11 @@ export class Watch {
       }
       await this.#options.onFinding(finding, known)
       this.#keys.add(key)
+      this.#unkept.push(known)
       this.#change({ ...this.#state, findings: [...this.#state.findings, known] })
-      await this.#keep(true)
+      await this.#keep(false)
     }
+    if (this.#unkept.length > 0) await this.#keep(true)
   }
 
   #change(state: VerifierState): void {
@@ -323,9 +332,16 @@ export class Watch {
   async #keep(isUrgent: boolean): Promise<void> {
     const now = performance.now()
     if (this.#isSaved || (!isUrgent && now - this.#savedAt < this.#timing.saveMs)) return
+    const others = await this.#options.readOthers()
+    if (others !== undefined) {
+      const findings = [...others, ...this.#unkept.filter(({ key }) => !others.some((other) => other.key === key))]
+      this.#state = { ...this.#state, findings }
+      this.#keys = new Set(findings.map(({ key }) => key))
+    }
+    await this.#options.save(this.#state)
+    this.#unkept.length = 0
     this.#savedAt = now
     this.#isSaved = true
-    await this.#options.save(this.#state)
   }
 }
 

@@ -28,12 +28,14 @@ import { createTestLog, origin, type RunningLog, recordsOf, schema, submit, type
 let home: TestLog
 let running: RunningLog
 let stored: string | undefined
+let others: readonly KnownFinding[] | undefined
 const closing: (() => Promise<void>)[] = []
 
 beforeEach(async () => {
   home = await createTestLog()
   running = await home.start()
   stored = undefined
+  others = undefined
 })
 afterEach(async () => {
   await Promise.all(closing.splice(0).map((close) => close()))
@@ -58,6 +60,12 @@ async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly Know
     schemaCheck: await openSchemaCheck(),
     onNotChecked: (reason) => {
       throw new Error(reason)
+    },
+    readOthers: async () => {
+      if (others === undefined) return undefined
+      const findings = others
+      others = undefined
+      return findings
     },
     save: async (next) => {
       stored = formatState(next, origin, sealKey)
@@ -242,6 +250,27 @@ describe('a log that is not the one that was verified', () => {
     expect(found).toHaveLength(1)
     expect(found[0]).toMatchObject({ violationType: 'SCHEMA_TAMPERED', detail: expect.stringContaining(detail) })
   })
+})
+
+test('what somebody has forgotten meanwhile is told again, what another verifier told is not', async () => {
+  await append(0, 700)
+  const { watch, found, settle } = await openWatch({ probeMs: 3_600_000 })
+  await settle()
+  await tamper(home.database, `update security.audit_logs set payload = '{}' where sequence_number = 300`)
+  await settle()
+  expect(brief(found)).toEqual([['PAYLOAD_CORRUPT', 300]])
+  const told = found[0]
+  others = []
+  await settle()
+  expect(brief(found)).toEqual([
+    ['PAYLOAD_CORRUPT', 300],
+    ['PAYLOAD_CORRUPT', 300],
+  ])
+  expect(told).toBeDefined()
+  others = told === undefined ? [] : [told, { ...told, key: 'PAYLOAD_CORRUPT entry 5', sequenceNumber: 5 }]
+  await settle()
+  expect(watch.progress.findings).toBe(2)
+  expect(found).toHaveLength(2)
 })
 
 test('checkpoints that are removed are missed: in the middle, and all of them', async () => {

@@ -1,15 +1,47 @@
 // What the verifier of a data folder remembers, as a file there.
 import { join, resolve } from 'node:path'
-import { parseState, type VerifierState } from '../../audit/verifier-state.ts'
+import { formatState, type KnownFinding, parseState, type VerifierState } from '../../audit/verifier-state.ts'
 import type { Config } from '../../config.ts'
-import { readSecretFile } from '../../store/secret-file.ts'
+import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
 
 /** The log whose data folder is at hand: its name, and the key that its verifier's state is sealed with. */
 export type OwnLog = { readonly origin: string; readonly sealKey: Uint8Array }
 
 /** Undefined before the first round. Throws where it is not what a verifier of this log wrote. */
-export async function readState(config: Config, { origin, sealKey }: OwnLog): Promise<VerifierState | undefined> {
-  const text = await readSecretFile(statePath(config))
+export async function readState(config: Config, log: OwnLog): Promise<VerifierState | undefined> {
+  return parse(config, log, await readSecretFile(statePath(config)))
+}
+
+/** The file, and who else writes to it. */
+export type VerifierMemory = {
+  readonly read: () => Promise<VerifierState | undefined>
+  /** Findings in what somebody else wrote since it was read or written here; undefined where nobody did, or it is gone. */
+  readonly readOthers: () => Promise<readonly KnownFinding[] | undefined>
+  readonly write: (state: VerifierState) => Promise<void>
+}
+
+export function openMemory(config: Config, log: OwnLog): VerifierMemory {
+  const path = statePath(config)
+  let known: string | undefined
+  return {
+    read: async () => {
+      known = await readSecretFile(path)
+      return parse(config, log, known)
+    },
+    readOthers: async () => {
+      const text = await readSecretFile(path)
+      if (text === undefined || text === known) return undefined
+      return parse(config, log, text)?.findings
+    },
+    write: async (state) => {
+      const text = formatState(state, log.origin, log.sealKey)
+      await writeSecretFile(path, text)
+      known = text
+    },
+  }
+}
+
+function parse(config: Config, { origin, sealKey }: OwnLog, text: string | undefined): VerifierState | undefined {
   try {
     return text === undefined ? undefined : parseState(text, origin, sealKey)
   } catch (cause) {

@@ -17,7 +17,7 @@ import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
 import { readKnowledge } from './knowledge.ts'
 import { openSchemaCheck } from './open-schema-check.ts'
-import { type OwnLog, readState, statePath } from './state.ts'
+import { type OwnLog, openMemory, readState, statePath } from './state.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
@@ -52,7 +52,8 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
   const knowledge = await readKnowledge(config, {})
   const log = ownLog(config, knowledge)
   const schema = schemaNames(config)
-  const state = (await readState(config, log)) ?? emptyState
+  const memory = openMemory(config, log)
+  const state = (await memory.read()) ?? emptyState
   const [session, work] = [await openReadSession(login), await openRangeWork(login, schema)]
   const pool = openPool(login, 1, statementTimeoutMs)
   const watch = new Watch(state, {
@@ -60,8 +61,9 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
     ...{ isSealed: knowledge.isSealed, review: knowledge.review },
     askOutside: (stored) => askOutside(knowledge.outside, knowledge.review, stored),
     ...{ schemaCheck: await openSchemaCheck(config), onNotChecked: events.onNotChecked },
+    readOthers: memory.readOthers,
     save: async (next) => {
-      await writeSecretFile(statePath(config), formatState(next, log.origin, log.sealKey))
+      await memory.write(next)
       await insertProgress(pool.query, schema, 'watch', next.base.size).catch(events.onUnstored)
     },
     onFinding: async (finding, known) => {
