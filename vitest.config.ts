@@ -16,6 +16,6 @@ export default defineConfig({
     globalSetup: ['test/support/cluster.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 3,
+    maxWorkers: 4,
   },
 })

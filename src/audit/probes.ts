@@ -26,6 +26,11 @@ export class Probes {
     this.#known = new Map(known.map((probe) => [probe.index, probe]))
   }
 
+  /** Of no range anything is known any more: all of them are hashed again. */
+  forgetAll(): void {
+    this.#known.clear()
+  }
+
   /** To be remembered, also from run to run. */
   get known(): KnownProbe[] {
     return [...this.#known.values()]

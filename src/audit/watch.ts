@@ -17,6 +17,7 @@ import type { SchemaCheck } from './schema-check.ts'
 import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
+import { Told } from './told.ts'
 import type { KnownFinding, VerifierState } from './verifier-state.ts'
 
 export type WatchOptions = Omit<TreeChecks, 'query'> & {
@@ -101,9 +102,7 @@ export class Watch {
   readonly #checks: TreeChecks
   readonly #probes: Probes
   readonly #buffers = createResultBuffers()
-  #keys: Set<string>
-  /** Findings since the state was kept last: nobody else can know of them. */
-  readonly #unkept: KnownFinding[] = []
+  readonly #told: Told
   readonly #notChecked = new Set<string>()
   #state: VerifierState
   #savedAt = Number.NEGATIVE_INFINITY
@@ -123,13 +122,13 @@ export class Watch {
     this.#timing = { ...defaultTiming, ...timing }
     this.#checks = { query: session.query, schema, sha256, isSealed, review }
     this.#probes = new Probes(session.query, schema, state.probes)
-    this.#keys = new Set(state.findings.map(({ key }) => key))
+    this.#told = new Told(state.findings)
     this.#state = state
     this.#verified = state.base.size
   }
 
   get progress(): WatchProgress {
-    const { coveredMs, sweep, findings } = this.#state
+    const { coveredMs, sweep } = this.#state
     const ranges = Math.ceil(this.#verified / rangeLeaves)
     return {
       verifiedSize: this.#verified,
@@ -138,7 +137,7 @@ export class Watch {
       coveredMs,
       ranges,
       rangesDone: Math.min(sweep.next, ranges),
-      findings: findings.length,
+      findings: this.#told.findings.length,
     }
   }
 
@@ -307,7 +306,7 @@ export class Watch {
   async #tell(findings: readonly Finding[]): Promise<void> {
     for (const finding of findings) {
       const key = keyOf(finding)
-      if (this.#keys.has(key) || this.#keys.size >= findingsMax) continue
+      if (!this.#told.takes(key)) continue
       const known: KnownFinding = {
         key,
         violationType: finding.kind,
@@ -316,12 +315,11 @@ export class Watch {
         firstSeenMs: this.#options.nowMs(),
       }
       await this.#options.onFinding(finding, known)
-      this.#keys.add(key)
-      this.#unkept.push(known)
-      this.#change({ ...this.#state, findings: [...this.#state.findings, known] })
+      this.#told.add(known)
+      this.#change(this.#state)
       await this.#keep(false)
     }
-    if (this.#unkept.length > 0) await this.#keep(true)
+    if (this.#told.hasUnkept) await this.#keep(true)
   }
 
   #change(state: VerifierState): void {
@@ -333,17 +331,10 @@ export class Watch {
     const now = performance.now()
     if (this.#isSaved || (!isUrgent && now - this.#savedAt < this.#timing.saveMs)) return
     const others = await this.#options.readOthers()
-    if (others !== undefined) {
-      const findings = [...others, ...this.#unkept.filter(({ key }) => !others.some((other) => other.key === key))]
-      this.#state = { ...this.#state, findings }
-      this.#keys = new Set(findings.map(({ key }) => key))
-    }
-    await this.#options.save(this.#state)
-    this.#unkept.length = 0
+    if (others !== undefined && this.#told.adopt(others)) this.#probes.forgetAll()
+    await this.#options.save({ ...this.#state, findings: this.#told.findings })
+    this.#told.kept()
     this.#savedAt = now
     this.#isSaved = true
   }
 }
-
-/** More are not told one by one: who altered so many altered all. */
-const findingsMax = 10_000

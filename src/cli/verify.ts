@@ -21,7 +21,8 @@ nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_V
     --full-every TIME               and instead of it, when this is due, one as --full is
   --watch           without an end: new entries within a second, changes within a minute
   --status          where the verifier of this log stands, and what it found; asks no database
-  --forget          forgets what was found, when it is settled: what is still there is told again
+  --forget          forgets what was found, when it is settled: what is still there is told again, of the newest million
+                    with the next probe
   --full            every row, once, by several connections
     --vkey VKEY, --vkey-file FILE   the log's verifier key, where the data folder is not at hand
     --threads N                     connections (default: one a core, at most 8)

@@ -75,6 +75,8 @@ async function tellAll(
 ): Promise<void> {
   const log = await readLogFile(config.dataDir).catch(() => undefined)
   const origin = log?.origin ?? 'a log whose folder is not at hand'
+  // An ended log keeps no incidents any more.
+  if (log?.state === 'ended') return tellAlone(origin, hooks, findings.slice(0, toldAloneMax), say, signal)
   try {
     if (!keepsState) throw new Error('the login that keeps state is not at hand')
     if (log?.state !== 'ready') throw new Error('the data folder of the log is not at hand')

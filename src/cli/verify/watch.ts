@@ -93,13 +93,13 @@ export async function readStatus(): Promise<{ readonly state: VerifierState; rea
   return { state, writtenMs: (await stat(statePath(config))).mtimeMs }
 }
 
-/** Forgets what was found: what is still there is told again. */
+/** Forgets what was found: what is still there is told again, of the newest million with the next probe. */
 export async function forgetFindings(): Promise<number> {
   const config = readConfig()
   const log = ownLog(config, await readKnowledge(config, {}))
   const state = await readState(config, log)
   if (state === undefined) return 0
-  await writeSecretFile(statePath(config), formatState({ ...state, findings: [] }, log.origin, log.sealKey))
+  await writeSecretFile(statePath(config), formatState({ ...state, findings: [], probes: [] }, log.origin, log.sealKey))
   return state.findings.length
 }
 
