@@ -19,6 +19,7 @@ import type { Heartbeat } from './ops/heartbeat.ts'
 import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
+import { openContainment } from './serve-containment.ts'
 import type { Stateful } from './serve-log.ts'
 import type { SignAct } from './store/acts.ts'
 
@@ -179,16 +180,20 @@ export type ServedVerifier = {
 
 export async function openVerifier(
   config: Config,
-  { origin }: Instance,
-  { schema }: Database,
+  instance: Instance,
+  database: Database,
   { state }: Stateful,
   signAct: SignAct,
   logger: Logger,
   metrics: Metrics,
 ): Promise<ServedVerifier> {
+  const [{ origin }, { schema }] = [instance, database]
+  const verifiedSize = (): number | undefined => verifier?.progress?.verifiedSize
+  const containment = openContainment({ config, instance, database, office: () => office, verifiedSize, logger })
   const { alarms, office } = openAlarms(
     {
       ...{ query: state.query, schema, origin, signAct, nowMs: Date.now, by: 'dendrolog' },
+      onHandedOver: (finding, id) => containment.contain({ id, finding }),
       ...{ hooks: await openHooks(config.hooks, Date.now), makeId: () => formatUuid(makeId()) },
     },
     logger,
@@ -198,7 +203,7 @@ export async function openVerifier(
   const run = async (signal: AbortSignal): Promise<void> => {
     const heartbeat = config.heartbeat && openHeartbeat(config.heartbeat, Date.now, logger, metrics)
     const beating = verifier && heartbeat && beat(verifier, heartbeat, signal)
-    await Promise.all([verifier?.run(signal), beating, alarms.run(signal)])
+    await Promise.all([verifier?.run(signal), beating, alarms.run(signal), containment.run(signal)])
   }
   return { verifier, office, alarms, run }
 }

@@ -1,5 +1,6 @@
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { readConfig } from '../config.ts'
+import { readContained } from '../incident/containment-record.ts'
 import { alarmJson, incidentJson, type ShownAlarm, type ShownIncident } from '../incident/incident-json.ts'
 import { IncidentOffice, IncidentRefusal } from '../incident/incident-office.ts'
 import { makeId } from '../ingest/make-id.ts'
@@ -29,7 +30,8 @@ export const incidentCommand: Command = {
 \`serve\`. The server may run.
 
   list               those that are open; --all: closed ones too
-  show ID            one of them: what was found where, how often, its evidence, and which hooks know of it
+  show ID            one of them: what was found where, how often, its evidence, and which hooks know of it, and
+                     what the server did about it on its own
   close ID           for good; hooks that were told of its opening are told of this, and the log has an entry of it.
                      What is found at the same place again opens another one
     --reason TEXT    what was done about it, 1 to 1,000 characters
@@ -156,6 +158,7 @@ async function show(office: IncidentOffice, place = '', { json }: Values): Promi
   if (json) return printJson({ incident, alarms })
   const { id, violationType, sequenceNumber, detail, evidence, count, firstSeen, lastSeen, ...rest } = incident
   const closing = rest.closedAt === null ? 'no' : `${shortTime(rest.closedAt)} by ${rest.closedBy}: ${rest.closeReason}`
+  const contained = await describeContainment(incident)
   const lines: readonly (readonly [string, string])[] = [
     ['incident', id],
     ['violation', `${violationType}${sequenceNumber === null ? '' : ` at sequence number ${sequenceNumber}`}`],
@@ -164,9 +167,16 @@ async function show(office: IncidentOffice, place = '', { json }: Values): Promi
     ['opened', `${shortTime(rest.openedAt)} by ${rest.openedBy}`],
     ['closed', closing],
     ['evidence', JSON.stringify(evidence)],
+    ...contained.map((each) => ['contained', each] as const),
     ...alarms.map((alarm) => ['told', describeAlarm(alarm)] as const),
   ]
   for (const [name, value] of lines) printLine(`${name.padEnd(10)}${visibleText(value)}`)
+}
+
+/** What the data folder says where the database does not, or not yet. */
+async function describeContainment({ id, containment }: ShownIncident): Promise<readonly string[]> {
+  const done = containment ?? (await readContained(readConfig().dataDir, id)) ?? []
+  return done.map(({ measure, isDone, detail }) => `${measure}: ${isDone ? '' : 'NOT DONE: '}${detail}`)
 }
 
 function describeAlarm({ hook, news, state, attempts, lastError }: ShownAlarm): string {

@@ -8,6 +8,7 @@ import type { SignAct, SignedAct } from '../store/acts.ts'
 import { type ListedAlarm, readAlarmsOf, readDeadAlarms, reviveAlarms } from '../store/alarms.ts'
 import type { Schema } from '../store/batch.ts'
 import {
+  addContainment,
   closeIncident,
   countIncident,
   type IncidentState,
@@ -137,6 +138,20 @@ export class IncidentOffice {
       detail: { incidentId: id, violationType: incident.violationType, key: incident.key, reason: closing.reason },
     })
     return (await closeIncident(query, schema, closing, told)) ?? this.read(id)
+  }
+
+  /** Adds what was done about an incident on its own account. False where none of this id is stored yet. */
+  async addContainment(id: string, done: readonly object[], by: string): Promise<boolean> {
+    const { query, schema, signAct } = this.#options
+    const part = { id, done: JSON.stringify(done) }
+    try {
+      const told = { action: 'dendrolog.incident.contain', actorId: by, resource: `incident:${id}` }
+      const act = signAct({ ...told, detail: { incidentId: id, containment: done } })
+      return await addContainment(query, schema, part, act)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      return await addContainment(query, schema, part, undefined)
+    }
   }
 
   /** What could not be delivered and was given up, the oldest first, at most `limit`. */

@@ -1,0 +1,67 @@
+// What a server does about incidents on its own, where a setting asks for it.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseBase64 } from '../tlog/bytes.ts'
+import { parseVkey } from '../tlog/note-key.ts'
+import { signatureReview } from './audit/signature-review.ts'
+import type { Config } from './config.ts'
+import type { ContainmentMeasure } from './containment-settings.ts'
+import { Containment, type Measure } from './incident/containment.ts'
+import type { IncidentOffice } from './incident/incident-office.ts'
+import { pinCheckpoint } from './incident/pinned-checkpoint.ts'
+import { type Database, type Instance, withPool } from './instance.ts'
+import { deliverMs } from './ops/hooks/hook.ts'
+import type { Logger } from './ops/logger.ts'
+import { readNewestCheckpointsTo } from './store/checkpoints.ts'
+
+/** Stored checkpoints that are looked at for one that the log signed. */
+const checkpointsMax = 1_000
+const askEveryMs = 100
+
+export type ContainmentParts = {
+  readonly config: Config
+  readonly instance: Instance
+  readonly database: Database
+  /** Where what was done is written down; asked only when something was found. */
+  readonly office: () => IncidentOffice
+  readonly verifiedSize: () => number | undefined
+  readonly logger: Logger
+}
+
+export function openContainment(parts: ContainmentParts): Containment {
+  const { config, office, logger } = parts
+  return new Containment({
+    dataDir: config.dataDir,
+    measures: config.containment.measures.map((name) => measures[name](parts)),
+    untilTold: (id, signal) => untilTold(office(), id, signal),
+    tell: (id, done) => office().addContainment(id, done, 'dendrolog'),
+    onContained: (incident, { measure, isDone, detail }) => {
+      if (isDone) logger.error({ incident, measure, detail }, 'an incident was contained')
+      else logger.error({ incident, measure, detail }, 'an incident could not be contained')
+    },
+    onFailed: (error) => logger.error({ err: error }, 'what was done about an incident cannot be written down yet'),
+    nowMs: Date.now,
+  })
+}
+
+const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) => Measure>> = {
+  'pin-checkpoint': ({ instance: { keys, cell }, database: { connections, schema }, verifiedSize }) => {
+    const review = signatureReview(parseVkey(keys.vkey), parseBase64(keys.sthPublicKey))
+    return pinCheckpoint({
+      verifiedSize,
+      readStored: (size) =>
+        withPool(connections.reader, (query) => readNewestCheckpointsTo(query, schema, size, checkpointsMax)),
+      isSigned: (checkpoint) => review(checkpoint) === undefined,
+      readMemory: () => cell.read(),
+    })
+  },
+}
+
+/** A hook that hangs is given up after its own time; a queue that cannot be read was told from memory. */
+async function untilTold(office: IncidentOffice, id: string, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + deliverMs
+  while (!signal.aborted && performance.now() < until) {
+    const alarms = await office.alarmsOf(id).catch(() => [])
+    if (alarms.every(({ state, lastError }) => state !== 'pending' || lastError !== null)) return
+    await sleep(askEveryMs, undefined, { signal }).catch(() => {})
+  }
+}

@@ -1,0 +1,124 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { makeFolder, removeFolder, run } from '../cli/binary.ts'
+import { until } from '../support/log.ts'
+import { openReceiver, type Receiver } from '../support/receiver.ts'
+import { adminConfig, endAll, type ServerProcess, startServer, waitUntilReady } from '../support/server-process.ts'
+
+// What a server does about an incident on its own, with a superuser who changes a row.
+
+let folder: string
+let dataDir: string
+let hook: Receiver
+beforeEach(async () => {
+  folder = await makeFolder()
+  dataDir = join(folder, 'data')
+  hook = await openReceiver()
+})
+afterEach(async () => {
+  await endAll(dataDir)
+  await hook.close()
+  await removeFolder(folder)
+})
+
+const settings = (containment: string): Readonly<Record<string, string>> => ({
+  ...{ DENDROLOG_CONTAINMENT: containment, DENDROLOG_VERIFY_PROBE_SECONDS: '1', DENDROLOG_PUBLIC_METRICS: 'true' },
+  ...{ DENDROLOG_WEBHOOK_URL: hook.url, DENDROLOG_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}` },
+})
+
+function append({ url, tokens }: ServerProcess, wait = 'published'): Promise<Response> {
+  return fetch(`${url}/v1/entries?wait=${wait}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${tokens.writer}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ actorId: 'a', action: 'b', resource: 'c', payload: { secret: 'do not show' } }),
+  })
+}
+
+async function asSuperuser<R>(statement: string): Promise<readonly R[]> {
+  const client = new Client(await adminConfig(dataDir))
+  await client.connect()
+  try {
+    const results: unknown = await client.query(statement)
+    return (results as { rows: readonly R[] }).rows
+  } finally {
+    await client.end()
+  }
+}
+
+/** With triggers off for this session alone, so that nothing else is found. */
+async function tamper(): Promise<void> {
+  await asSuperuser(`set session_replication_role = replica;
+    do $$ declare name text; begin
+      for name in select evtname from pg_event_trigger loop execute format('alter event trigger %I disable', name); end loop;
+      alter table security.audit_logs_p0000000000000001 disable trigger refuse_change;
+      update security.audit_logs set payload = '{"secret": "altered"}' where sequence_number = 2;
+      alter table security.audit_logs_p0000000000000001 enable always trigger refuse_change;
+      for name in select evtname from pg_event_trigger loop execute format('alter event trigger %I enable always', name); end loop;
+    end $$`)
+}
+
+type Incident = { readonly id: string; readonly containment: readonly Done[] | null }
+type Done = { readonly measure: string; readonly isDone: boolean; readonly detail: string }
+
+/** Starts a server with three entries, lets one be changed, and waits until that is contained. */
+async function contained(containment: string): Promise<{ server: ServerProcess; incident: Incident }> {
+  const server = await startServer(dataDir, settings(containment))
+  await waitUntilReady(server)
+  for (let i = 0; i < 3; i++) expect((await append(server)).status).toBe(201)
+  await until(
+    async () => /^dendrolog_verified_size 3$/m.test(await (await fetch(`${server.url}/metrics`)).text()),
+    () => server.output(),
+  )
+  await tamper()
+  return { server, incident: await untilContained(server) }
+}
+
+async function untilContained(server: ServerProcess): Promise<Incident> {
+  let found: Incident | undefined
+  await until(
+    async () => {
+      const rows = await asSuperuser<Incident>(
+        `select id, containment from security_state.opened_incidents where violation_type = 'PAYLOAD_CORRUPT'`,
+      )
+      found = rows[0]
+      return found !== undefined && found.containment !== null
+    },
+    () => server.output().slice(-3_000),
+    90_000,
+  )
+  if (found === undefined) throw new Error('no incident')
+  return found
+}
+
+const incident = (...args: readonly string[]): ReturnType<typeof run> =>
+  run(['incident', ...args], { DENDROLOG_DATA_DIR: dataDir })
+
+test('the last good checkpoint is kept, and named in incident, log, alarm and an entry', async () => {
+  const { server, incident: found } = await contained('pin-checkpoint')
+  expect(found.containment).toMatchObject([{ measure: 'pin-checkpoint', isDone: true }])
+  const kept = join(dataDir, 'forensics', found.id)
+  const note = await readFile(join(kept, 'checkpoint'), 'utf8')
+  const [origin, size] = note.split('\n')
+  expect(origin).toMatch(/^localhost\//)
+  expect(found.containment?.[0]?.detail).toContain(`of ${size} entries`)
+  expect((await stat(kept)).mode % 0o1000).toBe(0o700)
+  const shown = await incident('show', found.id)
+  expect(shown.stdout).toMatch(/^contained pin-checkpoint: checkpoint \d+ of \d+ entries/m)
+  expect(server.output()).toContain('an incident was contained')
+  await until(
+    () => hook.received.some(({ body }) => body.includes('"incident.contained"')),
+    () => 'an alarm of the containment',
+  )
+  expect(hook.received.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual([
+    'incident.opened',
+    'incident.contained',
+  ])
+  await until(
+    async () =>
+      (await asSuperuser(`select from security.audit_logs where action = 'dendrolog.incident.contain'`)).length === 1,
+    () => 'an entry',
+  )
+  expect((await append(server)).status).toBe(201)
+}, 180_000)
