@@ -8,6 +8,7 @@ import type { ContainmentMeasure } from './containment-settings.ts'
 import { Containment, type Measure } from './incident/containment.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
 import { pinCheckpoint } from './incident/pinned-checkpoint.ts'
+import type { PublishingStop } from './incident/publishing-stop.ts'
 import { type Database, type Instance, withPool } from './instance.ts'
 import { deliverMs } from './ops/hooks/hook.ts'
 import type { Logger } from './ops/logger.ts'
@@ -23,6 +24,7 @@ export type ContainmentParts = {
   readonly database: Database
   /** Where what was done is written down; asked only when something was found. */
   readonly office: () => IncidentOffice
+  readonly publishing: PublishingStop
   readonly verifiedSize: () => number | undefined
   readonly logger: Logger
 }
@@ -44,6 +46,7 @@ export function openContainment(parts: ContainmentParts): Containment {
 }
 
 const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) => Measure>> = {
+  'stop-publishing': ({ publishing }) => publishing.measure(),
   'pin-checkpoint': ({ instance: { keys, cell }, database: { connections, schema }, verifiedSize }) => {
     const review = signatureReview(parseVkey(keys.vkey), parseBase64(keys.sthPublicKey))
     return pinCheckpoint({

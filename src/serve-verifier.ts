@@ -11,6 +11,7 @@ import type { Alarms } from './incident/alarms.ts'
 import { findingOfStop, type IncidentFinding } from './incident/finding.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
 import { openAlarms, openHeartbeat } from './incident/open-alarms.ts'
+import { PublishingStop } from './incident/publishing-stop.ts'
 import { makeId } from './ingest/make-id.ts'
 import type { Database, Instance } from './instance.ts'
 import type { LogIncident } from './log/incident.ts'
@@ -174,6 +175,8 @@ export type ServedVerifier = {
   readonly verifier: Verifier | undefined
   readonly office: IncidentOffice
   readonly alarms: Alarms
+  /** What may keep the log from signing. */
+  readonly publishing: PublishingStop
   /** Runs until `signal` aborts. Never rejects. */
   readonly run: (signal: AbortSignal) => Promise<void>
 }
@@ -189,7 +192,9 @@ export async function openVerifier(
 ): Promise<ServedVerifier> {
   const [{ origin }, { schema }] = [instance, database]
   const verifiedSize = (): number | undefined => verifier?.progress?.verifiedSize
-  const containment = openContainment({ config, instance, database, office: () => office, verifiedSize, logger })
+  const publishing = await PublishingStop.open(config.dataDir, Date.now)
+  const parts = { config, instance, database, office: () => office, publishing, verifiedSize, logger }
+  const containment = openContainment(parts)
   const { alarms, office } = openAlarms(
     {
       ...{ query: state.query, schema, origin, signAct, nowMs: Date.now, by: 'dendrolog' },
@@ -205,7 +210,7 @@ export async function openVerifier(
     const beating = verifier && heartbeat && beat(verifier, heartbeat, signal)
     await Promise.all([verifier?.run(signal), beating, alarms.run(signal), containment.run(signal)])
   }
-  return { verifier, office, alarms, run }
+  return { verifier, office, alarms, publishing, run }
 }
 
 function endChild(child: ChildProcess): void {

@@ -99,7 +99,8 @@ async function serveDatabase(
   })
   const threads = threadsOf(config, database, instance)
   const tileFiles = await openTileFiles(config, instance, logger)
-  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles)
+  const { publishing } = verifier
+  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles, publishing)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearch(log, database, stateful, logger, record, metrics)
   const acts = await openLogActs(log, instance.keys, logger, {

@@ -21,11 +21,12 @@ import {
   visibleText,
 } from './command.ts'
 import { explainStart } from './describe-error.ts'
+import { releaseHolds } from './incident/release.ts'
 import { localIdentity, openLocalKeys, withLocalState } from './local-state.ts'
 
 export const incidentCommand: Command = {
   summary: 'list, show and close incidents; alarms that could not be delivered',
-  synopsis: 'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all  [--json]',
+  synopsis: 'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all | release  [--json]',
   help: `Asks no server: works with the keys of the data folder and the database of the settings, which are those of
 \`serve\`. The server may run.
 
@@ -37,8 +38,9 @@ export const incidentCommand: Command = {
     --reason TEXT    what was done about it, 1 to 1,000 characters
   dead-letters       alarms that were given up, the 1,000 oldest, with the last error of each
   retry ID           has a dead letter tried again by the server; --all: every one
+  release            lets the log go on where containment (DENDROLOG_CONTAINMENT) stopped it
   --json             list: {"incidents"}; show: {"incident", "alarms"}; close: {"incident"}; dead-letters: {"alarms"};
-                     retry: {"retried"}; refused: {"error", "code"}
+                     retry: {"retried"}; release: {"released"}; refused: {"error", "code"}
 
 Exit status: 0 done, 2 not done.`,
   run: explainStart(runIncident),
@@ -64,6 +66,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   close: { place: 'wanted', options: ['reason'], run: close },
   'dead-letters': { place: 'none', options: [], run: listDeadLetters },
   retry: { place: 'this or --all', options: ['all'], run: retry },
+  release: { place: 'none', options: [], run: release },
 }
 const reasonCharactersMax = 1_000
 const listedAtOnce = 500
@@ -207,6 +210,10 @@ async function retry(office: IncidentOffice, place: string | undefined, { json }
   const retried = await office.retry(place === undefined ? 'all' : [place])
   if (json) return printJson({ retried })
   printLine(`${retried} alarms are tried again, by the server that has their hooks`)
+}
+
+async function release(office: IncidentOffice, _: string | undefined, { json }: Values): Promise<void> {
+  await releaseHolds(readConfig(), office, json)
 }
 
 /** To the second. */

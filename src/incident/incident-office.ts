@@ -4,7 +4,7 @@
 // hooks are told, and it is open until somebody closes it. A stop that is a violation (`findingOfStop`) opens one too.
 import { createHash } from 'node:crypto'
 import { storableText } from '../ops/storable-text.ts'
-import type { SignAct, SignedAct } from '../store/acts.ts'
+import { insertAct, type SignAct, type SignedAct } from '../store/acts.ts'
 import { type ListedAlarm, readAlarmsOf, readDeadAlarms, reviveAlarms } from '../store/alarms.ts'
 import type { Schema } from '../store/batch.ts'
 import {
@@ -22,6 +22,7 @@ import {
 } from '../store/opened-incidents.ts'
 import type { Query } from '../store/session.ts'
 import { type DraftOptions, draftIncident, type IncidentFinding, overflowKeyOf, overflowOf } from './finding.ts'
+import type { Holds } from './holds.ts'
 
 export class IncidentRefusal extends Error {
   readonly code: 'no-such-incident'
@@ -152,6 +153,13 @@ export class IncidentOffice {
       if (!isFull(error)) throw error
       return await addContainment(query, schema, part, undefined)
     }
+  }
+
+  /** Tells that what was stopped goes on. Rejects where the outbox has no room. */
+  async tellReleased(holds: Holds, by: string): Promise<void> {
+    const { query, schema, signAct } = this.#options
+    const told = { action: 'dendrolog.incident.release', actorId: by, resource: 'containment' }
+    await insertAct(query, schema, signAct({ ...told, detail: holds }))
   }
 
   /** What could not be delivered and was given up, the oldest first, at most `limit`. */

@@ -122,3 +122,33 @@ test('the last good checkpoint is kept, and named in incident, log, alarm and an
   )
   expect((await append(server)).status).toBe(201)
 }, 180_000)
+
+test('no checkpoint is signed any more, after a restart too, until that is released', async () => {
+  const { server, incident: found } = await contained('stop-publishing')
+  expect(found.containment).toMatchObject([{ measure: 'stop-publishing', isDone: true }])
+  const readiness = async ({ url }: ServerProcess): Promise<unknown> => (await fetch(`${url}/readyz`)).json()
+  await until(
+    async () => JSON.stringify(await readiness(server)).includes('CONTAINED'),
+    () => server.output().slice(-3_000),
+  )
+  const checkpoint = async ({ url }: ServerProcess): Promise<string> => (await fetch(`${url}/checkpoint`)).text()
+  const before = await checkpoint(server)
+  expect((await append(server)).status).toBe(503)
+  await server.stop()
+
+  const again = await startServer(dataDir, settings('stop-publishing'))
+  expect((await append(again)).status).toBe(503)
+  expect(await checkpoint(again)).toBe(before)
+  expect(await incident('release')).toMatchObject({ status: 0, stdout: expect.stringContaining(found.id) })
+  await waitUntilReady(again)
+  expect((await append(again)).status).toBe(201)
+  expect(await incident('release')).toMatchObject({ status: 0, stdout: 'nothing is stopped\n' })
+  await until(
+    async () =>
+      (
+        await asSuperuser(`select from security.audit_logs
+          where action in ('dendrolog.incident.open', 'dendrolog.incident.contain', 'dendrolog.incident.release')`)
+      ).length === 3,
+    () => 'entries of what was done',
+  )
+}, 180_000)

@@ -1,0 +1,19 @@
+import type { Config } from '../../config.ts'
+import { clearHolds, readHolds } from '../../incident/holds.ts'
+import type { IncidentOffice } from '../../incident/incident-office.ts'
+import { printJson, printLine } from '../command.ts'
+import { localIdentity } from '../local-state.ts'
+
+/** Lets go on what containment stopped. It is told first: what cannot be told is not done. */
+export async function releaseHolds(config: Config, office: IncidentOffice, asJson: boolean): Promise<void> {
+  const { dataDir } = config
+  const holds = await readHolds(dataDir)
+  const { publishing } = holds
+  if (publishing !== undefined) {
+    await office.tellReleased(holds, localIdentity())
+    await clearHolds(dataDir)
+  }
+  if (asJson) return printJson({ released: holds })
+  if (publishing === undefined) printLine('nothing is stopped')
+  else printLine(`checkpoints are signed again: they were not since incident ${publishing.incident}`)
+}
