@@ -3,19 +3,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseBase64 } from '../tlog/bytes.ts'
 import { parseVkey } from '../tlog/note-key.ts'
 import { signatureReview } from './audit/signature-review.ts'
+import { identityOf } from './auth/token.ts'
+import type { TokenOffice } from './auth/token-office.ts'
 import type { Config } from './config.ts'
 import type { ContainmentMeasure } from './containment-settings.ts'
 import { Containment, type Measure } from './incident/containment.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
 import { pinCheckpoint } from './incident/pinned-checkpoint.ts'
 import type { PublishingStop } from './incident/publishing-stop.ts'
+import { revokeWriters } from './incident/revoked-writers.ts'
 import { type Database, type Instance, withPool } from './instance.ts'
 import { deliverMs } from './ops/hooks/hook.ts'
 import type { Logger } from './ops/logger.ts'
 import { readNewestCheckpointsTo } from './store/checkpoints.ts'
+import { readWritersOf } from './store/forensics.ts'
+import type { StoredToken } from './store/tokens.ts'
 
 /** Stored checkpoints that are looked at for one that the log signed. */
 const checkpointsMax = 1_000
+const tokensAtOnce = 500
 const askEveryMs = 100
 
 export type ContainmentParts = {
@@ -25,6 +31,8 @@ export type ContainmentParts = {
   /** Where what was done is written down; asked only when something was found. */
   readonly office: () => IncidentOffice
   readonly publishing: PublishingStop
+  /** Asked only when something was found. */
+  readonly tokens: () => TokenOffice
   readonly verifiedSize: () => number | undefined
   readonly logger: Logger
 }
@@ -47,6 +55,13 @@ export function openContainment(parts: ContainmentParts): Containment {
 
 const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) => Measure>> = {
   'stop-publishing': ({ publishing }) => publishing.measure(),
+  'revoke-writers': ({ tokens, database: { connections, schema } }) =>
+    revokeWriters({
+      readWriters: (first, last) => withPool(connections.reader, (query) => readWritersOf(query, schema, first, last)),
+      readTokens: () => allTokens(tokens()),
+      identityOf,
+      revoke: (id) => tokens().revoke(id, 'dendrolog'),
+    }),
   'pin-checkpoint': ({ instance: { keys, cell }, database: { connections, schema }, verifiedSize }) => {
     const review = signatureReview(parseVkey(keys.vkey), parseBase64(keys.sthPublicKey))
     return pinCheckpoint({
@@ -57,6 +72,15 @@ const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) =>
       readMemory: () => cell.read(),
     })
   },
+}
+
+async function* allTokens(office: TokenOffice): AsyncGenerator<StoredToken> {
+  for (let after: string | undefined; ; ) {
+    const page = await office.list(after, tokensAtOnce)
+    yield* page
+    after = page.at(-1)?.id
+    if (page.length < tokensAtOnce) return
+  }
 }
 
 /** A hook that hangs is given up after its own time; a queue that cannot be read was told from memory. */

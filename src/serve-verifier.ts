@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { formatUuid } from '../tlog/uuid.ts'
 import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
+import type { TokenOffice } from './auth/token-office.ts'
 import type { Config } from './config.ts'
 import type { Alarms } from './incident/alarms.ts'
 import { findingOfStop, type IncidentFinding } from './incident/finding.ts'
@@ -187,13 +188,14 @@ export async function openVerifier(
   database: Database,
   { state }: Stateful,
   signAct: SignAct,
+  tokens: () => TokenOffice,
   logger: Logger,
   metrics: Metrics,
 ): Promise<ServedVerifier> {
   const [{ origin }, { schema }] = [instance, database]
   const verifiedSize = (): number | undefined => verifier?.progress?.verifiedSize
   const publishing = await PublishingStop.open(config.dataDir, Date.now)
-  const parts = { config, instance, database, office: () => office, publishing, verifiedSize, logger }
+  const parts = { config, instance, database, office: () => office, tokens, publishing, verifiedSize, logger }
   const containment = openContainment(parts)
   const { alarms, office } = openAlarms(
     {

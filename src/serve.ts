@@ -7,7 +7,7 @@ import { createHttpServer } from '../api/listener.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
 import { renewPair } from '../api/tls.ts'
-import { openTokens } from './auth/tokens.ts'
+import { openTokens, type Tokens } from './auth/tokens.ts'
 import { type Config, reportConfig } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
 import { type Database, type Instance, openDatabase, openInstance, tokenFilePath } from './instance.ts'
@@ -23,6 +23,7 @@ import { createServer, readingsOf } from './serve-api.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
 import { readRulesFile, serveRules } from './serve-rules.ts'
 import { openVerifier, raiseStop } from './serve-verifier.ts'
+import type { SignAct } from './store/acts.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
@@ -92,7 +93,10 @@ async function serveDatabase(
     watchRules: rules?.readings(),
   }))
   // What it is told while the log opens waits until it runs, and then the acts can be signed.
-  const verifier = await openVerifier(config, instance, database, stateful, (act) => acts.sign(act), logger, metrics)
+  const signAct: SignAct = (act) => acts.sign(act)
+  const officeOfTokens = (): Tokens['office'] => tokens.office
+  const known = [config, instance, database, stateful] as const
+  const verifier = await openVerifier(...known, signAct, officeOfTokens, logger, metrics)
   const record = new IncidentRecord(stateful.state.query, database.schema, {
     onNoted: (stop, place) => raiseStop(verifier.alarms, stop, place),
     onFailed: reportUnrecorded(logger),

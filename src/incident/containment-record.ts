@@ -1,5 +1,5 @@
 // What containment did, in files beside what it kept: DATA/forensics/INCIDENT-ID/. The database may be the attacker's.
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readSecretFile, writeSecretFile } from '../store/secret-file.ts'
 
@@ -53,4 +53,12 @@ function isContained(value: unknown): value is Contained {
   if (typeof value !== 'object' || value === null) return false
   const { measure, isDone, detail, at } = value as Readonly<Record<string, unknown>>
   return [measure, detail, at].every((text) => typeof text === 'string') && typeof isDone === 'boolean'
+}
+
+/** Of all incidents, by their ids. Throws where a file is not what was written. */
+export async function readAllContained(dataDir: string): Promise<readonly Contained[]> {
+  const ids = await readdir(forensicsFolder(dataDir)).catch((): string[] => [])
+  const all: Contained[] = []
+  for (const id of ids.sort()) all.push(...((await readContained(dataDir, id)) ?? []))
+  return all
 }

@@ -152,3 +152,17 @@ test('no checkpoint is signed any more, after a restart too, until that is relea
     () => 'entries of what was done',
   )
 }, 180_000)
+
+test('the token that the row names as its writer is revoked, and no other', async () => {
+  const { server, incident: found } = await contained('revoke-writers')
+  expect(found.containment).toMatchObject([
+    { measure: 'revoke-writers', isDone: true, detail: 'revoked: token:writer' },
+  ])
+  expect((await append(server)).status).toBe(401)
+  const read = await fetch(`${server.url}/v1/entries/1`, {
+    headers: { authorization: `Bearer ${server.tokens.auditor}` },
+  })
+  expect(read.status).toBe(200)
+  const released = await incident('release')
+  expect([released.status, released.stdout]).toEqual([0, expect.stringContaining('token:writer')])
+}, 180_000)
