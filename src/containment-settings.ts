@@ -2,7 +2,7 @@
 import { ConfigError, type Setting, setting } from './setting-values.ts'
 
 /** In the order in which they are carried out: what ends harm first, what takes long last. */
-export const containmentMeasures = ['stop-publishing', 'revoke-writers', 'pin-checkpoint'] as const
+export const containmentMeasures = ['stop-publishing', 'lock-writer', 'revoke-writers', 'pin-checkpoint'] as const
 
 export type ContainmentMeasure = (typeof containmentMeasures)[number]
 

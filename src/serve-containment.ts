@@ -5,22 +5,27 @@ import { parseVkey } from '../tlog/note-key.ts'
 import { signatureReview } from './audit/signature-review.ts'
 import { identityOf } from './auth/token.ts'
 import type { TokenOffice } from './auth/token-office.ts'
-import type { Config } from './config.ts'
+import { type Config, ConfigError } from './config.ts'
 import type { ContainmentMeasure } from './containment-settings.ts'
 import { Containment, type Measure } from './incident/containment.ts'
+import { readHolds } from './incident/holds.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
+import { lockWriterLogin } from './incident/locked-writer.ts'
 import { pinCheckpoint } from './incident/pinned-checkpoint.ts'
 import type { PublishingStop } from './incident/publishing-stop.ts'
 import { revokeWriters } from './incident/revoked-writers.ts'
-import { type Database, type Instance, withPool } from './instance.ts'
+import { type Database, expectedLogin, type Instance, withPool } from './instance.ts'
 import { deliverMs } from './ops/hooks/hook.ts'
 import type { Logger } from './ops/logger.ts'
 import { readNewestCheckpointsTo } from './store/checkpoints.ts'
 import { readWritersOf } from './store/forensics.ts'
+import type { Query } from './store/session.ts'
 import type { StoredToken } from './store/tokens.ts'
+import { lockWriter, readLogin, readWriterLockProblem } from './store/writer-lock.ts'
 
 /** Stored checkpoints that are looked at for one that the log signed. */
 const checkpointsMax = 1_000
+const settingName = 'DENDROLOG_CONTAINMENT'
 const tokensAtOnce = 500
 const askEveryMs = 100
 
@@ -30,6 +35,8 @@ export type ContainmentParts = {
   readonly database: Database
   /** Where what was done is written down; asked only when something was found. */
   readonly office: () => IncidentOffice
+  /** Of the login that keeps state. */
+  readonly query: Query
   readonly publishing: PublishingStop
   /** Asked only when something was found. */
   readonly tokens: () => TokenOffice
@@ -37,7 +44,9 @@ export type ContainmentParts = {
   readonly logger: Logger
 }
 
-export function openContainment(parts: ContainmentParts): Containment {
+/** Throws ConfigError where a measure could not be carried out. */
+export async function openContainment(parts: ContainmentParts): Promise<Containment> {
+  if (parts.config.containment.measures.includes('lock-writer')) await checkMayLock(parts)
   const { config, office, logger } = parts
   return new Containment({
     dataDir: config.dataDir,
@@ -55,6 +64,11 @@ export function openContainment(parts: ContainmentParts): Containment {
 
 const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) => Measure>> = {
   'stop-publishing': ({ publishing }) => publishing.measure(),
+  'lock-writer': ({ config, database: { schema }, query }) =>
+    lockWriterLogin({
+      ...{ dataDir: config.dataDir, writer: expectedLogin(config, 'writer').role, nowMs: Date.now },
+      lock: () => lockWriter(query, schema),
+    }),
   'revoke-writers': ({ tokens, database: { connections, schema } }) =>
     revokeWriters({
       readWriters: (first, last) => withPool(connections.reader, (query) => readWritersOf(query, schema, first, last)),
@@ -72,6 +86,24 @@ const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) =>
       readMemory: () => cell.read(),
     })
   },
+}
+
+/** A server whose writer's login is locked cannot write, and is not to be started as if nothing were. */
+export async function refuseLockedWriter({ dataDir }: Config): Promise<void> {
+  const { writer } = await readHolds(dataDir)
+  if (writer === undefined) return
+  const since = `the writer's login was locked at ${writer.at} because of incident ${writer.incident}`
+  throw new ConfigError(settingName, `${since}; \`dendrolog incident release\` unlocks it`)
+}
+
+async function checkMayLock({ config, database: { connections, schema }, query }: ContainmentParts): Promise<void> {
+  const { role } = expectedLogin(config, 'writer')
+  const login = await withPool(connections.writer, readLogin)
+  const problem =
+    login === role
+      ? await readWriterLockProblem(query, schema, role)
+      : `the writer logs in as ${login}, and not as ${role}`
+  if (problem !== undefined) throw new ConfigError(settingName, `lock-writer cannot be used: ${problem}`)
 }
 
 async function* allTokens(office: TokenOffice): AsyncGenerator<StoredToken> {

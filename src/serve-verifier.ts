@@ -195,8 +195,18 @@ export async function openVerifier(
   const [{ origin }, { schema }] = [instance, database]
   const verifiedSize = (): number | undefined => verifier?.progress?.verifiedSize
   const publishing = await PublishingStop.open(config.dataDir, Date.now)
-  const parts = { config, instance, database, office: () => office, tokens, publishing, verifiedSize, logger }
-  const containment = openContainment(parts)
+  const parts = {
+    query: state.query,
+    config,
+    instance,
+    database,
+    office: () => office,
+    tokens,
+    publishing,
+    verifiedSize,
+    logger,
+  }
+  const containment = await openContainment(parts)
   const { alarms, office } = openAlarms(
     {
       ...{ query: state.query, schema, origin, signAct, nowMs: Date.now, by: 'dendrolog' },

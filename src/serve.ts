@@ -20,6 +20,7 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
+import { refuseLockedWriter } from './serve-containment.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
 import { readRulesFile, serveRules } from './serve-rules.ts'
 import { openVerifier, raiseStop } from './serve-verifier.ts'
@@ -62,6 +63,7 @@ export async function serve(
   // First: nothing is started for a certificate that cannot be used.
   const pair = config.tls === undefined ? undefined : await readKeyPair(config.tls)
   const rulesFile = await readRulesFile(config)
+  await refuseLockedWriter(config)
   const notify = (message: string): void => logger.debug({ database: message }, 'database')
   const database = await openDatabase(config, notify, signal)
   for (const { version, name } of database.applied) logger.info({ version, name }, 'migration applied')

@@ -5,7 +5,14 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { makeFolder, removeFolder, run } from '../cli/binary.ts'
 import { until } from '../support/log.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
-import { adminConfig, endAll, type ServerProcess, startServer, waitUntilReady } from '../support/server-process.ts'
+import {
+  adminConfig,
+  endAll,
+  type ServerProcess,
+  startServer,
+  tryServer,
+  waitUntilReady,
+} from '../support/server-process.ts'
 
 // What a server does about an incident on its own, with a superuser who changes a row.
 
@@ -165,4 +172,47 @@ test('the token that the row names as its writer is revoked, and no other', asyn
   expect(read.status).toBe(200)
   const released = await incident('release')
   expect([released.status, released.stdout]).toEqual([0, expect.stringContaining('token:writer')])
+}, 180_000)
+
+test('the writer is locked out, sessions that were open too, until that is released', async () => {
+  const starting = contained('lock-writer')
+  await until(
+    async () => (await readFile(join(dataDir, 'log.json'), 'utf8').catch(() => '')).includes('"ready"'),
+    () => 'a log',
+  )
+  const roles = JSON.parse(await readFile(join(dataDir, 'keys', 'roles.json'), 'utf8')) as Record<string, string>
+  const login = async (): Promise<Client> => {
+    const password = roles.app_writer_role ?? ''
+    const client = new Client({ ...(await adminConfig(dataDir)), user: 'app_writer_role', password })
+    client.on('error', () => {})
+    await client.connect()
+    return client
+  }
+  const open = await login()
+  await open.query('select 1')
+  const { server, incident: found } = await starting
+  expect(found.containment).toMatchObject([
+    { measure: 'lock-writer', isDone: true, detail: expect.stringMatching(/app_writer_role is locked and \d+ of/) },
+  ])
+  await expect(open.query('select 1')).rejects.toThrow()
+  await expect(login()).rejects.toThrow('not permitted to log in')
+  expect((await append(server)).status).toBe(503)
+  expect((await fetch(`${server.url}/checkpoint`)).status).toBe(200)
+  expect(hook.received.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toContain('incident.opened')
+  await server.stop()
+
+  const refused = await tryServer(dataDir, settings('lock-writer'))
+  expect(refused).toMatchObject({ status: 2, output: expect.stringContaining('dendrolog incident release') })
+  // With a PostgreSQL that is started for it, and does not let the writer in.
+  expect(await incident('show', found.id)).toMatchObject({ status: 0 })
+  expect(await incident('release')).toMatchObject({ status: 0, stdout: expect.stringContaining(found.id) })
+  const again = await startServer(dataDir, settings('lock-writer'))
+  await waitUntilReady(again)
+  expect((await append(again)).status).toBe(201)
+
+  // As where somebody migrated who may not change roles.
+  await asSuperuser('alter function security_state.lock_writer() owner to app_state_role')
+  await again.stop()
+  const unable = await tryServer(dataDir, settings('lock-writer'))
+  expect(unable).toMatchObject({ status: 2, output: expect.stringContaining('lock-writer cannot be used') })
 }, 180_000)
