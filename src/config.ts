@@ -1,6 +1,7 @@
 // The only reader of the environment. Every setting stands in the table once, with its unit and default; `dendrolog
 // config` prints it from there.
 
+import { type ContainmentSettings, containmentSettings, readContainment } from './containment-settings.ts'
 import { type HeartbeatSettings, hookSettings, readHeartbeat, readHooks } from './hook-settings.ts'
 import type { HookSettings } from './ops/hooks/open-hooks.ts'
 import {
@@ -58,6 +59,7 @@ export type Config = VerifierSettings & {
   readonly watchRules: string | undefined
   readonly heartbeat: HeartbeatSettings
   readonly hooks: HookSettings
+  readonly containment: ContainmentSettings
 }
 
 /** Connections of the roles; all of them or none, but for the verifier's. */
@@ -169,6 +171,7 @@ const settings = {
   watchRules: setting('DENDROLOG_WATCH_RULES', '', 'file', 'rules by which new entries are watched; empty: none'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
+  ...containmentSettings,
 } as const satisfies Record<string, Setting>
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -213,6 +216,7 @@ export function readConfig(environment: Environment = process.env): Config {
     watchRules: optional(settings.watchRules),
     heartbeat: readHeartbeat(text),
     hooks: readHooks(text),
+    containment: readContainment(text),
   }
   checkListenAddress(config)
   return config

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { type ClientConfig, escapeIdentifier } from 'pg'
 import { type Config, ConfigError } from './config.ts'
+import { readHolds } from './incident/holds.ts'
 import { openCell } from './log/cell-place.ts'
 import { hasLog } from './log/create.ts'
 import { LogEnded } from './log/ending.ts'
@@ -23,6 +24,7 @@ import {
   acceptsRolePasswords,
   type LoginRole,
   loadOrCreateRoles,
+  loginRoles,
   type RolePasswords,
   readDatabasesOfRoles,
   roleConfig,
@@ -114,10 +116,13 @@ async function prepareDatabase(
 ): Promise<Pick<Database, 'applied' | 'connections'>> {
   await checkSameLog(config, admin)
   const passwords = await loadOrCreateRoles(join(keysFolderOf(config), 'roles.json'))
-  const areSet = await acceptsRolePasswords(admin, config.rolePrefix, passwords)
+  // Whom containment locked must not log in because of a restart.
+  const { writer: locked } = await readHolds(config.dataDir)
+  const roles = loginRoles.filter((role) => locked === undefined || role !== 'app_writer_role')
+  const areSet = await acceptsRolePasswords(admin, config.rolePrefix, passwords, roles)
   if (!areSet) await checkRolesFree(config, admin)
   const applied = await migrateDatabase(config, admin, notify)
-  if (!areSet) await setRolePasswords(admin, config.rolePrefix, passwords, notify)
+  if (!areSet) await setRolePasswords(admin, config.rolePrefix, passwords, notify, roles)
   return { applied, connections: connectionsOfRoles(config, admin, passwords) }
 }
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import { Following } from './follow.ts'
+import type { PublishingStop } from './incident/publishing-stop.ts'
 import { type Database, expectedLogin, type Instance, keysFolderOf } from './instance.ts'
 import { isShared } from './log/cell-place.ts'
 import { systemClock } from './log/clock.ts'
@@ -10,7 +11,7 @@ import type { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
 import { readProvedColumns } from './log/published-entries.ts'
 import { reportFollowers, reportIncidents, reportSearch, reportTurns } from './log/report.ts'
-import { openSignerIn, signingThread } from './log/signing-thread.ts'
+import { type LogSigner, openSignerIn, signingThread } from './log/signing-thread.ts'
 import { blamingTiles } from './log/tile-damage.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
@@ -44,6 +45,7 @@ export function openLog(
   { commitSeconds, batchEntries, publishSeconds }: Metrics,
   { signing, committing }: Threads,
   tileFiles: TileFiles | undefined,
+  publishing: PublishingStop,
 ): Promise<Log> {
   const { writer, reader, signer } = database.connections
   const report = reportIncidents(logger)
@@ -61,13 +63,17 @@ export function openLog(
     checkpointIntervalMs: config.checkpointIntervalMs,
     resignIntervalMs: config.resignIntervalMs,
     ...(tileFiles === undefined ? {} : { tileFiles }),
-    openSigner: () => openSignerIn(signing),
+    openSigner: () => openHeldSigner(publishing, () => openSignerIn(signing)),
     openCommitter: () => openCommitterIn(committing),
     prepareLeading: () => {
       signing.prepare()
       committing.prepare()
     },
-    ...(database.cluster === undefined ? {} : { beforeReopen: database.cluster.ensureRunning }),
+    beforeReopen: async (signal) => {
+      await database.cluster?.ensureRunning(signal)
+      await publishing.look()
+      refuseHeld(publishing)
+    },
     onMeasured: (measured) => {
       if (measured.kind === 'publish') return publishSeconds.observe(measured.seconds)
       commitSeconds.observe(measured.seconds)
@@ -79,6 +85,28 @@ export function openLog(
       record.note(error, place)
     },
   })
+}
+
+/** A signer that signs nothing while checkpoints are stopped: then the log is, and nothing is sequenced either. */
+async function openHeldSigner(publishing: PublishingStop, open: () => Promise<LogSigner>): Promise<LogSigner> {
+  refuseHeld(publishing)
+  const signer = await open()
+  return {
+    get last() {
+      return signer.last
+    },
+    sign: async (nowMs, resignAfterMs) => {
+      refuseHeld(publishing)
+      return signer.sign(nowMs, resignAfterMs)
+    },
+    close: () => signer.close(),
+  }
+}
+
+function refuseHeld({ hold }: PublishingStop): void {
+  if (hold === undefined) return
+  const since = `no checkpoints are signed since incident ${hold.incident} was contained at ${hold.at}`
+  throw new LogIncident('CONTAINED', `${since}, until \`dendrolog incident release\``)
 }
 
 /** What the leader works in; started before they are needed by a server that stands by. */

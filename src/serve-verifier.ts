@@ -8,11 +8,13 @@ import { beat } from './audit/beat.ts'
 import { raisedFinding } from './audit/raised-finding.ts'
 import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
+import type { TokenOffice } from './auth/token-office.ts'
 import type { Config } from './config.ts'
 import type { Alarms } from './incident/alarms.ts'
 import { findingOfStop, type IncidentFinding } from './incident/finding.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
 import { openAlarms, openHeartbeat } from './incident/open-alarms.ts'
+import { PublishingStop } from './incident/publishing-stop.ts'
 import { makeId } from './ingest/make-id.ts'
 import type { Database, Instance } from './instance.ts'
 import type { LogIncident } from './log/incident.ts'
@@ -20,6 +22,7 @@ import type { LogPlace } from './log/log-options.ts'
 import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
+import { openContainment } from './serve-containment.ts'
 import type { Stateful } from './serve-log.ts'
 import type { SignAct } from './store/acts.ts'
 
@@ -148,22 +151,41 @@ export type ServedVerifier = {
   readonly verifier: Verifier | undefined
   readonly office: IncidentOffice
   readonly alarms: Alarms
+  /** What may keep the log from signing. */
+  readonly publishing: PublishingStop
   /** Runs until `signal` aborts. Never rejects. */
   readonly run: (signal: AbortSignal) => Promise<void>
 }
 
 export async function openVerifier(
   config: Config,
-  { origin }: Instance,
-  { schema }: Database,
+  instance: Instance,
+  database: Database,
   { state }: Stateful,
   signAct: SignAct,
+  tokens: () => TokenOffice,
   logger: Logger,
   metrics: Metrics,
 ): Promise<ServedVerifier> {
+  const [{ origin }, { schema }] = [instance, database]
+  const verifiedSize = (): number | undefined => verifier?.progress?.verifiedSize
+  const publishing = await PublishingStop.open(config.dataDir, Date.now)
+  const parts = {
+    query: state.query,
+    config,
+    instance,
+    database,
+    office: () => office,
+    tokens,
+    publishing,
+    verifiedSize,
+    logger,
+  }
+  const containment = await openContainment(parts)
   const { alarms, office } = openAlarms(
     {
       ...{ query: state.query, schema, origin, signAct, nowMs: Date.now, by: 'dendrolog' },
+      onHandedOver: (finding, id) => containment.contain({ id, finding }),
       ...{ hooks: await openHooks(config.hooks, Date.now), makeId: () => formatUuid(makeId()) },
     },
     logger,
@@ -173,9 +195,9 @@ export async function openVerifier(
   const run = async (signal: AbortSignal): Promise<void> => {
     const heartbeat = config.heartbeat && openHeartbeat(config.heartbeat, Date.now, logger, metrics)
     const beating = verifier && heartbeat && beat(() => verifier, heartbeat, signal)
-    await Promise.all([verifier?.run(signal), beating, alarms.run(signal)])
+    await Promise.all([verifier?.run(signal), beating, alarms.run(signal), containment.run(signal)])
   }
-  return { verifier, office, alarms, run }
+  return { verifier, office, alarms, publishing, run }
 }
 
 function endChild(child: ChildProcess): void {

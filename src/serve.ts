@@ -7,7 +7,7 @@ import { createHttpServer } from '../api/listener.ts'
 import { describeFailing } from '../api/routes/log.ts'
 import type { Server } from '../api/server.ts'
 import { renewPair } from '../api/tls.ts'
-import { openTokens } from './auth/tokens.ts'
+import { openTokens, type Tokens } from './auth/tokens.ts'
 import { type Config, reportConfig } from './config.ts'
 import { makeId } from './ingest/make-id.ts'
 import { type Database, type Instance, openDatabase, openInstance, tokenFilePath } from './instance.ts'
@@ -20,9 +20,11 @@ import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
 import { createServer, readingsOf } from './serve-api.ts'
+import { refuseLockedWriter } from './serve-containment.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
 import { readRulesFile, serveRules } from './serve-rules.ts'
 import { openVerifier, raiseStop } from './serve-verifier.ts'
+import type { SignAct } from './store/acts.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
 
@@ -61,6 +63,7 @@ export async function serve(
   // First: nothing is started for a certificate that cannot be used.
   const pair = config.tls === undefined ? undefined : await readKeyPair(config.tls)
   const rulesFile = await readRulesFile(config)
+  await refuseLockedWriter(config)
   const notify = (message: string): void => logger.debug({ database: message }, 'database')
   const database = await openDatabase(config, notify, signal)
   for (const { version, name } of database.applied) logger.info({ version, name }, 'migration applied')
@@ -92,14 +95,18 @@ async function serveDatabase(
     watchRules: rules?.readings(),
   }))
   // What it is told while the log opens waits until it runs, and then the acts can be signed.
-  const verifier = await openVerifier(config, instance, database, stateful, (act) => acts.sign(act), logger, metrics)
+  const signAct: SignAct = (act) => acts.sign(act)
+  const officeOfTokens = (): Tokens['office'] => tokens.office
+  const known = [config, instance, database, stateful] as const
+  const verifier = await openVerifier(...known, signAct, officeOfTokens, logger, metrics)
   const record = new IncidentRecord(stateful.state.query, database.schema, {
     onNoted: (stop, place) => raiseStop(verifier.alarms, stop, place),
     onFailed: reportUnrecorded(logger),
   })
   const threads = threadsOf(config, database, instance)
   const tileFiles = await openTileFiles(config, instance, logger)
-  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles)
+  const { publishing } = verifier
+  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles, publishing)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearch(log, database, stateful, logger, record, metrics)
   const acts = await openLogActs(log, instance.keys, logger, {

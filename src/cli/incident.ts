@@ -1,5 +1,6 @@
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { readConfig } from '../config.ts'
+import { readContained } from '../incident/containment-record.ts'
 import { alarmJson, incidentJson, type ShownAlarm, type ShownIncident } from '../incident/incident-json.ts'
 import { IncidentOffice, IncidentRefusal } from '../incident/incident-office.ts'
 import { makeId } from '../ingest/make-id.ts'
@@ -20,23 +21,26 @@ import {
   visibleText,
 } from './command.ts'
 import { explainStart } from './describe-error.ts'
+import { releaseHolds } from './incident/release.ts'
 import { localIdentity, openLocalKeys, withLocalState } from './local-state.ts'
 
 export const incidentCommand: Command = {
   summary: 'list, show and close incidents; alarms that could not be delivered',
-  synopsis: 'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all  [--json]',
+  synopsis: 'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all | release  [--json]',
   help: `Asks no server: works with the keys of the data folder and the database of the settings, which are those of
 \`serve\`. The server may run.
 
   list               those that are open; --all: closed ones too
-  show ID            one of them: what was found where, how often, its evidence, and which hooks know of it
+  show ID            one of them: what was found where, how often, its evidence, and which hooks know of it, and
+                     what the server did about it on its own
   close ID           for good; hooks that were told of its opening are told of this, and the log has an entry of it.
                      What is found at the same place again opens another one
     --reason TEXT    what was done about it, 1 to 1,000 characters
   dead-letters       alarms that were given up, the 1,000 oldest, with the last error of each
   retry ID           has a dead letter tried again by the server; --all: every one
+  release            lets the log go on where containment (DENDROLOG_CONTAINMENT) stopped it
   --json             list: {"incidents"}; show: {"incident", "alarms"}; close: {"incident"}; dead-letters: {"alarms"};
-                     retry: {"retried"}; refused: {"error", "code"}
+                     retry: {"retried"}; release: {"released"}; refused: {"error", "code"}
 
 Exit status: 0 done, 2 not done.`,
   run: explainStart(runIncident),
@@ -62,6 +66,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   close: { place: 'wanted', options: ['reason'], run: close },
   'dead-letters': { place: 'none', options: [], run: listDeadLetters },
   retry: { place: 'this or --all', options: ['all'], run: retry },
+  release: { place: 'none', options: [], run: release },
 }
 const reasonCharactersMax = 1_000
 const listedAtOnce = 500
@@ -156,6 +161,7 @@ async function show(office: IncidentOffice, place = '', { json }: Values): Promi
   if (json) return printJson({ incident, alarms })
   const { id, violationType, sequenceNumber, detail, evidence, count, firstSeen, lastSeen, ...rest } = incident
   const closing = rest.closedAt === null ? 'no' : `${shortTime(rest.closedAt)} by ${rest.closedBy}: ${rest.closeReason}`
+  const contained = await describeContainment(incident)
   const lines: readonly (readonly [string, string])[] = [
     ['incident', id],
     ['violation', `${violationType}${sequenceNumber === null ? '' : ` at sequence number ${sequenceNumber}`}`],
@@ -164,9 +170,16 @@ async function show(office: IncidentOffice, place = '', { json }: Values): Promi
     ['opened', `${shortTime(rest.openedAt)} by ${rest.openedBy}`],
     ['closed', closing],
     ['evidence', JSON.stringify(evidence)],
+    ...contained.map((each) => ['contained', each] as const),
     ...alarms.map((alarm) => ['told', describeAlarm(alarm)] as const),
   ]
   for (const [name, value] of lines) printLine(`${name.padEnd(10)}${visibleText(value)}`)
+}
+
+/** What the data folder says where the database does not, or not yet. */
+async function describeContainment({ id, containment }: ShownIncident): Promise<readonly string[]> {
+  const done = containment ?? (await readContained(readConfig().dataDir, id)) ?? []
+  return done.map(({ measure, isDone, detail }) => `${measure}: ${isDone ? '' : 'NOT DONE: '}${detail}`)
 }
 
 function describeAlarm({ hook, news, state, attempts, lastError }: ShownAlarm): string {
@@ -197,6 +210,10 @@ async function retry(office: IncidentOffice, place: string | undefined, { json }
   const retried = await office.retry(place === undefined ? 'all' : [place])
   if (json) return printJson({ retried })
   printLine(`${retried} alarms are tried again, by the server that has their hooks`)
+}
+
+async function release(office: IncidentOffice, _: string | undefined, { json }: Values): Promise<void> {
+  await releaseHolds(readConfig(), office, json)
 }
 
 /** To the second. */

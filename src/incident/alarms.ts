@@ -19,6 +19,8 @@ export type AlarmsOptions = DraftOptions & {
   readonly onOpened: (finding: IncidentFinding, opened: OpenIncident) => void
   /** Told of what hooks were told without the queue, since it could not be written. */
   readonly onSentUnstored: (finding: IncidentFinding, sent: readonly SentAlarm[]) => void
+  /** Told, maybe more than once, of what hooks were told of, or the queue has; by the id of its alarms. */
+  readonly onHandedOver?: ((finding: IncidentFinding, id: string) => void) | undefined
   /** Told of each failure to open; it is tried again. */
   readonly onFailed: (error: unknown) => void
   /** Told of a finding of which no incident was opened: there was no room, or the end came before. */
@@ -124,11 +126,13 @@ export class Alarms {
     const opened = await this.#options.office.openDraft(draft, finding)
     this.#waiting.delete(key)
     this.#options.onOpened(finding, opened)
+    this.#options.onHandedOver?.(finding, opened.id)
   }
 
   #sendUnstored(raised: Raised, signal: AbortSignal): void {
     const { origin, onSentUnstored } = this.#options
     const { finding, draft, untold } = raised
+    if (untold.length === 0) this.#options.onHandedOver?.(finding, draft.id)
     if (untold.length === 0 || this.#sending.size >= sendingMax) return
     raised.untold = []
     const sending = sendNow(untold, alarmOfUnstored(origin, draft), signal)
@@ -137,6 +141,7 @@ export class Alarms {
           sent.some(({ hook, error }) => hook === name && error !== undefined),
         )
         onSentUnstored(finding, sent)
+        this.#options.onHandedOver?.(finding, draft.id)
       })
       .finally(() => this.#sending.delete(sending))
     this.#sending.add(sending)

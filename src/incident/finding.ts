@@ -71,8 +71,8 @@ export function overflowOf(finding: IncidentFinding, openMax: number): IncidentF
   }
 }
 
-/** Codes of what stops a log (`LogIncident`) that are no violations: weather, a clock, another server. */
-const noViolations: readonly string[] = ['CLOCK_SKEW', 'OUTCOME_UNKNOWN', 'LOCKED', 'SEARCH_MISMATCH']
+/** Codes of what stops a log (`LogIncident`) that are no violations: weather, a clock, another server, or what came of one. */
+const noViolations: readonly string[] = ['CLOCK_SKEW', 'OUTCOME_UNKNOWN', 'LOCKED', 'SEARCH_MISMATCH', 'CONTAINED']
 
 /** What stopped the log at a checkpoint, as a finding; undefined where it is no violation. */
 export function findingOfStop(

@@ -4,10 +4,11 @@
 // hooks are told, and it is open until somebody closes it. A stop that is a violation (`findingOfStop`) opens one too.
 import { createHash } from 'node:crypto'
 import { storableText } from '../ops/storable-text.ts'
-import type { SignAct, SignedAct } from '../store/acts.ts'
+import { insertAct, type SignAct, type SignedAct } from '../store/acts.ts'
 import { type ListedAlarm, readAlarmsOf, readDeadAlarms, reviveAlarms } from '../store/alarms.ts'
 import type { Schema } from '../store/batch.ts'
 import {
+  addContainment,
   closeIncident,
   countIncident,
   type IncidentState,
@@ -21,6 +22,7 @@ import {
 } from '../store/opened-incidents.ts'
 import type { Query } from '../store/session.ts'
 import { type DraftOptions, draftIncident, type IncidentFinding, overflowKeyOf, overflowOf } from './finding.ts'
+import type { Holds } from './holds.ts'
 
 export class IncidentRefusal extends Error {
   readonly code: 'no-such-incident'
@@ -137,6 +139,27 @@ export class IncidentOffice {
       detail: { incidentId: id, violationType: incident.violationType, key: incident.key, reason: closing.reason },
     })
     return (await closeIncident(query, schema, closing, told)) ?? this.read(id)
+  }
+
+  /** Adds what was done about an incident on its own account. False where none of this id is stored yet. */
+  async addContainment(id: string, done: readonly object[], by: string): Promise<boolean> {
+    const { query, schema, signAct } = this.#options
+    const part = { id, done: JSON.stringify(done) }
+    try {
+      const told = { action: 'dendrolog.incident.contain', actorId: by, resource: `incident:${id}` }
+      const act = signAct({ ...told, detail: { incidentId: id, containment: done } })
+      return await addContainment(query, schema, part, act)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      return await addContainment(query, schema, part, undefined)
+    }
+  }
+
+  /** Tells that what was stopped goes on. Rejects where the outbox has no room. */
+  async tellReleased(holds: Holds, by: string): Promise<void> {
+    const { query, schema, signAct } = this.#options
+    const told = { action: 'dendrolog.incident.release', actorId: by, resource: 'containment' }
+    await insertAct(query, schema, signAct({ ...told, detail: holds }))
   }
 
   /** What could not be delivered and was given up, the oldest first, at most `limit`. */

@@ -8,7 +8,7 @@ import type { SignAct } from '../store/acts.ts'
 import type { Schema } from '../store/batch.ts'
 import type { Query } from '../store/session.ts'
 import { AlarmSender, type AlarmTiming } from './alarm-sender.ts'
-import { Alarms } from './alarms.ts'
+import { Alarms, type AlarmsOptions } from './alarms.ts'
 import { IncidentOffice } from './incident-office.ts'
 
 export type OpenAlarmsOptions = {
@@ -24,6 +24,7 @@ export type OpenAlarmsOptions = {
   readonly nowMs: () => number
   /** Who finds: `dendrolog`, where it is the log itself. */
   readonly by: string
+  readonly onHandedOver?: NonNullable<AlarmsOptions['onHandedOver']>
   readonly timing?: Partial<AlarmTiming>
 }
 

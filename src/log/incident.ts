@@ -12,6 +12,7 @@ export type IncidentCode =
   | 'LOCKED'
   | 'LEAF_MISMATCH'
   | 'SEARCH_MISMATCH'
+  | 'CONTAINED'
 
 /**
  * The log cannot go on with the database as it is. Never retried blindly: whoever catches it stops sequencing, and

@@ -5,7 +5,7 @@ import { readInteger, readIntegerOrNull, readText, readTextOrNull } from './row.
 import type { Query } from './session.ts'
 
 /** What happened to an incident. */
-export type News = 'opened' | 'closed'
+export type News = 'opened' | 'contained' | 'closed'
 
 /** An alarm that is ours for a while. */
 export type ClaimedAlarm = {
@@ -18,8 +18,8 @@ export type ClaimedAlarm = {
 }
 
 /**
- * The alarm of this hook that waits the longest and is due, ours for `leaseMs`; undefined where none is. That an
- * incident was closed is not told before what is still tried of its opening.
+ * The alarm of this hook that waits the longest and is due, ours for `leaseMs`; undefined where none is. What
+ * came of an incident is not told before what is still tried of what was before it.
  */
 export async function claimAlarm(
   query: Query,
@@ -37,9 +37,10 @@ export async function claimAlarm(
          and due.delivered_at is null and due.dead_at is null
          and (due.news = 'opened' or not exists (
            select
-           from ${schema.state}.alarms opening
-           where opening.incident = due.incident and opening.hook = due.hook and opening.news = 'opened'
-             and opening.delivered_at is null and opening.dead_at is null))
+           from ${schema.state}.alarms earlier
+           where earlier.incident = due.incident and earlier.hook = due.hook
+             and (earlier.news = 'opened' or earlier.news = 'contained' and due.news = 'closed')
+             and earlier.delivered_at is null and earlier.dead_at is null))
        order by due.next_at
        limit 1
        for update skip locked)
@@ -198,7 +199,7 @@ function after(milliseconds: string): string {
 }
 
 function readNews(text: string): News {
-  if (text === 'opened' || text === 'closed') return text
+  if (text === 'opened' || text === 'contained' || text === 'closed') return text
   throw new RangeError(`news of an alarm: got ${text}`)
 }
 

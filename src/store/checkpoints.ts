@@ -44,6 +44,24 @@ export async function readCheckpointsAfter(
   return rows.map(checkpointOf)
 }
 
+/** The newest `limit` checkpoints of at most `size` entries, the newest first. */
+export async function readNewestCheckpointsTo(
+  query: Query,
+  schema: Schema,
+  size: number,
+  limit: number,
+): Promise<readonly StoredCheckpoint[]> {
+  const rows = await query(
+    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+     from ${schema.evidence}.checkpoints
+     where tree_size <= $1
+     order by number desc
+     limit $2`,
+    [size, limit],
+  )
+  return rows.map(checkpointOf)
+}
+
 /** Throws RangeError or TypeError where a column holds what we did not write. */
 export function checkpointOf(row: Row): StoredCheckpoint {
   return {

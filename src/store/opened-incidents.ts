@@ -30,11 +30,13 @@ export type OpenedIncident = NewIncident & {
   readonly closedAt: number | null
   readonly closedBy: string | null
   readonly closeReason: string | null
+  /** JSON of an array: what was done on its own account, in that order; null: nothing. */
+  readonly containment: string | null
 }
 
 const columns = `id, violation_type, key, sequence_number, detail, evidence::text as evidence, opened_by, count,
   ${micros('first_seen')}, ${micros('last_seen')}, ${micros('opened_at')}, ${micros('closed_at')},
-  closed_by, close_reason`
+  closed_by, close_reason, containment::text as containment`
 
 function micros(column: string): string {
   return `(extract(epoch from ${column}) * 1000000)::bigint as ${column}_us`
@@ -157,6 +159,38 @@ export async function closeIncident(
   return row === undefined ? undefined : incidentOf(row)
 }
 
+/**
+ * Adds what was done about an incident (JSON of an array), lets the hooks know that were to be told of its opening, and
+ * tells of it, all or nothing. False: nothing, since no incident has this id. `act` is undefined where the outbox has no
+ * room: hooks are told all the same.
+ */
+export async function addContainment(
+  query: Query,
+  schema: Schema,
+  { id, done }: { readonly id: string; readonly done: string },
+  act: SignedAct | undefined,
+): Promise<boolean> {
+  const told: ActPart = act === undefined ? { text: 'select', values: [] } : actOf(schema, act, 3)
+  const rows = await query(
+    `with changed as (
+       update ${schema.state}.opened_incidents
+       set containment = coalesce(containment, '[]') || $2::jsonb
+       where id = $1
+       returning id, closed_at),
+     queued as (
+       insert into ${schema.state}.alarms (incident, news, hook)
+       select alarms.incident, 'contained', alarms.hook
+       from changed
+       join ${schema.state}.alarms on alarms.incident = changed.id and alarms.news = 'opened'
+       where changed.closed_at is null
+       on conflict (incident, news, hook) do nothing),
+     told as (${told.text})
+     select id from changed`,
+    [id, done, ...told.values],
+  )
+  return rows.length > 0
+}
+
 export async function readIncident(query: Query, schema: Schema, id: string): Promise<OpenedIncident | undefined> {
   const [row] = await query(`select ${columns} from ${schema.state}.opened_incidents where id = $1`, [id])
   return row === undefined ? undefined : incidentOf(row)
@@ -206,5 +240,6 @@ function incidentOf(row: Row): OpenedIncident {
     closedAt: readIntegerOrNull(row, 'closed_at_us'),
     closedBy: readTextOrNull(row, 'closed_by'),
     closeReason: readTextOrNull(row, 'close_reason'),
+    containment: readTextOrNull(row, 'containment'),
   }
 }

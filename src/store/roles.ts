@@ -38,7 +38,7 @@ export async function loadOrCreateRoles(file: string): Promise<RolePasswords> {
 }
 
 /**
- * Lets the roles, which must exist, log in with these passwords, all of them or none. Only SCRAM verifiers are sent
+ * Lets these roles, which must exist, log in with these passwords, all of them or none. Only SCRAM verifiers are sent
  * (RFC 5802), so that no password is in a statement log. `config` must be an administrator's.
  */
 export async function setRolePasswords(
@@ -46,9 +46,10 @@ export async function setRolePasswords(
   prefix: string,
   passwords: RolePasswords,
   log: (message: string) => void,
+  roles: readonly LoginRole[] = loginRoles,
 ): Promise<void> {
   checkName('prefix', prefix)
-  const statements = loginRoles.map((role) => {
+  const statements = roles.map((role) => {
     const verifier = escapeLiteral(scramVerifier(passwords[role], randomBytes(16)))
     return `alter role ${escapeIdentifier(prefix + role)} login password ${verifier};`
   })
@@ -58,13 +59,14 @@ export async function setRolePasswords(
   )
 }
 
-/** Whether all roles log in with these passwords. `config` names server and database. Throws if they cannot be asked. */
+/** Whether all of these roles log in with these passwords. `config` names server and database. Throws if they cannot be asked. */
 export async function acceptsRolePasswords(
   config: ClientConfig,
   prefix: string,
   passwords: RolePasswords,
+  roles: readonly LoginRole[] = loginRoles,
 ): Promise<boolean> {
-  const answers = await Promise.all(loginRoles.map((role) => canLogIn(roleConfig(config, prefix, role, passwords))))
+  const answers = await Promise.all(roles.map((role) => canLogIn(roleConfig(config, prefix, role, passwords))))
   return answers.every((answer) => answer)
 }
 

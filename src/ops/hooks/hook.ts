@@ -1,8 +1,8 @@
-/** What the outside world is told: an incident was opened, or closed. Nothing in it is of a payload. */
+/** What the outside world is told: an incident was opened, contained, or closed. Nothing in it is of a payload. */
 export type Alarm = {
   /** The same of each attempt, so that receivers know what they have: letters, digits, `-` and `_`. */
   readonly id: string
-  readonly news: 'opened' | 'closed'
+  readonly news: 'opened' | 'contained' | 'closed'
   /** When that was: RFC 3339. */
   readonly at: string
   /** Of the log. */
@@ -10,7 +10,7 @@ export type Alarm = {
   readonly incident: AlarmIncident
 }
 
-/** The same in each alarm of an incident, but for the members of its closing. Times are RFC 3339. */
+/** The same in each alarm of an incident, but for the members of its containment and closing. Times are RFC 3339. */
 export type AlarmIncident = {
   /** UUID text. */
   readonly id: string
@@ -26,6 +26,8 @@ export type AlarmIncident = {
   readonly closedAt: string | null
   readonly closedBy: string | null
   readonly closeReason: string | null
+  /** What the server did about it on its own; not there where that was nothing. */
+  readonly containment?: readonly unknown[]
 }
 
 /** Of PagerDuty; in the order of priorities, of which 1 is the highest. */
