@@ -16,6 +16,8 @@ export type Attack = {
   /** Who must tell of it, and with what word. */
   readonly catcher: string
   readonly finding: string
+  /** A word that is as right, where it depends on what the log did first. */
+  readonly orFinding?: string
 }
 
 export type Outcome = {

@@ -67,10 +67,15 @@ export async function awaitAlarm(
   doneAt: number,
   matches: (alarm: ToldAlarm) => boolean = () => true,
 ): Promise<Outcome> {
-  const wanted = (alarm: ToldAlarm): boolean => alarm.violationType === attack.finding && matches(alarm)
+  const { finding, orFinding } = attack
+  const wanted = (alarm: ToldAlarm): boolean =>
+    (alarm.violationType === finding || alarm.violationType === orFinding) && matches(alarm)
   const told = await lab.receiver.wait(copy.name, wanted, noticeMs, signal)
-  if (told !== undefined)
-    return { attack, caught: { afterMs: performance.now() - doneAt, detail: told.detail }, seen: undefined }
+  if (told !== undefined) {
+    const { violationType, detail } = told
+    const caught = { afterMs: performance.now() - doneAt, detail }
+    return { attack: { ...attack, finding: violationType }, caught, seen: undefined }
+  }
   const others = lab.receiver.alarmsOf(copy.name).map(({ violationType, detail }) => `${violationType} (${detail})`)
   return { attack, caught: undefined, seen: others.length === 0 ? 'nothing' : others.join('; ') }
 }
