@@ -6,14 +6,14 @@ import { readBoolean, readInteger, readText } from './row.ts'
 import type { Query } from './session.ts'
 
 /**
- * Locks the writer's login out and ends its sessions; how many. `query` is of the login that keeps state, and of no
- * transaction: a session that logged in while the first call ran is ended by the second.
+ * Locks the writer's login out and ends its sessions; how many, at least. `query` is of the login that keeps state, and
+ * of no transaction: a session that logged in while the first call ran is ended by the second, which still sees others.
  */
 export async function lockWriter(query: Query, schema: Schema): Promise<number> {
   let ended = 0
   for (let call = 0; call < 2; call++) {
     const [row] = await query(`select ${schema.state}.lock_writer() as ended`)
-    ended += row === undefined ? 0 : readInteger(row, 'ended')
+    ended = Math.max(ended, row === undefined ? 0 : readInteger(row, 'ended'))
   }
   return ended
 }
