@@ -33,7 +33,9 @@ export async function openSecondCopy(where: string, key: VerifierKey, ca: string
 
 async function openServerCopy(url: string, key: VerifierKey, ca: string | undefined): Promise<OpenedCopy> {
   const fetch = await openFetch(ca)
-  const client = new LogClient({ url: readServerUrl(url).href, vkey: formatVkey(key), fetch })
+  // Somebody waits: a server that is not there is told after four seconds.
+  const retry = { attemptsMax: 5 }
+  const client = new LogClient({ url: readServerUrl(url).href, vkey: formatVkey(key), fetch, retry })
   const { checkpoint } = await client.readSignedCheckpoint()
   const readTile: TileReader['readTile'] = async (level, index, width) => {
     try {
