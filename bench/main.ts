@@ -17,6 +17,7 @@ import { measureNdjson, ndjsonConnections, recordsPerBody } from './parts/ndjson
 import { measurePaced, offeredPerSecond, pacedConnections } from './parts/paced.ts'
 import { measureSingle } from './parts/single.ts'
 import { measureStart } from './parts/start.ts'
+import { measureVerifier } from './parts/verifier.ts'
 import { batchEntries, type Plan, readPlan, resultsFileOf, usage } from './plan.ts'
 import { formatMarkdown, formatTerminal } from './report.ts'
 import { makeRunFolder, removeFolder } from './run-folder.ts'
@@ -30,6 +31,7 @@ const parts: Readonly<Record<PartName, Part>> = {
   single: measureSingle,
   paced: measurePaced,
   start: measureStart,
+  verifier: measureVerifier,
   growth: measureGrowth,
 }
 
@@ -97,6 +99,7 @@ function ratiosOf(outcomes: ReadonlyMap<string, Outcome>): [string, Outcome][] {
     baseline1: ['ndjson.rate', 'baseline.1.rate'],
     baseline16: ['ndjson.rate', 'baseline.16.rate'],
     growth: ['growth.largeIngest', 'growth.smallIngest'],
+    verifier: ['verifier.ingestWith', 'verifier.ingestWithout'],
     verify: ['growth.largeVerify', 'growth.smallVerify'],
     smallPaged: ['growth.smallVerify', 'growth.smallPaged'],
     largePaged: ['growth.largeVerify', 'growth.largePaged'],

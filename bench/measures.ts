@@ -1,7 +1,17 @@
 // Every row of the table stands here once, with the figure that it must reach (issue 2, "What it must reach").
 import { median } from './statistics.ts'
 
-export const partNames = ['baseline', 'limit', 'hashing', 'ndjson', 'single', 'paced', 'start', 'growth'] as const
+export const partNames = [
+  'baseline',
+  'limit',
+  'hashing',
+  'ndjson',
+  'single',
+  'paced',
+  'start',
+  'verifier',
+  'growth',
+] as const
 export type PartName = (typeof partNames)[number]
 
 export type Requirement = { readonly kind: 'at least' | 'at most'; readonly value: number }
@@ -62,6 +72,7 @@ export const measures: readonly Measure[] = [
   ...pacedIntervalsMs.flatMap(pacedRows),
   row('start', 'first', 'start to ready, first time', 's', { required: atMost(10) }),
   row('start', 'again', 'start to ready, again', 's', { required: atMost(3) }),
+  ...verifierRows(),
   ...growthRows(),
   row('limit', 'ledger', 'COPY of ledger rows, one connection', 'entries/s'),
   row('limit', 'commit', 'all that a commit writes (ids, tiles, head too)', 'entries/s'),
@@ -124,6 +135,19 @@ function baselineRows(): Measure[] {
   })
 }
 
+function verifierRows(): Measure[] {
+  const noticed = { combine: 'max', required: atMost(60) } as const
+  return [
+    row('ratios', 'verifier', 'NDJSON with the verifier / without it', 'x', { required: atLeast(0.9) }),
+    row('verifier', 'ingestWith', 'NDJSON, with it', 'entries/s'),
+    row('verifier', 'ingestWithout', 'NDJSON, without it', 'entries/s'),
+    row('verifier', 'lag', 'entries that it had not hashed at the last answer', 'entries'),
+    row('verifier', 'caughtUp', 'last answer to all hashed', 's'),
+    row('verifier', 'idle', 'it and its sessions on an idle log, share of a core', '%', { required: atMost(5) }),
+    ...['update', 'delete', 'insert'].map((name) => row('verifier', name, `SQL ${name} to webhook`, 's', noticed)),
+  ]
+}
+
 function growthRows(): Measure[] {
   const both = (id: string, title: string, unit: string, options: (size: 'small' | 'large') => RowOptions): Measure[] =>
     (['small', 'large'] as const).map((size) =>
@@ -153,6 +177,10 @@ function growthRows(): Measure[] {
     row('growth', 'smallPaged', 'a verifier that pages with OFFSET, small log', 'entries/s'),
     row('growth', 'largePaged', 'a verifier that pages with OFFSET, large log (by samples)', 'entries/s'),
     row('growth', 'verifyMemory', 'peak memory of `verify --full`', 'MB', { combine: 'max', required: atMost(200) }),
+    row('growth', 'bisect', 'one other leaf in a copy of the tiles, large log: to its index', 's', {
+      required: atMost(1),
+    }),
+    row('growth', 'bisectProgram', 'the same with start and end of the program', 's'),
     row('growth', 'failed', 'reads that failed', 'requests', none),
     row('growth', 'startStopped', 'start to ready, large log, after a clean stop', 's', { required: atMost(3) }),
     row('growth', 'startKilled', 'start to ready, large log, after kill -9', 's', { required: atMost(10) }),

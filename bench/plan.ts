@@ -16,6 +16,8 @@ export type Plan = {
   readonly growthSmall: number
   readonly growthLarge: number
   readonly readSeconds: number
+  /** How long the verifier is watched on an idle log; some of its probes. */
+  readonly idleSeconds: number
   /** Before the first run of a server, not counted. */
   readonly warmUpSeconds: number
   /** Where data folders are made and removed. */
@@ -75,6 +77,7 @@ const fullSizes = {
   growthSmall: 1_000_000,
   growthLarge: 10_000_000,
   readSeconds: 8,
+  idleSeconds: 120,
   warmUpSeconds: 3,
 }
 
@@ -88,6 +91,7 @@ const quickSizes = {
   growthSmall: 200_000,
   growthLarge: 600_000,
   readSeconds: 3,
+  idleSeconds: 35,
   warmUpSeconds: 1,
 }
 

@@ -19,6 +19,7 @@ const headings: Readonly<Record<Measure['part'], string>> = {
   single: 'Single POST, closed loop',
   paced: 'Single POST with receipt, 1,000 requests/s offered, latency from the intended time',
   start: 'Start',
+  verifier: 'The verifier of a server',
   growth: 'Growth: a small and a large log',
   limit: 'Limit: COPY by one connection',
   baseline: 'Baseline: one serializable transaction an entry',

@@ -20,6 +20,7 @@ export type ServerOptions = {
 export type MemoryUse = { readonly peakMb: number; readonly sampledMaxMb: number }
 
 export type ServerProcess = {
+  readonly pid: number
   readonly url: string
   readonly port: number
   readonly dataDir: string
@@ -64,6 +65,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
       await ended
     }
     return {
+      ...{ pid: child.pid ?? 0 },
       ...{ url, port: Number(new URL(url).port), dataDir: options.dataDir, readyMs, stop, kill, memory: sampler.read },
       readToken: (role) => readToken(options.dataDir, role),
       adminConfig: () => readAdminConfig(options.dataDir),

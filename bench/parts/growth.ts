@@ -10,6 +10,7 @@ import { FindingsList, type PartContext } from '../part.ts'
 import { checkExtends, checkSample, readCheckpoint, readVerifier, waitPublished } from '../published.ts'
 import { removeFolder } from '../run-folder.ts'
 import { type ServerProcess, startServer } from '../server-process.ts'
+import { measureBisect } from './growth-bisect.ts'
 import { readLag, timeSearches } from './growth-search.ts'
 import { measureVerify } from './growth-verify.ts'
 import { ndjsonConnections, recordsPerBody } from './ndjson.ts'
@@ -64,6 +65,7 @@ async function measureSizes(context: PartContext, server: ServerProcess, list: F
     before = checkpoint
     await measureReads(context, server, name, to, list)
     await measureVerify(context, server, name, to, list)
+    if (name === 'large') await measureBisect(context, server, to, list)
     for (size = to; size < to + growthSmall; size += growthSmall / 2) {
       list.add(`growth.${name}Ingest`, await load(context, server, size, size + growthSmall / 2))
     }
