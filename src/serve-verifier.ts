@@ -104,8 +104,7 @@ export class Verifier {
     const { logger, onFinding } = this.#events
     switch (message.kind) {
       case 'progress':
-        if (this.#failure !== undefined) logger.info('the verifier can check again')
-        this.#failure = undefined
+        this.#takeMissed(message.progress.missed)
         this.#sayProgress(message.progress)
         this.#progress = message.progress
         return
@@ -123,6 +122,15 @@ export class Verifier {
       case 'unstored':
         logger.error({ reason: message.reason }, 'a finding or the progress of the verifier could not be stored')
     }
+  }
+
+  #takeMissed(missed: string | undefined): void {
+    const { logger } = this.#events
+    if (missed === undefined && this.#failure !== undefined) logger.info('the verifier can check again')
+    if (missed !== undefined && missed !== this.#failure) {
+      logger.error({ reason: missed }, 'the verifier cannot check all')
+    }
+    this.#failure = missed
   }
 
   /** Only of progress: of a verifier that does not check any more there are no lines. */

@@ -5,7 +5,7 @@ import type { Verification } from './verify-ledger.ts'
 
 /** What a run says for programs. The first five members are of the first finding: alert rules key on `violationType`. */
 export type VerificationReport = {
-  /** Whether nothing was found. */
+  /** Whether nothing was found, and nothing that should have been checked could not be. */
   readonly isSecure: boolean
   readonly totalLogsScanned: number
   readonly tamperedLogSequence: number | null
@@ -17,7 +17,9 @@ export type VerificationReport = {
   readonly treeSize: number
   readonly rootHash: string
   readonly checkpoints: number
-  /** What could not be checked, and why: no finding is not the same as checked. */
+  /** False where something should have been checked and could not be now: `notChecked` says what. */
+  readonly isComplete: boolean
+  /** What was not checked, and why: no finding is not the same as checked. */
   readonly notChecked: readonly string[]
   readonly seconds: number
 }
@@ -36,10 +38,10 @@ export function reportOf(
   notChecked: readonly string[],
   seconds: number,
 ): VerificationReport {
-  const { findings, omitted, rows, treeSize, checkpoints } = verification
+  const { findings, omitted, rows, treeSize, checkpoints, missed } = verification
   const [first] = findings
   return {
-    isSecure: first === undefined,
+    isSecure: first === undefined && missed.length === 0,
     totalLogsScanned: rows,
     tamperedLogSequence: (first && sequenceNumberOf(first)) ?? null,
     violationType: first?.kind ?? null,
@@ -47,7 +49,8 @@ export function reportOf(
     findings: findings.map(findingReport),
     findingsOmitted: omitted,
     ...{ treeSize, rootHash, checkpoints, seconds },
-    notChecked: [...notChecked, ...verification.notChecked],
+    isComplete: missed.length === 0,
+    notChecked: [...missed, ...notChecked, ...verification.notChecked],
   }
 }
 

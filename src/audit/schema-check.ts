@@ -5,8 +5,10 @@ import type { TreeFinding } from './finding.ts'
 
 export type SchemaReview = {
   readonly findings: readonly TreeFinding[]
-  /** What could not be checked, and why. */
+  /** What cannot be checked in this database, and why. */
   readonly notChecked: readonly string[]
+  /** Why the schema could not be compared, where it is one that this program does not know. */
+  readonly unknown: string | undefined
 }
 
 type Difference = { readonly object: string; readonly reasons: readonly string[] }
@@ -42,14 +44,14 @@ export class SchemaCheck {
       ? ['the guard against DDL: whoever migrated could not make its event triggers']
       : []
     const differences = this.#differences(this.#newest, stored)
-    if (differences.length === 0) return { findings: [], notChecked }
-    const reason = this.#reasonNotToCheck(stored)
-    if (reason !== undefined) return { findings: [], notChecked: [reason] }
+    if (differences.length === 0) return { findings: [], notChecked, unknown: undefined }
+    const unknown = this.#reasonNotToCheck(stored)
+    if (unknown !== undefined) return { findings: [], notChecked, unknown }
     const findings = differences.map(({ object, reasons }): TreeFinding => {
       const more = reasons.length > reasonsMax ? `; and ${reasons.length - reasonsMax} more` : ''
       return { kind: 'SCHEMA_TAMPERED', object, reason: reasons.slice(0, reasonsMax).join('; ') + more }
     })
-    return { findings, notChecked }
+    return { findings, notChecked, unknown: undefined }
   }
 
   /** Another schema than this program's need not be a violation: a migration may have been, or may have yet to be. */

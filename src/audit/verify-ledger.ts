@@ -64,8 +64,10 @@ export type Verification = {
   readonly findings: readonly Finding[]
   /** How many more there were. */
   readonly omitted: number
-  /** What could not be checked, and why. */
+  /** What cannot be checked in this database, and why. */
   readonly notChecked: readonly string[]
+  /** What should have been checked and could not be now, and why. */
+  readonly missed: readonly string[]
 }
 
 /** Heads that are looked at for one that is sealed. */
@@ -118,7 +120,7 @@ class LedgerRun {
       if (refusal === undefined) throw error
     }
     const { session, schemaCheck } = this.#options
-    const { findings, notChecked } = await schemaCheck.review(session.query)
+    const { findings, notChecked, unknown } = await schemaCheck.review(session.query)
     // What was refused is said better by what was found to differ.
     for (const finding of findings.length > 0 || refusal === undefined ? findings : [refusal]) {
       this.#findings.addTree(finding)
@@ -130,7 +132,8 @@ class LedgerRun {
       checkpoints: this.#checkpoints.count,
       findings: this.#findings.inOrder(size),
       omitted: this.#findings.omitted,
-      notChecked: [...this.#notAsked, ...notChecked],
+      notChecked,
+      missed: [...this.#notAsked, ...(unknown === undefined ? [] : [unknown])],
     }
   }
 

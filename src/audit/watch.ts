@@ -81,7 +81,7 @@ export type WatchProgress = {
   /** Entries that were hashed at least once, and those that there are, as far as it knows. */
   readonly verifiedSize: number
   readonly size: number
-  /** When the last step that could check ended; milliseconds since 1970. */
+  /** When the last step that could check all that it should ended; milliseconds since 1970. */
   readonly checkedMs: number | undefined
   /** When the round began after which all was hashed again; null before the first. */
   readonly coveredMs: number | null
@@ -89,6 +89,8 @@ export type WatchProgress = {
   readonly ranges: number
   readonly rangesDone: number
   readonly findings: number
+  /** Who could not be asked, and what could not be compared, when that was tried last; undefined where all could. */
+  readonly missed: string | undefined
 }
 
 /**
@@ -113,6 +115,9 @@ export class Watch {
   #probedAt = Number.NEGATIVE_INFINITY
   /** The number behind the newest that was seen. */
   #nextCheckpoint = 0
+  /** Why the schema could not be compared when it was looked at last, where it could not. */
+  #schemaUnknown: string | undefined
+  #notAsked: readonly string[] = []
   /** What others knew when they were asked last. */
   #known: readonly KnownHead[] = []
 
@@ -138,6 +143,7 @@ export class Watch {
       ranges,
       rangesDone: Math.min(sweep.next, ranges),
       findings: this.#told.findings.length,
+      missed: this.#missed,
     }
   }
 
@@ -158,10 +164,11 @@ export class Watch {
     }
   }
 
-  /** Does all that is due now, and keeps the state. Rejects where it cannot check, or with the reason of `signal`. */
+  /** Does all that is due now, and keeps the state. Rejects where it cannot check all, or with the reason of `signal`. */
   async runOnce(signal: AbortSignal): Promise<void> {
     try {
       while (await this.step()) signal.throwIfAborted()
+      if (this.#missed !== undefined) throw new Error(this.#missed)
     } finally {
       await this.#keep(true)
     }
@@ -170,8 +177,10 @@ export class Watch {
   /** Does what is next. False where there was nothing to do. */
   async step(): Promise<boolean> {
     try {
-      const hasWorked = await this.#checkNext()
-      this.#checkedMs = this.#options.nowMs()
+      const outside = await this.#askOutside()
+      await this.#readExtent(outside)
+      const hasWorked = await this.#doNext()
+      if (this.#missed === undefined) this.#checkedMs = this.#options.nowMs()
       return hasWorked
     } catch (error) {
       const refusal = tamperedSchema(error)
@@ -185,13 +194,10 @@ export class Watch {
     }
   }
 
-  async #checkNext(): Promise<boolean> {
-    const outside = await this.#askOutside()
-    await this.#readExtent(outside)
-    const hasWorked = await this.#doNext()
-    // Whoever cannot be asked is not one who knows nothing.
-    if (outside.notAsked.length > 0) throw new Error(`could not be asked: ${outside.notAsked.join('; ')}`)
-    return hasWorked
+  /** Whoever cannot be asked is not one who knows nothing: the rest is checked all the same. */
+  get #missed(): string | undefined {
+    const reasons = [...this.#notAsked, ...(this.#schemaUnknown === undefined ? [] : [this.#schemaUnknown])]
+    return reasons.length === 0 ? undefined : reasons.join('; ')
   }
 
   async #doNext(): Promise<boolean> {
@@ -214,6 +220,7 @@ export class Watch {
     const { session, schema, review, askOutside } = this.#options
     const outside = await askOutside(await readNewestSigned(session.query, schema, review))
     this.#known = outside.known
+    this.#notAsked = outside.notAsked
     return outside
   }
 
@@ -254,7 +261,8 @@ export class Watch {
   /** Whether it is not what migrations make. */
   async #checkSchema(): Promise<boolean> {
     const { schemaCheck, session, onNotChecked } = this.#options
-    const { findings, notChecked } = await schemaCheck.review(session.query)
+    const { findings, notChecked, unknown } = await schemaCheck.review(session.query)
+    this.#schemaUnknown = unknown
     for (const reason of notChecked) {
       if (!this.#notChecked.has(reason)) onNotChecked(reason)
       this.#notChecked.add(reason)

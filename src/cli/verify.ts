@@ -33,7 +33,7 @@ nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_V
   --json            of a round {"isSecure", "verifiedSize", "size", "checkedMs", "coveredMs", "ranges", "rangesDone",
                     "findings"} after a line for each new finding; of --full {"isSecure", "totalLogsScanned",
                     "tamperedLogSequence", "violationType", "failureDetails", "findings": [{violationType, detail, …}],
-                    "findingsOmitted", "treeSize", "rootHash", "checkpoints", "notChecked", "seconds"}; its first five are
+                    "findingsOmitted", "treeSize", "rootHash", "checkpoints", "seconds", "isComplete", "notChecked"}; its first five are
                     of the first finding
 
 What rounds remember (verifier-state in the data folder, under the log's seal key) is outside of the database. --full needs no

@@ -151,6 +151,21 @@ describe('what cannot be checked', () => {
   })
 })
 
+test('what somebody else knows and cannot be read is not passed over: status 2, and the rest is checked', async () => {
+  const known = join(folder, 'known')
+  await mkdir(known, { recursive: true })
+  await writeFile(join(known, 'note'), 'no checkpoint\n')
+  const settings = { DENDROLOG_KNOWN_CHECKPOINTS: known }
+  const told = await report([], settings)
+  expect(told).toMatchObject({ status: 2, isSecure: false, isComplete: false, violationType: null, findings: [] })
+  expect(told.totalLogsScanned).toBe(told.treeSize)
+  expect(told.notChecked).toEqual([expect.stringContaining('note')])
+  expect((await verify([], settings)).stdout).toMatch(/^NOT ALL COULD BE CHECKED; nothing found in the rest: /)
+  const round = await run(['verify'], { DENDROLOG_DATA_DIR: dataDir, ...settings })
+  expect(round).toMatchObject({ status: 2, stderr: expect.stringContaining('note') })
+  expect((await run(['verify'], { DENDROLOG_DATA_DIR: dataDir })).status).toBe(0)
+})
+
 test('a trigger that a superuser disabled is a violation, and the log goes on', async () => {
   await asSuperuser(switchTriggers('disable'))
   const { status, findings, violationType } = await report()

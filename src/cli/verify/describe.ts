@@ -8,8 +8,10 @@ export function describeReport(report: VerificationReport): string {
   const { findings, findingsOmitted, notChecked, totalLogsScanned, treeSize, rootHash, checkpoints, seconds } = report
   const rate = Math.round(totalLogsScanned / Math.max(seconds, 0.001))
   const scanned = `${totalLogsScanned} entries and ${checkpoints} checkpoints in ${seconds.toFixed(1)} s (${rate} entries/s)`
-  const lines = report.isSecure
-    ? [`nothing found: ${scanned}`, `tree size ${treeSize}, root hash ${rootHash}`]
+  const isFound = findings.length > 0
+  const clean = report.isComplete ? 'nothing found' : 'NOT ALL COULD BE CHECKED; nothing found in the rest'
+  const lines = !isFound
+    ? [`${clean}: ${scanned}`, `tree size ${treeSize}, root hash ${rootHash}`]
     : [
         `VIOLATION: ${findings.length + findingsOmitted} finding${findings.length + findingsOmitted === 1 ? '' : 's'} in ${scanned}`,
         ...findings.slice(0, findingsShown).map(({ violationType, detail }) => `  ${violationType}  ${detail}`),

@@ -32,7 +32,7 @@ export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promis
     },
     onProgress: (progress) => {
       reading.progress = progress
-      reading.failure = undefined
+      reading.failure = progress.missed
     },
     onFailure: (reason) => {
       reading.failure = reason
@@ -66,10 +66,16 @@ type Watching = {
 async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watching): Promise<number> {
   let found = 0
   let pauseMs = retryMs
+  let missed: string | undefined
+  const tell = (progress: WatchProgress): void => {
+    if (progress.missed !== undefined && progress.missed !== missed) tellFailure(new Error(progress.missed), isJson)
+    missed = progress.missed
+    watching.onProgress(progress)
+  }
   while (!until.aborted) {
     try {
       await withWatch(eventsOf(isJson, watching.onFinding), until, async (watch) => {
-        const telling = setInterval(() => watching.onProgress(watch.progress), tellMs)
+        const telling = setInterval(() => tell(watch.progress), tellMs)
         try {
           pauseMs = retryMs
           await watch.run(until)

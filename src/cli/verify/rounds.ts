@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { beatRound } from '../../audit/beat.ts'
 import type { RaisedFinding } from '../../audit/raised-finding.ts'
 import type { FindingReport, VerificationReport } from '../../audit/report.ts'
-import { type ExitStatus, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
+import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
 import { describeError } from '../describe-error.ts'
 import type { Schedule } from '../schedule.ts'
 import { describeReport } from './describe.ts'
@@ -113,7 +113,8 @@ function full(values: Values): Round {
       else process.stdout.write(describeReport(report))
       await tell(report.findings.map(raisedOf), signal)
       beatFull(report, heartbeat)
-      return report.isSecure ? exitHolds : exitViolation
+      if (report.findings.length > 0) return exitViolation
+      return report.isComplete ? exitHolds : exitCouldNotCheck
     } finally {
       progress.end()
     }
@@ -121,10 +122,11 @@ function full(values: Values): Round {
 }
 
 function beatFull(
-  { isSecure, findings, findingsOmitted, totalLogsScanned }: VerificationReport,
+  { isSecure, findings, findingsOmitted, totalLogsScanned, notChecked }: VerificationReport,
   to: Teller['heartbeat'],
 ): void {
   if (isSecure) to?.success(`all ${totalLogsScanned} entries verified`)
+  else if (findings.length === 0) to?.fail(`could not check: ${notChecked.join('; ')}`)
   else to?.fail(`${findings.length + findingsOmitted} violations in ${totalLogsScanned} entries`)
 }
 
