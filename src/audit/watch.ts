@@ -19,6 +19,7 @@ import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 import { Told } from './told.ts'
 import type { KnownFinding, VerifierState } from './verifier-state.ts'
+import { defaultTiming, rangeEveryMs, type WatchTiming } from './watch-timing.ts'
 
 export type WatchOptions = Omit<TreeChecks, 'query'> & {
   /** Of the verifier's login, one connection each. */
@@ -42,39 +43,8 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
   readonly timing?: Partial<WatchTiming>
 }
 
-export type WatchTiming = {
-  /** Between looks at a log that has nothing new. */
-  readonly idleMs: number
-  /** After a step it rests so many times its own time; more while entries come in faster than `busyRate` a second. */
-  readonly restFactor: number
-  readonly restWhileBusy: number
-  readonly busyRate: number
-  /** Entries of a step at most. */
-  readonly stepEntries: number
-  /** How often the newest million is probed for changes, and the schema compared with what migrations make. */
-  readonly probeMs: number
-  /** Within this time everything is hashed again. */
-  readonly coverMs: number
-  /** A range is hashed again at least so often, whichever it is, however few there are. */
-  readonly rangeMs: number
-  /** Between two times that the state is kept, where nothing was found. */
-  readonly saveMs: number
-}
-
 /** Of the newest checkpoints, whether one is missing. */
 const checkpointsProbed = 10_000
-
-const defaultTiming: WatchTiming = {
-  idleMs: 500,
-  restFactor: 4,
-  restWhileBusy: 30,
-  busyRate: 2_000,
-  stepEntries: 8_192,
-  probeMs: 30_000,
-  coverMs: 20 * 3_600_000,
-  rangeMs: 60_000,
-  saveMs: 5_000,
-}
 
 /** Where a verifier stands. */
 export type WatchProgress = {
@@ -113,6 +83,7 @@ export class Watch {
   #verified: number
   #checkedMs: number | undefined
   #probedAt = Number.NEGATIVE_INFINITY
+  #rangeTookMs = 0
   /** The number behind the newest that was seen. */
   #nextCheckpoint = 0
   /** Why the schema could not be compared when it was looked at last, where it could not. */
@@ -227,11 +198,10 @@ export class Watch {
   /** By the clock, which goes on while no verifier runs. */
   #isSweepDue(): boolean {
     if (this.#there === 0) return false
-    const { coverMs, rangeMs } = this.#timing
     const { next, startedMs } = this.#state.sweep
     const ranges = Math.ceil(this.#there / rangeLeaves)
-    if (next >= ranges) return this.#options.nowMs() - startedMs >= Math.min(coverMs, rangeMs * ranges)
-    return this.#options.nowMs() - startedMs >= (next * Math.min(coverMs, rangeMs * ranges)) / ranges
+    const everyMs = rangeEveryMs(this.#timing, ranges, this.#rangeTookMs)
+    return this.#options.nowMs() - startedMs >= Math.min(next, ranges) * everyMs
   }
 
   /** What was verified and is there: a log that was rolled back has less. */
@@ -284,7 +254,9 @@ export class Watch {
     const next = sweep.next * rangeLeaves < there ? sweep.next : 0
     const startedMs = next === 0 ? this.#options.nowMs() : sweep.startedMs
     const above = next * rangeLeaves
+    const startedAt = performance.now()
     await this.#checkAgain({ above, upTo: Math.min(there, above + rangeLeaves) })
+    this.#rangeTookMs = performance.now() - startedAt
     const isEnd = above + rangeLeaves >= there
     if (isEnd) await this.#checkNumbers(0)
     this.#change({

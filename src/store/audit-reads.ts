@@ -290,11 +290,13 @@ export type RangeProbe = {
 /** Of the rows with numbers above `above`, up to `upTo`. */
 export async function probeRange(query: Query, schema: Schema, above: number, upTo: number): Promise<RangeProbe> {
   const [row = {}] = await query(
-    `select count(*) as rows, coalesce(sum(xmin::text::bigint), 0)::bigint as writers
+    // The sum of all xmin, modulo 2^32: by ages it takes half the time. Bounds as those of partitions, for the planner.
+    `select count(*) as rows,
+       mod(mod(count(*) * age('3'::xid) - coalesce(sum(age(xmin)), 0), 4294967296) + 4294967296, 4294967296) as writers
      from ${schema.evidence}.audit_logs
-     where sequence_number > $1
-       and sequence_number <= $2`,
-    [above, upTo],
+     where sequence_number >= $1
+       and sequence_number < $2`,
+    [above + 1, upTo + 1],
   )
   return { rows: readInteger(row, 'rows'), writers: readInteger(row, 'writers') }
 }

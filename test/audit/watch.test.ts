@@ -9,7 +9,8 @@ import {
   parseState,
   type VerifierState,
 } from '../../src/audit/verifier-state.ts'
-import { Watch, type WatchTiming } from '../../src/audit/watch.ts'
+import { Watch } from '../../src/audit/watch.ts'
+import type { WatchTiming } from '../../src/audit/watch-timing.ts'
 import { isSealed } from '../../src/log/seal.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { openReadSession } from '../../src/store/copy-out.ts'
@@ -73,7 +74,7 @@ async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly Know
     onFinding: async (_, finding) => {
       found.push(finding)
     },
-    timing: { probeMs: 0, rangeMs: 0, saveMs: 0, stepEntries: 300, ...timing },
+    timing: { probeMs: 0, rangeMs: 0, rangeShare: Number.POSITIVE_INFINITY, saveMs: 0, stepEntries: 300, ...timing },
   })
   // All that is new, then a probe and the whole round.
   const settle = async (): Promise<void> => {
