@@ -1,15 +1,6 @@
-import { equalBytes } from '../../tlog/bytes.ts'
 import { popcount } from '../../tlog/coords.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
-import {
-  countKnownIds,
-  readCheckpoints,
-  readNewestHeads,
-  readRowsAbove,
-  readStrayIds,
-  readStrayTiles,
-  readTileRows,
-} from '../store/audit-reads.ts'
+import { readCheckpoints, readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
@@ -25,6 +16,7 @@ import { rangeLeaves } from './range-nodes.ts'
 import type { RangeJob } from './range-work.ts'
 import { type AskOutside, readNewestSigned } from './reconcile.ts'
 import type { SchemaCheck } from './schema-check.ts'
+import { checkStrays, checkTile } from './strays.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 
 export type VerifyOptions = {
@@ -72,7 +64,6 @@ export type Verification = {
 
 /** Heads that are looked at for one that is sealed. */
 const headsMax = 1_000
-const straysMax = 1_000
 
 /**
  * One pass over the whole ledger (DESIGN section 6): each row against itself and the row before it, all rows against the
@@ -156,8 +147,7 @@ class LedgerRun {
     const { session, schema } = this.#options
     await checkNumbers(session.query, schema, { from: 0, seen: 0 }, this.#known, this.#findings)
     this.#outside.checkRest(size)
-    await this.#checkStrayTiles(size)
-    await this.#checkStrayIds()
+    await checkStrays(session, schema, size, this.#findings)
   }
 
   /** The newest head that may be built upon; what stands above it is told. All of one moment. */
@@ -195,37 +185,12 @@ class LedgerRun {
     for (const finding of range.findings) this.#findings.addRow(finding)
     this.#findings.addOmitted(range.omitted)
     for (const { level, index, problem } of range.tileDefects) this.#addTile(level, index, problem)
-    for (const tile of this.#tree.add(range)) await this.#checkTile(tile)
+    const { session, schema } = this.#options
+    for (const tile of this.#tree.add(range)) await checkTile(session, schema, tile, this.#findings)
     await this.#heads.check(range, range)
     await this.#checkpoints.check(range, range)
     this.#outside.check(range, range)
     this.#options.onProgress(range.upTo, size)
-  }
-
-  async #checkTile({ level, index, hashes }: { level: number; index: number; hashes: Uint8Array }): Promise<void> {
-    const { session, schema } = this.#options
-    const [row] = await readTileRows(session, schema, level, index, index + 1)
-    if (row === undefined) this.#addTile(level, index, 'missing')
-    else if (!equalBytes(row.hashes, hashes)) this.#addTile(level, index, 'altered')
-  }
-
-  async #checkStrayTiles(size: number): Promise<void> {
-    const { session, schema } = this.#options
-    // Tiles that were committed since the run began are full by the heads that came with them.
-    const [newest] = await readNewestHeads(session.query, schema, 1)
-    const sizeNow = newest?.kind === 'read' ? Math.max(size, newest.value.treeSize) : size
-    for (const { level, index } of await readStrayTiles(session.query, schema, sizeNow)) {
-      this.#addTile(level, index, 'not full')
-    }
-  }
-
-  async #checkStrayIds(): Promise<void> {
-    const { session, schema } = this.#options
-    const { known, entries } = await countKnownIds(session.query, schema)
-    if (known === entries) return
-    for (const { eventId, knownAs } of await readStrayIds(session.query, schema, straysMax)) {
-      this.#findings.addTree({ kind: 'KNOWN_IDS_MISMATCH', eventId, knownAs })
-    }
   }
 
   #addTile(level: number, index: number, problem: 'missing' | 'altered' | 'mid roots altered' | 'not full'): void {

@@ -14,6 +14,7 @@ import { rangeLeaves } from './range-nodes.ts'
 import type { RangeWork } from './range-work.ts'
 import { type AskOutside, type Outside, readNewestSigned } from './reconcile.ts'
 import type { SchemaCheck } from './schema-check.ts'
+import { checkStrays, checkTile, upperTilesOf } from './strays.ts'
 import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
@@ -258,12 +259,23 @@ export class Watch {
     await this.#checkAgain({ above, upTo: Math.min(there, above + rangeLeaves) })
     this.#rangeTookMs = performance.now() - startedAt
     const isEnd = above + rangeLeaves >= there
-    if (isEnd) await this.#checkNumbers(0)
+    if (isEnd) await this.#checkAround()
     this.#change({
       ...this.#state,
       sweep: { next: next + 1, startedMs },
       ...(isEnd ? { coveredMs: startedMs } : {}),
     })
+  }
+
+  /** What is in no range. */
+  async #checkAround(): Promise<void> {
+    await this.#checkNumbers(0)
+    const findings = new Findings()
+    const { session } = this.#options
+    const { schema, sha256 } = this.#checks
+    for (const tile of upperTilesOf(this.#state.rangeRoots, sha256)) await checkTile(session, schema, tile, findings)
+    await checkStrays(session, schema, this.#there, findings)
+    await this.#tell(findings.inOrder(this.#there))
   }
 
   async #checkNumbers(from: number): Promise<void> {

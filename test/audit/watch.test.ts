@@ -291,6 +291,24 @@ test('checkpoints that are removed are missed: in the middle, and all of them', 
   ])
 })
 
+test('ids and tiles that belong to nothing are found when a round ends', async () => {
+  await append(0, 300)
+  const { found, settle } = await openWatch({ probeMs: 3_600_000 })
+  await settle()
+  const id = '00000000-0000-7000-8000-0000000000ff'
+  await tamper(
+    home.database,
+    `insert into security.entry_ids (event_id, sequence_number) values ('${id}', 9);
+    insert into security.tiles (level, tile_index, hashes) select 2, 0, hashes from security.tiles where level = 0`,
+  )
+  await settle()
+  await settle()
+  expect(found.map(({ violationType, detail }) => [violationType, detail])).toEqual([
+    ['TILE_MISMATCH', expect.stringContaining('tile 0 of level 2')],
+    ['KNOWN_IDS_MISMATCH', expect.stringContaining(id)],
+  ])
+})
+
 test('a trigger that was disabled is told with the probe, once, and the log goes on', async () => {
   await append(0, 300)
   const { watch, found, settle } = await openWatch()
