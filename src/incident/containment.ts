@@ -17,6 +17,11 @@ export type Measure = {
   readonly name: string
   /** Takes minutes or hours: no other incident's measures wait for it. */
   readonly isSlow?: boolean
+  /**
+   * What would be gone after other measures, taken before any of them, while the alarm goes out. Nobody waits for it for
+   * more than some seconds.
+   */
+  readonly begin?: (incident: ContainedIncident, signal: AbortSignal) => Promise<unknown>
   /** Says what it did, for people; `folder` is the incident's. Rejects where it could not. */
   readonly carryOut: (incident: ContainedIncident, folder: string, signal: AbortSignal) => Promise<string>
 }
@@ -39,6 +44,7 @@ export type ContainmentOptions = {
 const idleMs = 250
 const retryMs = 5_000
 const reasonCharactersMax = 1_000
+const beginMs = 5_000
 /** Incidents that wait; each is small, and of a type there are a hundred at most. */
 const waitingMax = 1_000
 
@@ -109,7 +115,7 @@ export class Containment {
     if (this.#begun.has(id)) return
     this.#begun.add(id)
     if ((await readContained(dataDir, id)) !== undefined) return
-    await untilTold(id, signal)
+    await Promise.all([untilTold(id, signal), this.#beginAll(incident, signal)])
     // A disk without room is no reason to leave an attacker alone: measures that need the folder fail then.
     const folder = await makeIncidentFolder(dataDir, id).catch((error: unknown) => {
       onFailed(error)
@@ -119,6 +125,14 @@ export class Containment {
     const quick = measures.filter(({ isSlow }) => isSlow !== true)
     await this.#carryOutAll(quick, begun, signal)
     if (quick.length < measures.length) this.#slow.push(begun)
+  }
+
+  async #beginAll(incident: ContainedIncident, signal: AbortSignal): Promise<void> {
+    const begun = this.#options.measures.map(({ begin }) => begin?.(incident, signal))
+    const pause = new AbortController()
+    const late = sleep(beginMs, undefined, { signal: AbortSignal.any([signal, pause.signal]) }).catch(() => {})
+    await Promise.race([Promise.allSettled(begun), late])
+    pause.abort()
   }
 
   /** What was done is to be told, of these measures together. */

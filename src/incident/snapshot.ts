@@ -5,7 +5,7 @@ import { type Command, runOutsideCommand } from '../ops/outside-command.ts'
 import { type BaseBackup, manifestName } from '../store/base-backup.ts'
 import type { ContainedIncident, Measure } from './containment.ts'
 import { backupFolderName, whyNoFurther } from './snapshot/earlier-backups.ts'
-import { type ExportOptions, exportEvidence } from './snapshot/export.ts'
+import { type ExportOptions, exportEvidence, readSessions } from './snapshot/export.ts'
 
 export type SnapshotOptions = {
   readonly evidence: ExportOptions
@@ -22,12 +22,21 @@ const exportFolderName = 'export'
  * command keep its disks where there is one. Each is done whatever came of the others; rejects where one could not.
  */
 export function takeSnapshot(options: SnapshotOptions): Measure {
+  const sessionsBefore = new Map<string, Promise<string>>()
   return {
     name: 'snapshot',
     isSlow: true,
+    // Other measures end sessions.
+    begin: ({ id }, signal) => {
+      const reading = readSessions(options.evidence, signal)
+      sessionsBefore.set(id, reading)
+      return reading
+    },
     carryOut: async (incident, folder, signal) => {
+      const before = sessionsBefore.get(incident.id)
+      sessionsBefore.delete(incident.id)
       const parts = [
-        await attempt('export', signal, () => keepExport(options, incident, folder, signal)),
+        await attempt('export', signal, () => keepExport(options, incident, before, folder, signal)),
         await attempt('base backup', signal, () => keepBackup(options, incident, folder, signal)),
         ...(options.command === undefined
           ? []
@@ -55,12 +64,13 @@ async function attempt(name: string, signal: AbortSignal, work: () => Promise<At
 async function keepExport(
   { evidence }: SnapshotOptions,
   incident: ContainedIncident,
+  sessionsBefore: Promise<string> | undefined,
   folder: string,
   signal: AbortSignal,
 ): Promise<Attempt> {
   const path = join(folder, exportFolderName)
   await removeHalf(path)
-  const { files, bytes, failures } = await exportEvidence(evidence, incident, path, signal)
+  const { files, bytes, failures } = await exportEvidence(evidence, incident, sessionsBefore, path, signal)
   const said = `export: ${files} files, ${bytes} bytes, in ${path}`
   if (failures.length === 0) return { isDone: true, said }
   return { isDone: false, said: `${said}; missing in it: ${failures.join(', ')}` }

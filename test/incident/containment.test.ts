@@ -87,6 +87,31 @@ test('no incident waits for another one’s slow measure, and both are told', as
   ])
 })
 
+test('what would be gone is taken before anything is done, and its failure is no matter', async () => {
+  const order: string[] = []
+  const early: Measure = {
+    name: 'early',
+    isSlow: true,
+    begin: async () => {
+      order.push('begin')
+      throw new Error('no database')
+    },
+    carryOut: async () => {
+      order.push('early')
+      return 'done'
+    },
+  }
+  const first: Measure = { name: 'first', carryOut: async () => String(order.push('first')) }
+  const { containment, told, stop } = runContainment([first, early])
+  containment.contain({ id: '1', finding: corrupt })
+  await until(
+    () => told.length === 2,
+    () => JSON.stringify(told),
+  )
+  await stop()
+  expect(order).toEqual(['begin', 'first', 'early'])
+})
+
 test('what a stopped server had not begun with says so', async () => {
   const { slow } = slowMeasure()
   const { containment, told, stop } = runContainment([quick, slow])

@@ -161,6 +161,16 @@ test('the finding, the signer’s memory, and what the server says of itself are
   expect(await plain('server')).toHaveLength(1)
 })
 
+test('who was connected before anything was done is kept apart', async () => {
+  const measure = takeSnapshot(optionsOf())
+  const [incident, ended] = [{ id: '1', finding }, await openReadSession(log.database.as('app_writer_role'))]
+  await measure.begin?.(incident, never)
+  await ended.close()
+  await measure.carryOut(incident, folder, never)
+  const before: readonly unknown[] = await lines('sessions-before')
+  expect(before).toContainEqual(expect.objectContaining({ usename: 'app_writer_role' }))
+})
+
 test('what cannot be read is named, and the rest is kept', async () => {
   await fill()
   await tamper(log.database, 'alter table security.audit_logs rename to hidden')

@@ -3,7 +3,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Schema } from '../../store/batch.ts'
 import type { ReadSession } from '../../store/copy-out.ts'
-import { catalogParts } from '../../store/forensics/catalog-parts.ts'
+import { catalogParts, sessionsPart } from '../../store/forensics/catalog-parts.ts'
 import { evidenceBounds, evidenceParts } from '../../store/forensics/evidence-parts.ts'
 import { ofOneMoment, type Part, readPart } from '../../store/forensics/part.ts'
 import { type Kept, keepFile } from '../../store/kept-file.ts'
@@ -45,16 +45,31 @@ type ExportedFile = Kept & {
 
 const fileBytesMax = 268_435_456
 
-/** What cannot be read is left out and told. Rejects where nothing can be kept, and soon after `signal` aborts. */
+/** Who is connected, as lines of JSON. */
+export async function readSessions({ openCatalog }: ExportOptions, signal: AbortSignal): Promise<string> {
+  let lines = ''
+  await withSession(openCatalog, signal, (session) =>
+    ofOneMoment(session, async () => {
+      for await (const line of readPart(session, sessionsPart)) lines += line
+    }),
+  )
+  return lines
+}
+
+/**
+ * Keeps what is stored around the finding; `sessionsBefore` is of `readSessions`, before anything was done about the
+ * incident. What cannot be read is left out and told. Rejects where nothing can be kept, and soon after `signal` aborts.
+ */
 export async function exportEvidence(
   options: ExportOptions,
   incident: ContainedIncident,
+  sessionsBefore: Promise<string> | undefined,
   folder: string,
   signal: AbortSignal,
 ): Promise<Exported> {
   await mkdir(folder, { mode: 0o700 })
   try {
-    return await new Export(options, folder, signal).run(incident)
+    return await new Export(options, folder, signal).run(incident, sessionsBefore)
   } catch (error) {
     await rm(folder, { recursive: true, force: true })
     throw error
@@ -74,12 +89,20 @@ class Export {
     this.#signal = signal
   }
 
-  async run(incident: ContainedIncident): Promise<Exported> {
+  async run(incident: ContainedIncident, sessionsBefore: Promise<string> | undefined): Promise<Exported> {
     const { origin, nowMs, names, schema, openReader, openCatalog, readMemory } = this.#options
     const startedAt = new Date(nowMs()).toISOString()
     await this.#keepJson('finding', 'the finding with its evidence', async () => incident)
     await this.#keepJson('signer-memory', 'what the signer remembers that it signed last', readMemory)
-    // First: who is connected may be gone soon.
+    if (sessionsBefore !== undefined) {
+      const what = `${sessionsPart.what}, before anything was done about the incident`
+      await this.#keep(
+        'sessions-before',
+        'jsonl',
+        what,
+        textOf(() => sessionsBefore),
+      )
+    }
     await this.#withSession('catalog', openCatalog, async (session) => {
       await this.#keepParts(session, catalogParts(names))
       const facts = async (): Promise<unknown> => plainFacts(await readStoredSchema(session.query, names))
@@ -100,23 +123,12 @@ class Export {
     }
   }
 
-  async #withSession(
+  #withSession(
     part: string,
     open: () => Promise<ReadSession>,
     work: (session: ReadSession) => Promise<void>,
   ): Promise<void> {
-    await this.#try(part, async () => {
-      const session = await open()
-      // A statement that waits for a lock would wait on.
-      const end = (): void => void session.close().catch(() => {})
-      this.#signal.addEventListener('abort', end)
-      try {
-        await work(session)
-      } finally {
-        this.#signal.removeEventListener('abort', end)
-        end()
-      }
-    })
+    return this.#try(part, () => withSession(open, this.#signal, work))
   }
 
   #keepParts(session: ReadSession, parts: readonly Part[]): Promise<void> {
@@ -130,10 +142,8 @@ class Export {
   }
 
   async #keepJson(name: string, what: string, read: () => Promise<unknown>): Promise<void> {
-    const text = async function* (): AsyncGenerator<string> {
-      yield `${JSON.stringify((await read()) ?? null, null, 2)}\n`
-    }
-    await this.#keep(name, 'json', what, text())
+    const text = async (): Promise<string> => `${JSON.stringify((await read()) ?? null, null, 2)}\n`
+    await this.#keep(name, 'json', what, textOf(text))
   }
 
   async #keep(name: string, ending: string, what: string, texts: AsyncIterable<string>): Promise<void> {
@@ -190,9 +200,31 @@ class BoundedLines {
       bytes += chunk.length
       this.isCut = bytes > fileBytesMax
       if (this.isCut) return
-      this.lines++
+      this.lines += text.split('\n').length - 1
       yield chunk
     }
+  }
+}
+
+async function* textOf(read: () => Promise<string>): AsyncGenerator<string> {
+  yield await read()
+}
+
+async function withSession(
+  open: () => Promise<ReadSession>,
+  signal: AbortSignal,
+  work: (session: ReadSession) => Promise<void>,
+): Promise<void> {
+  const session = await open()
+  // A statement that waits for a lock would wait on.
+  const end = (): void => void session.close().catch(() => {})
+  signal.addEventListener('abort', end)
+  try {
+    signal.throwIfAborted()
+    await work(session)
+  } finally {
+    signal.removeEventListener('abort', end)
+    end()
   }
 }
 

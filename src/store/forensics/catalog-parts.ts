@@ -13,10 +13,17 @@ function list(name: string, what: string, from: string, values: readonly unknown
   return { name, what, statement, values }
 }
 
+/** Connections of ours, too. */
+export const sessionsPart: Part = list(
+  'sessions',
+  'who is connected (pg_stat_activity)',
+  'select * from pg_stat_activity',
+)
+
 export function catalogParts({ schema }: LogNames): readonly Part[] {
   const schemas = [schema, `${schema}_state`, `${schema}_guard`]
   return [
-    list('sessions', 'who is connected (pg_stat_activity)', 'select * from pg_stat_activity'),
+    sessionsPart,
     list('server', 'version, times and position of the server', serverFacts),
     list('roles', 'all roles and their attributes (pg_roles)', 'select * from pg_roles'),
     list('role-memberships', 'which role is a member of which', memberships),
