@@ -83,7 +83,7 @@ async function keepBackup(
   signal: AbortSignal,
 ): Promise<Attempt> {
   if (takeBackup === undefined) {
-    const hint = command === undefined ? ', for which DENDROLOG_SNAPSHOT_COMMAND is' : ''
+    const hint = command === undefined ? '; DENDROLOG_SNAPSHOT_COMMAND is for that' : ''
     return { isDone: true, said: `base backup: none, since the database is not the server's own${hint}` }
   }
   const path = join(folder, backupFolderName)
