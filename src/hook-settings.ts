@@ -3,7 +3,7 @@
 import { type HeartbeatStyle, heartbeatStyles } from './ops/heartbeat.ts'
 import type { HookSettings, WebhookSecret } from './ops/hooks/open-hooks.ts'
 import { parseWebhookSecrets } from './ops/hooks/webhook.ts'
-import { ConfigError, hiddenPathUnit, hiddenUnit, type Setting, setting } from './setting-values.ts'
+import { ConfigError, hiddenPathUnit, hiddenUnit, readCommand, type Setting, setting } from './setting-values.ts'
 
 /** Where rounds of the verifier are told, and how; undefined: nowhere. */
 export type HeartbeatSettings = { readonly url: string; readonly style: HeartbeatStyle } | undefined
@@ -68,7 +68,12 @@ export function readHeartbeat(text: (s: Setting) => string): HeartbeatSettings {
 
 /** `text` gives a setting's value. Throws ConfigError. */
 export function readHooks(text: (s: Setting) => string): HookSettings {
-  return { webhook: readWebhook(text), pagerduty: readPagerduty(text), command: readCommand(text) }
+  const { incidentCommand } = hookSettings
+  return {
+    webhook: readWebhook(text),
+    pagerduty: readPagerduty(text),
+    command: readCommand(incidentCommand, text(incidentCommand)),
+  }
 }
 
 function readWebhook(text: (s: Setting) => string): HookSettings['webhook'] {
@@ -105,29 +110,6 @@ function readPagerduty(text: (s: Setting) => string): HookSettings['pagerduty'] 
   if (routingKey === '') return undefined
   if (/^[A-Za-z0-9]{32}$/.test(routingKey)) return { url, routingKey }
   throw new ConfigError(pagerdutyKey.name, 'want the 32 letters and digits of an integration key')
-}
-
-function readCommand(text: (s: Setting) => string): HookSettings['command'] {
-  const { incidentCommand } = hookSettings
-  const value = text(incidentCommand)
-  if (value === '') return undefined
-  if (!value.startsWith('[')) return [value]
-  const [program, ...args] = parseTexts(value)
-  if (program !== undefined && program !== '') return [program, ...args]
-  throw new ConfigError(
-    incidentCommand.name,
-    'want a program, or a JSON array of it and its arguments, all of them texts',
-  )
-}
-
-/** Empty where it is no JSON array of texts. */
-function parseTexts(json: string): readonly string[] {
-  try {
-    const list: unknown = JSON.parse(json)
-    return Array.isArray(list) && list.every((each) => typeof each === 'string') ? list : []
-  } catch {
-    return []
-  }
 }
 
 /** What is told there must not be read on the way. The value is in no message: its path may be a secret. */

@@ -1,4 +1,5 @@
 // What a server does about incidents on its own, where a setting asks for it.
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseBase64 } from '../tlog/bytes.ts'
 import { parseVkey } from '../tlog/note-key.ts'
@@ -14,10 +15,15 @@ import { lockWriterLogin } from './incident/locked-writer.ts'
 import { pinCheckpoint } from './incident/pinned-checkpoint.ts'
 import type { PublishingStop } from './incident/publishing-stop.ts'
 import { revokeWriters } from './incident/revoked-writers.ts'
+import { takeSnapshot } from './incident/snapshot.ts'
 import { type Database, expectedLogin, type Instance, withPool } from './instance.ts'
+import { encodeCell } from './log/signer-cell.ts'
 import { deliverMs } from './ops/hooks/hook.ts'
 import type { Logger } from './ops/logger.ts'
+import { type BaseBackup, readFreeBytes, takeBaseBackup } from './store/base-backup.ts'
 import { readNewestCheckpointsTo } from './store/checkpoints.ts'
+import { openReadSession } from './store/copy-out.ts'
+import type { Cluster } from './store/embedded.ts'
 import { readWritersOf } from './store/forensics.ts'
 import type { Query } from './store/session.ts'
 import type { StoredToken } from './store/tokens.ts'
@@ -86,6 +92,31 @@ const measures: Readonly<Record<ContainmentMeasure, (parts: ContainmentParts) =>
       readMemory: () => cell.read(),
     })
   },
+  snapshot: ({ config, instance: { origin, cell }, database: { cluster, connections, schema } }) =>
+    takeSnapshot({
+      evidence: {
+        ...{ origin, schema, names: { schema: config.schema, prefix: config.rolePrefix }, nowMs: Date.now },
+        openReader: () => openReadSession(connections.reader),
+        openCatalog: () => openReadSession(cluster?.config ?? connections.reader),
+        readMemory: async () => {
+          const memory = await cell.read()
+          return memory && (JSON.parse(encodeCell(memory)) as unknown)
+        },
+      },
+      takeBackup: cluster && ((folder, label, signal) => backUp(config, cluster, folder, label, signal)),
+      command: config.containment.snapshotCommand,
+    }),
+}
+
+function backUp(
+  { dataDir }: Config,
+  { config: admin }: Cluster,
+  folder: string,
+  label: string,
+  signal: AbortSignal,
+): Promise<BaseBackup> {
+  const pg = join(dataDir, 'pg')
+  return takeBaseBackup({ admin, pg, folder, label, freeBytes: readFreeBytes, nowMs: Date.now }, signal)
 }
 
 /** A server whose writer's login is locked cannot write, and is not to be started as if nothing were. */

@@ -62,6 +62,25 @@ export function readName(s: Setting, text: string, pattern: RegExp): string {
   return text
 }
 
+/** A program, or a JSON array of it and its arguments; undefined where the text is empty. */
+export function readCommand(s: Setting, text: string): readonly [string, ...string[]] | undefined {
+  if (text === '') return undefined
+  if (!text.startsWith('[')) return [text]
+  const [program, ...args] = parseTexts(text)
+  if (program !== undefined && program !== '') return [program, ...args]
+  throw new ConfigError(s.name, 'want a program, or a JSON array of it and its arguments, all of them texts')
+}
+
+/** Empty where it is no JSON array of texts. */
+function parseTexts(json: string): readonly string[] {
+  try {
+    const list: unknown = JSON.parse(json)
+    return Array.isArray(list) && list.every((each) => typeof each === 'string') ? list : []
+  } catch {
+    return []
+  }
+}
+
 /** A value as it may be shown. */
 export function showSetting({ unit }: Setting, value: string): string {
   if (unit === hiddenUnit) return value === '' ? '' : '***'

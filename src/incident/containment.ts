@@ -15,13 +15,20 @@ export type ContainedIncident = { readonly id: string; readonly finding: Inciden
 /** Something that can be done about an incident. */
 export type Measure = {
   readonly name: string
+  /** Takes minutes or hours: no other incident's measures wait for it. */
+  readonly isSlow?: boolean
+  /**
+   * What would be gone after other measures, taken before any of them, while the alarm goes out. Nobody waits for it for
+   * more than some seconds.
+   */
+  readonly begin?: (incident: ContainedIncident, signal: AbortSignal) => Promise<unknown>
   /** Says what it did, for people; `folder` is the incident's. Rejects where it could not. */
   readonly carryOut: (incident: ContainedIncident, folder: string, signal: AbortSignal) => Promise<string>
 }
 
 export type ContainmentOptions = {
   readonly dataDir: string
-  /** Carried out in this order, each whatever came of the others. */
+  /** Carried out in this order, slow ones last, each whatever came of the others. */
   readonly measures: readonly Measure[]
   /** Resolves when each hook had the alarm or its first attempt failed, or after a time. */
   readonly untilTold: (id: string, signal: AbortSignal) => Promise<void>
@@ -37,19 +44,26 @@ export type ContainmentOptions = {
 const idleMs = 250
 const retryMs = 5_000
 const reasonCharactersMax = 1_000
+const beginMs = 5_000
 /** Incidents that wait; each is small, and of a type there are a hundred at most. */
 const waitingMax = 1_000
 
+/** An incident of which something was done. */
+type Begun = { readonly incident: ContainedIncident; readonly folder: string; readonly done: Contained[] }
+
 /**
  * Contains incidents, one at a time and each once a data folder: what was begun with is in its folder. Whoever asks for
- * it does not wait. Nothing here is done before the alarm is out, so that it silences none.
+ * it does not wait. Nothing here is done before the alarm is out, so that it silences none. What is slow goes on beside
+ * the rest.
  */
 export class Containment {
   readonly #options: ContainmentOptions
   readonly #waiting = new Map<string, ContainedIncident>()
   /** Not begun with again by this process. */
   readonly #begun = new Set<string>()
-  readonly #untold = new Map<string, readonly Contained[]>()
+  /** Slow measures are to be carried out. */
+  readonly #slow: Begun[] = []
+  #untold: { readonly id: string; readonly done: readonly Contained[] }[] = []
 
   constructor(options: ContainmentOptions) {
     this.#options = options
@@ -65,38 +79,77 @@ export class Containment {
 
   /** Until `signal` aborts; what is under way then is ended. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
+    if (this.#options.measures.length > 0) await Promise.all([this.#runQuick(signal), this.#runSlow(signal)])
+    // What was not begun with says so: it is not done by the next start either.
+    for (const next of this.#slow.splice(0)) await this.#carryOutAll(this.#slowMeasures, next, signal)
+    await this.#tellAll()
+  }
+
+  get #slowMeasures(): readonly Measure[] {
+    return this.#options.measures.filter(({ isSlow }) => isSlow === true)
+  }
+
+  async #runQuick(signal: AbortSignal): Promise<void> {
     let tellAt = 0
-    while (!signal.aborted && this.#options.measures.length > 0) {
+    while (!signal.aborted) {
       for (const incident of [...this.#waiting.values()]) {
         this.#waiting.delete(incident.id)
         if (!signal.aborted) await this.#containOnce(incident, signal).catch(this.#options.onFailed)
       }
       if (performance.now() >= tellAt) tellAt = (await this.#tellAll()) ? 0 : performance.now() + retryMs
-      await sleep(idleMs, undefined, { signal }).catch(() => {})
+      await idle(signal)
     }
-    await this.#tellAll()
+  }
+
+  async #runSlow(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const next = this.#slow.shift()
+      if (next === undefined) await idle(signal)
+      else await this.#carryOutAll(this.#slowMeasures, next, signal)
+    }
   }
 
   async #containOnce(incident: ContainedIncident, signal: AbortSignal): Promise<void> {
-    const { dataDir, measures, untilTold, onContained } = this.#options
+    const { dataDir, measures, untilTold, onFailed } = this.#options
     const { id } = incident
     if (this.#begun.has(id)) return
     this.#begun.add(id)
     if ((await readContained(dataDir, id)) !== undefined) return
-    await untilTold(id, signal)
+    await Promise.all([untilTold(id, signal), this.#beginAll(incident, signal)])
     // A disk without room is no reason to leave an attacker alone: measures that need the folder fail then.
     const folder = await makeIncidentFolder(dataDir, id).catch((error: unknown) => {
-      this.#options.onFailed(error)
+      onFailed(error)
       return incidentFolder(dataDir, id)
     })
-    const done: Contained[] = []
+    const begun: Begun = { incident, folder, done: [] }
+    const quick = measures.filter(({ isSlow }) => isSlow !== true)
+    await this.#carryOutAll(quick, begun, signal)
+    if (quick.length < measures.length) this.#slow.push(begun)
+  }
+
+  async #beginAll(incident: ContainedIncident, signal: AbortSignal): Promise<void> {
+    const begun = this.#options.measures.map(({ begin }) => begin?.(incident, signal))
+    const pause = new AbortController()
+    const late = sleep(beginMs, undefined, { signal: AbortSignal.any([signal, pause.signal]) }).catch(() => {})
+    await Promise.race([Promise.allSettled(begun), late])
+    pause.abort()
+  }
+
+  /** What was done is to be told, of these measures together. */
+  async #carryOutAll(
+    measures: readonly Measure[],
+    { incident, folder, done }: Begun,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { onContained, onFailed } = this.#options
+    const before = done.length
     for (const measure of measures) {
       const contained = await this.#carryOut(measure, incident, folder, signal)
       done.push(contained)
-      onContained(id, contained)
-      await writeContained(folder, done).catch(this.#options.onFailed)
+      onContained(incident.id, contained)
+      await writeContained(folder, done).catch(onFailed)
     }
-    this.#untold.set(id, done)
+    if (done.length > before) this.#untold.push({ id: incident.id, done: done.slice(before) })
   }
 
   async #carryOut(
@@ -116,15 +169,19 @@ export class Containment {
   /** False where some of it could not be told yet. */
   async #tellAll(): Promise<boolean> {
     const { tell, onFailed } = this.#options
-    for (const [id, done] of this.#untold) {
+    for (const untold of [...this.#untold]) {
       try {
-        if (await tell(id, done)) this.#untold.delete(id)
+        if (await tell(untold.id, untold.done)) this.#untold = this.#untold.filter((each) => each !== untold)
       } catch (error) {
         onFailed(error)
       }
     }
-    return this.#untold.size === 0
+    return this.#untold.length === 0
   }
+}
+
+function idle(signal: AbortSignal): Promise<void> {
+  return sleep(idleMs, undefined, { signal }).catch(() => {})
 }
 
 /** A schema that was changed alone is often an administrator's work. */

@@ -1,7 +1,8 @@
-import { readFile, stat } from 'node:fs/promises'
+import { chown, cp, lchown, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openCluster } from '../../src/store/embedded.ts'
 import { makeFolder, removeFolder, run } from '../cli/binary.ts'
 import { until } from '../support/log.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
@@ -70,8 +71,11 @@ type Incident = { readonly id: string; readonly containment: readonly Done[] | n
 type Done = { readonly measure: string; readonly isDone: boolean; readonly detail: string }
 
 /** Starts a server with three entries, lets one be changed, and waits until that is contained. */
-async function contained(containment: string): Promise<{ server: ServerProcess; incident: Incident }> {
-  const server = await startServer(dataDir, settings(containment))
+async function contained(
+  containment: string,
+  others: Readonly<Record<string, string>> = {},
+): Promise<{ server: ServerProcess; incident: Incident }> {
+  const server = await startServer(dataDir, { ...settings(containment), ...others })
   await waitUntilReady(server)
   for (let i = 0; i < 3; i++) expect((await append(server)).status).toBe(201)
   await until(
@@ -128,6 +132,87 @@ test('the last good checkpoint is kept, and named in incident, log, alarm and an
     () => 'an entry',
   )
   expect((await append(server)).status).toBe(201)
+}, 180_000)
+
+test('a snapshot is kept: rows as they were, a database that starts from the copy, and what a command keeps', async () => {
+  const told = join(folder, 'told')
+  const command = { DENDROLOG_SNAPSHOT_COMMAND: JSON.stringify(['/bin/sh', '-c', `cat > ${told}`]) }
+  const { server, incident: found } = await contained('snapshot', command)
+  const [done] = found.containment ?? []
+  expect(done).toMatchObject({ measure: 'snapshot', isDone: true })
+  expect(done?.detail).toMatch(/^export: \d+ files, .*; base backup: \d+ files, .*; command: \/bin\/sh is done$/)
+  const kept = join(dataDir, 'forensics', found.id)
+  expect(JSON.parse(await readFile(told, 'utf8'))).toMatchObject({
+    ...{ incident: found.id, folder: kept },
+    finding: { violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 2 },
+  })
+
+  const rows = (await readFile(join(kept, 'export', 'audit-logs-from.jsonl'), 'utf8')).split('\n')
+  expect(JSON.parse(rows[0] ?? '')).toMatchObject({ row: { sequence_number: 2, payload: { secret: 'altered' } } })
+  const manifest = JSON.parse(await readFile(join(kept, 'export', 'manifest.json'), 'utf8')) as { missing: unknown }
+  expect(manifest.missing).toEqual([])
+  // With the administrator's login: others see no statements.
+  const sessions = await readFile(join(kept, 'export', 'sessions.jsonl'), 'utf8')
+  expect(sessions).not.toContain('insufficient privilege')
+
+  // What is here while the backup is not.
+  await asSuperuser('create table public.later ()')
+  const other = join(folder, 'other')
+  const payloads = await fromBackup(join(kept, 'base-backup', 'pg'), other)
+  expect(payloads).toEqual([{ secret: 'do not show' }, { secret: 'altered' }, { secret: 'do not show' }])
+
+  expect((await append(server)).status).toBe(201)
+  const read = await fetch(`${server.url}/v1/entries/1`, {
+    headers: { authorization: `Bearer ${server.tokens.auditor}` },
+  })
+  expect(read.status).toBe(200)
+  const shown = await incident('show', found.id)
+  expect(shown.stdout).toMatch(/^contained snapshot: export: \d+ files/m)
+}, 180_000)
+
+/** Payloads of the first three entries in a copy of the cluster that a server of its own starts from. */
+async function fromBackup(pg: string, other: string): Promise<readonly unknown[]> {
+  await mkdir(join(other, 'keys'), { recursive: true })
+  await cp(pg, join(other, 'pg'), { recursive: true })
+  await cp(join(dataDir, 'keys', 'pg-admin-password'), join(other, 'keys', 'pg-admin-password'))
+  const { uid, gid } = await stat(join(dataDir, 'pg'))
+  await chown(join(other, 'pg'), uid, gid)
+  for (const name of await readdir(join(other, 'pg'), { recursive: true }))
+    await lchown(join(other, 'pg', name), uid, gid)
+  const cluster = await openCluster({ dataDir: other })
+  const client = new Client(cluster.config)
+  try {
+    await client.connect()
+    expect((await client.query(`select to_regclass('public.later') as later`)).rows).toEqual([{ later: null }])
+    const { rows } = await client.query<{ payload: unknown }>(
+      'select payload from security.audit_logs where sequence_number <= 3 order by sequence_number',
+    )
+    return rows.map(({ payload }) => payload)
+  } finally {
+    await client.end()
+    await cluster.stop()
+  }
+}
+
+test('what is quick is told before a snapshot ends, and a server that is stopped meanwhile says so', async () => {
+  const begun = join(folder, 'begun')
+  const command = ['/bin/sh', '-c', `touch ${begun}; sleep 1000`]
+  const starting = contained('pin-checkpoint,snapshot', { DENDROLOG_SNAPSHOT_COMMAND: JSON.stringify(command) })
+  const { server, incident: found } = await starting
+  // Told before the slow one is done.
+  expect(found.containment).toMatchObject([{ measure: 'pin-checkpoint', isDone: true }])
+  await until(
+    () =>
+      stat(begun).then(
+        () => true,
+        () => false,
+      ),
+    () => server.output().slice(-3_000),
+    60_000,
+  )
+  expect(await server.stop()).toBe(0)
+  const shown = await incident('show', found.id)
+  expect(shown.stdout).toMatch(/^contained snapshot: NOT DONE: export: .*command failed: the server was stopped$/m)
 }, 180_000)
 
 test('no checkpoint is signed any more, after a restart too, until that is released', async () => {

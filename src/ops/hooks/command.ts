@@ -1,70 +1,22 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { type Command, runOutsideCommand } from '../outside-command.ts'
 import { type Alarm, deliverMs, type Hook, HookFailure, urgencyOf } from './hook.ts'
 
-const errorCharactersMax = 300
-/** What it said last may come behind its end; its children may hold the pipe for ever. */
-const lastWordsMs = 200
-
 /**
- * A program that gets the alarm as JSON on its standard input, without a shell between: `argv` is the program and its
- * arguments. Of the environment it gets a PATH and nothing else: no password of ours. Status 0 means that it has the
- * alarm. It is killed with its children after 10 s.
+ * A program that gets the alarm as JSON on its standard input: `runOutsideCommand`. Status 0 means that it has the alarm.
+ * It is killed with its children after 10 s.
  */
-export function commandHook(argv: readonly [string, ...string[]]): Hook {
+export function commandHook(command: Command): Hook {
   return {
     name: 'command',
     deliver: async (alarm, signal) => {
-      const [program, ...args] = argv
-      const child = spawn(program, args, { ...spawnOptions, stdio: ['pipe', 'ignore', 'pipe'] })
-      const stop = AbortSignal.any([signal, AbortSignal.timeout(deliverMs)])
-      const onStop = (): void => killGroup(child)
-      stop.addEventListener('abort', onStop)
-      try {
-        if (stop.aborted) onStop()
-        await runToEnd(child, JSON.stringify(inputOf(alarm)), () => {
-          if (signal.aborted) return 'was stopped'
-          return stop.aborted ? `did not end within ${deliverMs} ms` : undefined
-        })
-      } finally {
-        stop.removeEventListener('abort', onStop)
-        // Whatever it left behind may hold the pipe.
-        child.stderr?.destroy()
-      }
+      const input = JSON.stringify(inputOf(alarm))
+      await runOutsideCommand(command, input, deliverMs, signal).catch((cause: Error) => {
+        throw new HookFailure(cause.message, { cause })
+      })
     },
   }
 }
 
-/** In a group of its own, so that it can be killed with its children. */
-const spawnOptions = { shell: false, detached: true, env: { PATH: '/usr/local/bin:/usr/bin:/bin' } } as const
-
 function inputOf({ id, news, at, origin, incident }: Alarm): object {
   return { id, news, at, origin, ...urgencyOf(incident), incident }
-}
-
-/** Throws unless the program ends with status 0; `whyStopped` says why it was killed, if it was. */
-async function runToEnd(child: ChildProcess, input: string, whyStopped: () => string | undefined): Promise<void> {
-  let said = ''
-  child.stderr?.on('data', (chunk) => (said = `${said}${chunk}`.slice(-errorCharactersMax)))
-  // It need not read all of it; its status says whether it has what it needs.
-  child.stdin?.on('error', () => {})
-  child.stdin?.end(`${input}\n`)
-  const [status, killedBy] = (await once(child, 'exit').catch((cause: NodeJS.ErrnoException) => {
-    throw new HookFailure(`the command could not be started: ${cause.code}`, { cause })
-  })) as [number | null, NodeJS.Signals | null]
-  if (status === 0) return
-  await Promise.race([once(child, 'close'), sleep(lastWordsMs)])
-  const how = whyStopped() ?? (status === null ? `was ended by ${killedBy}` : `ended with status ${status}`)
-  const words = said.trim()
-  throw new HookFailure(`the command ${how}${words === '' ? '' : `: ${words}`}`)
-}
-
-function killGroup({ pid }: ChildProcess): void {
-  if (pid === undefined) return
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // It has ended.
-  }
 }

@@ -1,4 +1,5 @@
 import { readGivenFile } from '../given-file.ts'
+import type { Command } from '../outside-command.ts'
 import { commandHook } from './command.ts'
 import type { Hook } from './hook.ts'
 import { pagerduty } from './pagerduty.ts'
@@ -8,8 +9,7 @@ import { parseWebhookSecrets, webhook } from './webhook.ts'
 export type HookSettings = {
   readonly webhook: { readonly url: string; readonly secret: WebhookSecret } | undefined
   readonly pagerduty: { readonly url: string; readonly routingKey: string } | undefined
-  /** Program and arguments. */
-  readonly command: readonly [string, ...string[]] | undefined
+  readonly command: Command | undefined
 }
 
 /** `whsec_` texts, several separated by white space: of a setting, or of a file. */
