@@ -1,7 +1,6 @@
 // The watch rules of a server: a follower, and incidents of what it finds.
 import type { Config } from './config.ts'
 import { Following } from './follow.ts'
-import type { IncidentFinding } from './incident/finding.ts'
 import type { IncidentOffice } from './incident/incident-office.ts'
 import type { Database } from './instance.ts'
 import type { Log } from './log/log.ts'
@@ -11,7 +10,7 @@ import { readGivenFile } from './ops/given-file.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics, Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
-import { describeMatch, violationTypeOf } from './rules/describe-match.ts'
+import { findingOfMatches, gatherMatches } from './rules/gather-matches.ts'
 import { openRules, type RuleMatch } from './rules/open-rules.ts'
 import { RuleFollower } from './rules/rule-follower.ts'
 import { rulesBytesMax } from './rules/rules-file.ts'
@@ -23,8 +22,6 @@ import { ConfigError } from './setting-values.ts'
  * that rules look at, an entry takes this thread 20 us and the database 25.
  */
 const timing = { restWhileBusy: 8, restFarBehind: 4 }
-/** Of a rule in a step; what others there are counts together. */
-const groupsMax = 20
 const openedBy = 'dendrolog'
 
 /** The file of the setting, whose rules can be used. Throws ConfigError with the place of what cannot. */
@@ -111,9 +108,9 @@ async function tellMatches(
   logger: Logger,
   { ruleMatches }: Pick<Metrics, 'ruleMatches'>,
 ): Promise<void> {
-  for (const { match, place, count } of gatherMatches(matches)) {
-    const finding = findingOf(match, place, count)
-    const { id: incident, isNew } = await office.open(finding, openedBy)
+  for (const gathered of gatherMatches(matches)) {
+    const { id: incident, isNew } = await office.open(findingOfMatches(gathered), openedBy)
+    const { count, match } = gathered
     const { rule, severity, entry } = match
     const { sequenceNumber, actorId, action, resource } = entry
     logger.warn(
@@ -121,36 +118,5 @@ async function tellMatches(
       'a watch rule matched',
     )
     ruleMatches.inc({ rule }, count)
-  }
-}
-
-type Gathered = { readonly match: RuleMatch; readonly place: string; count: number }
-
-/** Matches of the same rule and group together, the first of them for all. */
-function gatherMatches(matches: readonly RuleMatch[]): readonly Gathered[] {
-  const gathered = new Map<string, Gathered>()
-  const groupsOf = new Map<string, number>()
-  for (const match of matches) {
-    const { rule, groupKey } = match
-    const own = gathered.get(`${rule} ${groupKey}`)
-    const groups = groupsOf.get(rule) ?? 0
-    const place = own !== undefined || groups < groupsMax ? groupKey : 'more'
-    const known = gathered.get(`${rule} ${place}`)
-    if (known !== undefined) known.count++
-    else gathered.set(`${rule} ${place}`, { match, place, count: 1 })
-    if (known === undefined) groupsOf.set(rule, groups + 1)
-  }
-  return [...gathered.values()]
-}
-
-/** Its severity goes into the evidence, where hooks look for it. */
-function findingOf(match: RuleMatch, place: string, matches: number): IncidentFinding {
-  const { rule, severity, description, because, group, entry } = match
-  return {
-    violationType: violationTypeOf(match),
-    place,
-    sequenceNumber: entry.sequenceNumber,
-    detail: describeMatch(match),
-    evidence: { rule, severity, ...(description === undefined ? {} : { description }), because, group, entry, matches },
   }
 }

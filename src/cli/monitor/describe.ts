@@ -1,8 +1,19 @@
 import { CouldNotCheck, Refused } from '../../client/errors.ts'
-import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation, quoteText, visibleText } from '../command.ts'
+import { describeMatch } from '../../rules/describe-match.ts'
+import type { GatheredMatches } from '../../rules/gather-matches.ts'
+import {
+  type ExitStatus,
+  exitCouldNotCheck,
+  exitHolds,
+  exitViolation,
+  printJson,
+  printLine,
+  quoteText,
+  visibleText,
+} from '../command.ts'
 import { adviceOn } from '../server-fetch.ts'
 import { headOf, type Looked } from './log-monitor.ts'
-import type { KnownFinding, MonitorState } from './state.ts'
+import type { KnownFinding, MonitorState, Told } from './state.ts'
 
 // What a look came to, for people, for programs and for a dead-man service.
 
@@ -86,9 +97,26 @@ function reasonOfError(error: Error, url: string): { readonly code: string; read
   return { code: 'unavailable', detail: `${error.message}${adviceOn(error.cause, new URL(url))}` }
 }
 
-export function describeKnown({ violationType, detail, firstSeenMs, evidence }: KnownFinding): string {
-  const file = evidence === null ? '' : `, evidence ${evidence.file}`
-  return visibleText(`${violationType}: ${detail} (first seen ${new Date(firstSeenMs).toISOString()}${file})`)
+function describeKnown(known: KnownFinding): string {
+  const { evidence } = known
+  return `${describeTold(known)}${evidence === null ? '' : visibleText(`, evidence ${evidence.file}`)}`
+}
+
+export function describeTold({ violationType, detail, firstSeenMs }: Told): string {
+  return visibleText(`${violationType}: ${detail} (first seen ${new Date(firstSeenMs).toISOString()})`)
+}
+
+/** Matches of a rule and a group, as soon as they are seen. */
+export function printMatch(matches: GatheredMatches, origin: string, isJson: boolean): void {
+  const { match, count } = matches
+  const { rule, severity, because, group, entry } = match
+  const [at, detail] = [new Date().toISOString(), describeMatch(match)]
+  if (isJson) {
+    printJson({ status: 'matched', at, origin, rule, severity, because, group, count, entry, detail })
+    return
+  }
+  const times = count > 1 ? ` (${count} times)` : ''
+  printLine(visibleText(`${at} matched: entry ${entry.sequenceNumber}, ${severity}: ${detail}${times}`))
 }
 
 function findingJson({ violationType, key, sequenceNumber, detail, firstSeenMs, evidence }: KnownFinding): object {

@@ -5,10 +5,13 @@ import { type Check, checkOnce, type MonitorOptions } from '../../client/monitor
 import type { SweptEntry } from '../../client/sweep-entries.ts'
 import type { Hook } from '../../ops/hooks/hook.ts'
 import { sendNow } from '../../ops/hooks/send-now.ts'
+import type { GatheredMatches } from '../../rules/gather-matches.ts'
+import { findingOfMatches } from '../../rules/gather-matches.ts'
 import { describeError } from '../describe-error.ts'
 import { alarmOf } from './alarm.ts'
 import { keepEvidence } from './evidence-file.ts'
-import { type KnownFinding, type MonitorState, writeState } from './state.ts'
+import type { EntryTaker } from './rule-watch.ts'
+import { type KnownFinding, type KnownMatch, type MonitorState, type Told, writeState } from './state.ts'
 
 export type LogMonitorOptions = {
   readonly client: LogClient
@@ -22,8 +25,10 @@ export type LogMonitorOptions = {
   readonly hooks: readonly Hook[]
   readonly sth: { readonly publicKey?: Uint8Array; readonly maxAgeMs: number } | undefined
   readonly readsTiles: boolean
-  /** Takes the entries that were read and checked, in order; undefined: entries are not read. After a crash some come again. */
-  readonly takeEntries: ((entries: readonly SweptEntry[]) => Promise<void>) | undefined
+  /** Takes the entries that were read and checked, in order; undefined: entries are not read. */
+  readonly entries: EntryTaker | undefined
+  /** Told of each match at once, of those of a rule and a group once a batch. */
+  readonly onMatch: (matches: GatheredMatches) => void
   /** A new UUIDv7 as text. */
   readonly makeId: () => string
   readonly nowMs: () => number
@@ -43,6 +48,8 @@ export type Looked = {
 
 /** Of more places one only counts. A log that does so much wrong is known to do so. */
 const findingsMax = 100
+/** The oldest are forgotten: what belongs to them is told again. */
+const matchesMax = 1_000
 /** Of an alarm to a hook, over all looks; `sendNow` tries a few times in each. */
 const attemptsMax = 20
 /** While a sweep goes on. */
@@ -81,10 +88,10 @@ export class LogMonitor {
   }
 
   async #check(signal: AbortSignal): Promise<Check> {
-    const { client, begin, readsTiles, takeEntries } = this.#options
-    const options = this.#monitorOptions()
+    const { client, begin, readsTiles, entries: taker } = this.#options
+    const options = this.#monitorOptions(signal)
     const { tiles, entries, ...alone } = options
-    const sweeps = { ...(readsTiles && tiles ? { tiles } : {}), ...(takeEntries && entries ? { entries } : {}) }
+    const sweeps = { ...(readsTiles && tiles ? { tiles } : {}), ...(taker && entries ? { entries } : {}) }
     const isFirst = this.#state.checkpoint === undefined && begin === undefined && Object.keys(sweeps).length > 0
     if (!isFirst) return checkOnce(client, { ...alone, ...sweeps }, signal)
     // It is believed anyhow, and a sweep over all of a large log goes on from here when it is interrupted.
@@ -94,8 +101,8 @@ export class LogMonitor {
     return check.kind === 'unchanged' ? first : check
   }
 
-  #monitorOptions(): MonitorOptions {
-    const { begin, sth, takeEntries } = this.#options
+  #monitorOptions(signal: AbortSignal): MonitorOptions {
+    const { begin, sth } = this.#options
     const position = (name: 'tilesSize' | 'entriesSize') => ({
       load: async () => this.#state[name],
       save: (size: number) => this.#sweptTo({ [name]: size }),
@@ -107,7 +114,7 @@ export class LogMonitor {
         await this.#write()
       },
       tiles: position('tilesSize'),
-      entries: { ...position('entriesSize'), ...(takeEntries ? { take: takeEntries } : {}) },
+      entries: { ...position('entriesSize'), take: (entries) => this.#take(entries, signal) },
       ...(sth === undefined ? {} : { sth: { ...sth, nowMs: this.#options.nowMs, state: this.#sthState() } }),
     }
   }
@@ -128,9 +135,31 @@ export class LogMonitor {
     if (performance.now() - this.#writtenMs > writeEveryMs) await this.#write()
   }
 
+  /** A match is remembered before hooks are told of it. */
+  async #take(entries: readonly SweptEntry[], signal: AbortSignal): Promise<void> {
+    const { entries: taker, onMatch } = this.#options
+    const matches = taker?.take(entries) ?? []
+    if (matches.length === 0) return
+    for (const gathered of matches) {
+      onMatch(gathered)
+      this.#rememberMatch(gathered)
+    }
+    await this.#writeOrSay()
+    await this.#tellMatches(signal, ({ attempts }) => attempts === 0)
+  }
+
+  #rememberMatch(gathered: GatheredMatches): void {
+    const { place, detail, ...finding } = findingOfMatches(gathered)
+    const key = `${finding.violationType}@${place}`
+    if (this.#state.matches.some((known) => known.key === key)) return
+    const known = { ...finding, key, ...this.#newTold(detail, this.#options.nowMs()) }
+    this.#state = { ...this.#state, matches: [...this.#state.matches, known].slice(-matchesMax) }
+  }
+
   async #write(): Promise<void> {
     if (this.#state === this.#written) return
     const state = this.#state
+    await this.#options.entries?.save()
     await writeState(this.#options.stateFile, state)
     this.#written = state
     this.#writtenMs = performance.now()
@@ -163,16 +192,17 @@ export class LogMonitor {
   }
 
   #newFinding(finding: Finding, atMs: number): Omit<KnownFinding, 'key' | 'evidence'> {
-    const { hooks, makeId } = this.#options
     return {
-      id: makeId(),
       violationType: finding.kind,
       sequenceNumber: 'leafIndex' in finding ? finding.leafIndex + 1 : null,
-      detail: describeFinding(finding).slice(0, detailCharactersMax).toWellFormed(),
-      firstSeenMs: atMs,
-      untold: hooks.map(({ name }) => name),
-      attempts: 0,
+      ...this.#newTold(describeFinding(finding), atMs),
     }
+  }
+
+  #newTold(words: string, firstSeenMs: number): Pick<Told, 'id' | 'detail' | 'firstSeenMs' | 'untold' | 'attempts'> {
+    const { hooks, makeId } = this.#options
+    const detail = words.slice(0, detailCharactersMax).toWellFormed()
+    return { id: makeId(), detail, firstSeenMs, untold: hooks.map(({ name }) => name), attempts: 0 }
   }
 
   async #keep(finding: Finding, seenAtMs: number): Promise<KnownFinding['evidence']> {
@@ -193,11 +223,22 @@ export class LogMonitor {
   /** What did not arrive is tried again in the next look. */
   async #tellUntold(signal: AbortSignal): Promise<void> {
     for (const known of this.#state.findings) {
-      if (known.untold.length > 0 && !signal.aborted) await this.#tell(known, signal)
+      if (known.untold.length > 0 && !signal.aborted) this.#replace({ ...known, ...(await this.#tell(known, signal)) })
     }
+    await this.#tellMatches(signal, () => true)
   }
 
-  async #tell(known: KnownFinding, signal: AbortSignal): Promise<void> {
+  async #tellMatches(signal: AbortSignal, isWanted: (known: KnownMatch) => boolean): Promise<void> {
+    for (const known of this.#state.matches) {
+      if (known.untold.length === 0 || signal.aborted || !isWanted(known)) continue
+      const told = { ...known, ...(await this.#tell(known, signal)) }
+      const matches = this.#state.matches.map((each) => (each.key === known.key ? told : each))
+      this.#state = { ...this.#state, matches }
+    }
+    await this.#writeOrSay()
+  }
+
+  async #tell(known: KnownFinding | KnownMatch, signal: AbortSignal): Promise<Pick<Told, 'untold' | 'attempts'>> {
     const { client, hooks, onTrouble } = this.#options
     const wanted = hooks.filter(({ name }) => known.untold.includes(name))
     const alarm = alarmOf(client.origin, known)
@@ -207,8 +248,7 @@ export class LogMonitor {
     const attempts = known.attempts + 1
     const isOver = attempts >= attemptsMax && failed.length > 0
     if (isOver) onTrouble(`the alarm of ${known.violationType} is given up after ${attempts} looks`)
-    this.#replace({ ...known, attempts, untold: isOver ? [] : failed.map(({ hook }) => hook) })
-    await this.#writeOrSay()
+    return { attempts, untold: isOver ? [] : failed.map(({ hook }) => hook) }
   }
 }
 

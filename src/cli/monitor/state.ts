@@ -6,8 +6,8 @@ import { ClusterError } from '../../store/embedded/cluster-error.ts'
 import { lockFolder } from '../../store/embedded/folder-lock.ts'
 import { removeUnfinished, writeSecretFile } from '../../store/secret-file.ts'
 
-/** A violation as it is remembered, so that each is kept and told once. */
-export type KnownFinding = {
+/** What hooks are told once. */
+export type Told = {
   /** UUID: of the alarm. */
   readonly id: string
   /** Type and place. */
@@ -17,12 +17,19 @@ export type KnownFinding = {
   readonly detail: string
   /** Milliseconds since 1970. */
   readonly firstSeenMs: number
-  /** Its file, absolute, and SHA-256 of that in hex; null where it could not be written yet. */
-  readonly evidence: { readonly file: string; readonly sha256: string } | null
   /** Hooks that do not have the alarm yet, by name; and how often they were tried. */
   readonly untold: readonly string[]
   readonly attempts: number
 }
+
+/** A violation as it is remembered, so that each is kept and told once. */
+export type KnownFinding = Told & {
+  /** Its file, absolute, and SHA-256 of that in hex; null where it could not be written yet. */
+  readonly evidence: { readonly file: string; readonly sha256: string } | null
+}
+
+/** A rule that matched for a group, so that hooks are told of it once. */
+export type KnownMatch = Told & { readonly evidence: Readonly<Record<string, unknown>> }
 
 /** What a monitor must remember of a log from look to look. */
 export type MonitorState = {
@@ -34,14 +41,15 @@ export type MonitorState = {
   readonly tilesSize: number
   readonly entriesSize: number
   readonly findings: readonly KnownFinding[]
+  readonly matches: readonly KnownMatch[]
 }
 
 export function emptyState(origin: string): MonitorState {
-  return { origin, checkpoint: undefined, sth: undefined, tilesSize: 0, entriesSize: 0, findings: [] }
+  return { origin, checkpoint: undefined, sth: undefined, tilesSize: 0, entriesSize: 0, findings: [], matches: [] }
 }
 
-/** A note has a megabyte at most; findings are a hundred. */
-const stateBytesMax = 4 * 1_048_576
+/** A note has a megabyte at most; findings are a hundred, matches a thousand. */
+const stateBytesMax = 16 * 1_048_576
 
 /** The file where nothing else is said: of a log and its key, below `folder`. Nothing of the origin can lead elsewhere. */
 export function defaultStateFile(vkey: { readonly name: string; readonly keyId: number }, folder: string): string {
@@ -98,28 +106,37 @@ function parseOrRefuse(file: string, text: string): MonitorState {
 type Members = Readonly<Record<string, unknown>>
 
 function parseState(value: unknown): MonitorState {
-  const { format, origin, checkpoint, sth, tilesSize, entriesSize, findings } = Object(value) as Members
+  const { format, origin, checkpoint, sth, tilesSize, entriesSize, findings, matches = [] } = Object(value) as Members
   if (format !== 1) throw new TypeError('unknown format')
-  if (!Array.isArray(findings)) throw new TypeError('findings: want an array')
+  if (!Array.isArray(findings) || !Array.isArray(matches)) throw new TypeError('findings, matches: want arrays')
   return {
     origin: text(origin),
     checkpoint: checkpoint === null ? undefined : text(checkpoint),
     sth: sth === null ? undefined : parseSth(sth),
     ...{ tilesSize: integer(tilesSize), entriesSize: integer(entriesSize) },
     findings: findings.map(parseFinding),
+    matches: matches.map(parseMatch),
   }
 }
 
 function parseFinding(value: unknown): KnownFinding {
-  const { id, key, violationType, sequenceNumber, detail, firstSeenMs, evidence, untold, attempts } = Object(
-    value,
-  ) as Members
+  const { evidence } = Object(value) as Members
+  return { ...parseTold(value), evidence: evidence === null ? null : parseEvidence(Object(evidence) as Members) }
+}
+
+function parseMatch(value: unknown): KnownMatch {
+  const { evidence } = Object(value) as Members
+  if (typeof evidence !== 'object' || evidence === null) throw new TypeError('evidence: want an object')
+  return { ...parseTold(value), evidence: evidence as Members }
+}
+
+function parseTold(value: unknown): Told {
+  const { id, key, violationType, sequenceNumber, detail, firstSeenMs, untold, attempts } = Object(value) as Members
   if (!Array.isArray(untold)) throw new TypeError('untold: want an array')
   return {
     ...{ id: text(id), key: text(key), violationType: text(violationType), detail: text(detail) },
     sequenceNumber: sequenceNumber === null ? null : integer(sequenceNumber),
     firstSeenMs: integer(firstSeenMs),
-    evidence: evidence === null ? null : parseEvidence(Object(evidence) as Members),
     untold: untold.map(text),
     attempts: integer(attempts),
   }
