@@ -2,7 +2,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runLoad } from '../load/load-process.ts'
-import type { NdjsonLoad, NdjsonResult } from '../load/ndjson.ts'
 import type { ReadLoad, ReadResult } from '../load/reads.ts'
 import { readByWrk } from '../load/wrk.ts'
 import type { Findings } from '../measures.ts'
@@ -13,7 +12,7 @@ import { type ServerProcess, startServer } from '../server-process.ts'
 import { measureBisect } from './growth-bisect.ts'
 import { readLag, timeSearches } from './growth-search.ts'
 import { measureVerify } from './growth-verify.ts'
-import { ndjsonConnections, recordsPerBody } from './ndjson.ts'
+import { loadNdjson } from './ndjson.ts'
 
 const readConnections = 64
 const caughtUpWithinMs = 300_000
@@ -75,15 +74,7 @@ async function measureSizes(context: PartContext, server: ServerProcess, list: F
 /** Entries a second, from the first request to the last answer. */
 async function load(context: PartContext, server: ServerProcess, from: number, to: number): Promise<number> {
   context.progress(`growth: ${from} to ${to} entries`)
-  const { elapsedMs } = await runLoad<NdjsonLoad, NdjsonResult>('./ndjson.js', {
-    port: server.port,
-    token: await server.readToken('writer'),
-    connections: ndjsonConnections,
-    bodies: (to - from) / recordsPerBody,
-    recordsPerBody,
-    firstNumber: from,
-    withIds: false,
-  })
+  const { elapsedMs } = await loadNdjson(server, to - from, from, false)
   return ((to - from) / elapsedMs) * 1_000
 }
 

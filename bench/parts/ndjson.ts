@@ -12,6 +12,22 @@ import { type ServerProcess, startServer } from '../server-process.ts'
 export const ndjsonConnections = 24
 export const recordsPerBody = 1_000
 
+/** Loads `entries` more, the first with this number; `withIds`: of clients. A multiple of a body's records. */
+export async function loadNdjson(
+  server: ServerProcess,
+  entries: number,
+  firstNumber: number,
+  withIds: boolean,
+): Promise<NdjsonResult> {
+  return runLoad<NdjsonLoad, NdjsonResult>('./ndjson.js', {
+    port: server.port,
+    token: await server.readToken('writer'),
+    connections: ndjsonConnections,
+    bodies: entries / recordsPerBody,
+    ...{ recordsPerBody, firstNumber, withIds },
+  })
+}
+
 export async function measureNdjson(context: PartContext): Promise<Findings> {
   const list = new FindingsList()
   for (let run = 1; run <= context.plan.runs; run++) {
@@ -45,15 +61,7 @@ async function measureLoad(
   await client.connect()
   try {
     const walBefore = await readWalPosition(client)
-    const loading = runLoad<NdjsonLoad, NdjsonResult>('./ndjson.js', {
-      port: server.port,
-      token: await server.readToken('writer'),
-      connections: ndjsonConnections,
-      bodies: entries / recordsPerBody,
-      recordsPerBody,
-      firstNumber: 0,
-      withIds,
-    })
+    const loading = loadNdjson(server, entries, 0, withIds)
     const [{ elapsedMs, refused }, early] = await Promise.all([loading, waitPublished(server, verifier, entries / 4)])
     const answeredAt = performance.now()
     const last = await waitPublished(server, verifier, entries)

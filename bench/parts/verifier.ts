@@ -7,14 +7,12 @@ import { deleteEntry, editsOfEntry, undefended } from '../../src/store/drill/att
 import type { Query } from '../../src/store/session.ts'
 import { schema } from '../database.ts'
 import { randomOf } from '../events.ts'
-import { runLoad } from '../load/load-process.ts'
-import type { NdjsonLoad, NdjsonResult } from '../load/ndjson.ts'
 import type { Findings } from '../measures.ts'
 import { FindingsList, type PartContext } from '../part.ts'
 import { measureVerifierShare } from '../processor-time.ts'
 import { removeFolder } from '../run-folder.ts'
 import { type ServerProcess, startServer } from '../server-process.ts'
-import { ndjsonConnections, recordsPerBody } from './ndjson.ts'
+import { loadNdjson } from './ndjson.ts'
 
 const verifiedWithinMs = 300_000
 const noticedWithinMs = 180_000
@@ -66,15 +64,7 @@ async function withServer(
 
 /** Entries a second. */
 async function load(server: ServerProcess, entries: number): Promise<number> {
-  const { elapsedMs } = await runLoad<NdjsonLoad, NdjsonResult>('./ndjson.js', {
-    port: server.port,
-    token: await server.readToken('writer'),
-    connections: ndjsonConnections,
-    bodies: entries / recordsPerBody,
-    recordsPerBody,
-    firstNumber: 0,
-    withIds: false,
-  })
+  const { elapsedMs } = await loadNdjson(server, entries, 0, false)
   return (entries * 1_000) / elapsedMs
 }
 
