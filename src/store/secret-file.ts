@@ -63,11 +63,11 @@ async function writeNewFile(file: string, text: string): Promise<void> {
  * Text of a secret file, undefined where there is none. Throws, naming file and cure, where it is a link or no file,
  * where others than its owner may use it, or where it is another user's; root may read everybody's.
  */
-export async function readSecretFile(file: string): Promise<string | undefined> {
+export async function readSecretFile(file: string, bytesMax: number = secretBytesMax): Promise<string | undefined> {
   const handle = await openSecretFile(file)
   if (handle === undefined) return undefined
   try {
-    checkSecret(file, await handle.stat())
+    checkSecret(file, await handle.stat(), bytesMax)
     return await handle.readFile('utf8')
   } finally {
     await handle.close()
@@ -108,10 +108,10 @@ async function openSecretFile(file: string): Promise<FileHandle | undefined> {
   }
 }
 
-function checkSecret(file: string, found: Stats): void {
+function checkSecret(file: string, found: Stats, bytesMax: number): void {
   const user = process.geteuid?.() ?? found.uid
   if (!found.isFile()) throw new Error(`${file}: is no regular file; put the file itself there`)
-  if (found.size > secretBytesMax) throw new Error(`${file}: has more than ${secretBytesMax} bytes`)
+  if (found.size > bytesMax) throw new Error(`${file}: has more than ${bytesMax} bytes`)
   if (found.mode % 0o100 !== 0) throw new Error(`${file}: others may read it (mode ${modeOf(found.mode)}): chmod 600`)
   if (found.uid === user || user === 0) return
   throw new Error(`${file}: belongs to user ${found.uid}, this is ${user}: chown it, or run as its owner`)

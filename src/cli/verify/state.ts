@@ -7,9 +7,12 @@ import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
 /** The log whose data folder is at hand: its name, and the key that its verifier's state is sealed with. */
 export type OwnLog = { readonly origin: string; readonly sealKey: Uint8Array }
 
+/** Roots of a million million entries, and ten thousand findings. */
+const stateBytesMax = 1_073_741_824
+
 /** Undefined before the first round. Throws where it is not what a verifier of this log wrote. */
 export async function readState(config: Config, log: OwnLog): Promise<VerifierState | undefined> {
-  return parse(config, log, await readSecretFile(statePath(config)))
+  return parse(config, log, await readSecretFile(statePath(config), stateBytesMax))
 }
 
 /** The file, and who else writes to it. */
@@ -25,11 +28,11 @@ export function openMemory(config: Config, log: OwnLog): VerifierMemory {
   let known: string | undefined
   return {
     read: async () => {
-      known = await readSecretFile(path)
+      known = await readSecretFile(path, stateBytesMax)
       return parse(config, log, known)
     },
     readOthers: async () => {
-      const text = await readSecretFile(path)
+      const text = await readSecretFile(path, stateBytesMax)
       if (text === undefined || text === known) return undefined
       return parse(config, log, text)?.findings
     },
