@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
 import type { Config } from '../config.ts'
 import { connectionsOfRoles, keysFolderOf, openDatabase, type RoleConnections } from '../instance.ts'
-import { findRunningCluster } from '../store/embedded.ts'
+import { findRunningCluster, hasCluster, openCluster } from '../store/embedded.ts'
 import { loadOrCreateRoles } from '../store/roles.ts'
 import { readSecretFile } from '../store/secret-file.ts'
 
@@ -20,11 +20,27 @@ export async function withLocalLogin<T>(
   if (roleUrls !== undefined) return work({ connectionString: roleUrls[role] ?? roleUrls.reader })
   const admin = databaseUrl === undefined ? await findRunningCluster(dataDir) : { connectionString: databaseUrl }
   if (admin !== undefined) return work(await loginOf(config, role, admin))
+  if (role !== 'state' && (await hasCluster(dataDir))) return withStartedCluster(config, role, signal, work)
   const database = await openDatabase(config, () => {}, signal)
   try {
     return await work(database.connections[role])
   } finally {
     await database.close()
+  }
+}
+
+/** As it is: whoever checks a database neither migrates it nor refuses one that was tampered with. */
+async function withStartedCluster<T>(
+  config: Config,
+  role: keyof RoleConnections,
+  signal: AbortSignal,
+  work: (login: ClientConfig) => Promise<T>,
+): Promise<T> {
+  const cluster = await openCluster({ dataDir: config.dataDir, binDir: config.pgBin }, signal)
+  try {
+    return await work(await loginOf(config, role, cluster.config))
+  } finally {
+    await cluster.stop()
   }
 }
 

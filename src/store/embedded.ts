@@ -85,6 +85,11 @@ export async function openCluster(options: ClusterOptions, signal?: AbortSignal)
   }
 }
 
+/** Whether a data folder has a cluster, running or not. */
+export async function hasCluster(dataDir: string): Promise<boolean> {
+  return (await readClusterMajor(dataFolderAt(resolve(dataDir)))) !== undefined
+}
+
 /**
  * The superuser's connection to the cluster of a data folder, which may be another process's; undefined where there is
  * none or none answers. Changes nothing. Throws ClusterError where it refuses the folder's password.

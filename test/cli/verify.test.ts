@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { VerificationReport } from '../../src/audit/report.ts'
+import { openCluster } from '../../src/store/embedded.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import { formatTilePath, tilesOfSize } from '../../tlog/tile.ts'
 import { rootOfFullTile } from '../../tlog/tile-nodes.ts'
@@ -317,4 +318,19 @@ test('an older copy of the database is a rollback, of another log a refusal', as
   const round = (): Promise<Finished> => run(['verify', '--json'], { DENDROLOG_DATA_DIR: dataDir })
   expect(await round()).toMatchObject({ status: 1, stdout: expect.stringContaining('SIGNER_MEMORY_MISSING') })
   expect(await round()).toMatchObject({ status: 1, stdout: expect.not.stringContaining('SIGNER_MEMORY_MISSING') })
+})
+
+test('a table that was renamed before the server was stopped is a violation, not a database without a log', async () => {
+  const cluster = await openCluster({ dataDir })
+  try {
+    await asSuperuser(
+      `do $$ declare name text; begin for name in select evtname from pg_event_trigger loop execute format('alter event trigger %I disable', name); end loop; end $$`,
+      'alter table security.tree_heads rename to heads',
+    )
+  } finally {
+    await cluster.stop()
+  }
+  const told = await report()
+  expect(told).toMatchObject({ status: 1, isSecure: false })
+  expect(told.findings.map(({ object }) => object)).toContain('security.tree_heads')
 })
