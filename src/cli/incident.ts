@@ -2,7 +2,7 @@ import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { readConfig } from '../config.ts'
 import { readContained } from '../incident/containment-record.ts'
 import { alarmJson, incidentJson, type ShownAlarm, type ShownIncident } from '../incident/incident-json.ts'
-import { IncidentOffice, IncidentRefusal } from '../incident/incident-office.ts'
+import { closeReasonMax, IncidentOffice, IncidentRefusal, isCloseReason } from '../incident/incident-office.ts'
 import { makeId } from '../ingest/make-id.ts'
 import { schemaNames } from '../instance.ts'
 import { createSignAct } from '../log/own-act-entry.ts'
@@ -68,7 +68,6 @@ const verbs: Readonly<Record<string, Verb>> = {
   retry: { place: 'this or --all', options: ['all'], run: retry },
   release: { place: 'none', options: [], run: release },
 }
-const reasonCharactersMax = 1_000
 const listedAtOnce = 500
 const deadLettersMax = 1_000
 
@@ -102,8 +101,7 @@ function checkPlace(name: string, { place }: Verb, text: string | undefined, { a
 
 function checkReason({ reason }: Values): void {
   if (reason === undefined || reason.trim() === '') throw new UsageError('close: want --reason TEXT')
-  if (reason.length > reasonCharactersMax)
-    throw new UsageError(`--reason: want ${reasonCharactersMax} characters at most`)
+  if (!isCloseReason(reason)) throw new UsageError(`--reason: want ${closeReasonMax} characters at most`)
 }
 
 function readId(text: string): string {

@@ -11,12 +11,15 @@ import {
   addContainment,
   closeIncident,
   countIncident,
+  type IncidentFilter,
   type IncidentState,
   insertIncident,
+  type ListedIncident,
   type NewIncident,
   type OpenedIncident,
   readIncident,
   readIncidentsAfter,
+  readIncidentsBefore,
   readUntoldOpened,
   tellOpened,
 } from '../store/opened-incidents.ts'
@@ -49,7 +52,13 @@ export type IncidentOfficeOptions = DraftOptions & {
 /** Of a type; what is found beyond them counts together, so that ten million altered rows are no ten million alarms. */
 export const openMax = 100
 const untoldMax = 100
-const reasonCharactersMax = 1_000
+/** Unicode code points. */
+export const closeReasonMax = 1_000
+
+/** Whether an incident may be closed for it: 1 to 1,000 characters, not all of them space. */
+export function isCloseReason(text: string): boolean {
+  return text.trim() !== '' && text.length <= 2 * closeReasonMax && [...text].length <= closeReasonMax
+}
 
 /**
  * Opens, shows and closes incidents. Opening and closing are told in the outbox of the log's own acts, in the statement
@@ -112,6 +121,11 @@ export class IncidentOffice {
     return readIncidentsAfter(this.#options.query, this.#options.schema, state, after, limit)
   }
 
+  /** Up to `limit` before the one of the id `before`, the newest first. */
+  listNewest(filter: IncidentFilter, before: string | undefined, limit: number): Promise<readonly ListedIncident[]> {
+    return readIncidentsBefore(this.#options.query, this.#options.schema, filter, before, limit)
+  }
+
   /** Throws `no-such-incident`. */
   async read(id: string): Promise<OpenedIncident> {
     const incident = await readIncident(this.#options.query, this.#options.schema, id)
@@ -125,15 +139,14 @@ export class IncidentOffice {
   }
 
   /**
-   * Closes an incident, for a reason of 1 to 1,000 characters; one that was closed before is left as it is. What is
-   * found again at the same place opens another one. Rejects, changing nothing, where the outbox has no room. Throws
+   * Closes an incident, for what is a close reason; one that was closed before is left as it is. What is found again at the same place opens another one. Rejects, changing nothing, where the outbox has no room. Throws
    * `no-such-incident`.
    */
   async close(id: string, by: string, reason: string): Promise<OpenedIncident> {
     const { query, schema, signAct } = this.#options
     const incident = await this.read(id)
     if (incident.closedAt !== null) return incident
-    const closing = { id, by, reason: storableText(reason, reasonCharactersMax) }
+    const closing = { id, by, reason: storableText(reason, 2 * closeReasonMax) }
     const told = signAct({
       ...{ action: 'dendrolog.incident.close', actorId: by, resource: `incident:${id}` },
       detail: { incidentId: id, violationType: incident.violationType, key: incident.key, reason: closing.reason },
@@ -170,6 +183,13 @@ export class IncidentOffice {
   /** Has dead letters tried again, these or all; how many alarms that made. */
   retry(ids: readonly string[] | 'all'): Promise<number> {
     return reviveAlarms(this.#options.query, this.#options.schema, ids)
+  }
+
+  /** The same for those of an incident. Throws `no-such-incident`. */
+  async retryOf(id: string): Promise<number> {
+    await this.read(id)
+    const alarms = await this.alarmsOf(id)
+    return this.retry(alarms.filter(({ state }) => state === 'dead').map((alarm) => alarm.id))
   }
 
   /** The evidence by its hash: it stays with the incident. */

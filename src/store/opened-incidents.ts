@@ -34,9 +34,13 @@ export type OpenedIncident = NewIncident & {
   readonly containment: string | null
 }
 
-const columns = `id, violation_type, key, sequence_number, detail, evidence::text as evidence, opened_by, count,
+/** An incident without what may be long. */
+export type ListedIncident = Omit<OpenedIncident, 'evidence' | 'containment'>
+
+const listedColumns = `id, violation_type, key, sequence_number, detail, opened_by, count,
   ${micros('first_seen')}, ${micros('last_seen')}, ${micros('opened_at')}, ${micros('closed_at')},
-  closed_by, close_reason, containment::text as containment`
+  closed_by, close_reason`
+const columns = `${listedColumns}, evidence::text as evidence, containment::text as containment`
 
 function micros(column: string): string {
   return `(extract(epoch from ${column}) * 1000000)::bigint as ${column}_us`
@@ -219,6 +223,33 @@ export async function readIncidentsAfter(
   return rows.map(incidentOf)
 }
 
+/** Which incidents are looked for; undefined: whichever. */
+export type IncidentFilter = {
+  readonly state: 'open' | 'closed' | undefined
+  readonly violationType: string | undefined
+}
+
+/** Up to `limit` before the one of the id `before`, newest first; from the newest where that is undefined. */
+export async function readIncidentsBefore(
+  query: Query,
+  schema: Schema,
+  { state, violationType }: IncidentFilter,
+  before: string | undefined,
+  limit: number,
+): Promise<readonly ListedIncident[]> {
+  const rows = await query(
+    `select ${listedColumns}
+     from ${schema.state}.opened_incidents
+     where ($1::uuid is null or id < $1::uuid)
+       and ($2::boolean is null or (closed_at is null) = $2::boolean)
+       and ($3::text is null or violation_type = $3::text)
+     order by id desc
+     limit $4`,
+    [before ?? null, state === undefined ? null : state === 'open', violationType ?? null, limit],
+  )
+  return rows.map(listedOf)
+}
+
 export async function countOpenIncidents(query: Query, schema: Schema): Promise<number> {
   const [row] = await query(`select count(*) from ${schema.state}.opened_incidents where closed_at is null`)
   return row === undefined ? 0 : readInteger(row, 'count')
@@ -226,12 +257,19 @@ export async function countOpenIncidents(query: Query, schema: Schema): Promise<
 
 function incidentOf(row: Row): OpenedIncident {
   return {
+    ...listedOf(row),
+    evidence: readText(row, 'evidence'),
+    containment: readTextOrNull(row, 'containment'),
+  }
+}
+
+function listedOf(row: Row): ListedIncident {
+  return {
     id: readText(row, 'id'),
     violationType: readText(row, 'violation_type'),
     key: readText(row, 'key'),
     sequenceNumber: readIntegerOrNull(row, 'sequence_number'),
     detail: readText(row, 'detail'),
-    evidence: readText(row, 'evidence'),
     firstSeen: readInteger(row, 'first_seen_us'),
     lastSeen: readInteger(row, 'last_seen_us'),
     count: readInteger(row, 'count'),
@@ -240,6 +278,5 @@ function incidentOf(row: Row): OpenedIncident {
     closedAt: readIntegerOrNull(row, 'closed_at_us'),
     closedBy: readTextOrNull(row, 'closed_by'),
     closeReason: readTextOrNull(row, 'close_reason'),
-    containment: readTextOrNull(row, 'containment'),
   }
 }
