@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import type { Principal } from '../src/auth/principal.ts'
-import { roleOf, type Scope } from '../src/auth/scope.ts'
+import { rolesOf, type Scope } from '../src/auth/scope.ts'
 import type { Deadline } from './deadline.ts'
 import type { Env } from './env.ts'
 import { headerOf } from './header.ts'
@@ -40,12 +40,10 @@ function orInvalid(principal: Principal | undefined): Principal {
 
 function checkNeed({ role, scopes }: Principal, need: Need): void {
   const needsScope = isScope(need)
-  const wanted = needsScope ? roleOf(need) : need
-  if (role !== wanted) throw forbidden(`this takes a token of the role ${wanted}`)
+  const wanted = needsScope ? rolesOf(need) : [need]
+  if (!wanted.includes(role)) throw forbidden(`this takes a token of the role ${wanted.join(' or ')}`)
   if (scopes === undefined || (needsScope && scopes.includes(need))) return
-  throw forbidden(
-    needsScope ? `the token lacks the scope ${need}` : `this takes a token with all of the role ${wanted}`,
-  )
+  throw forbidden(needsScope ? `the token lacks the scope ${need}` : `this takes a token with all of the role ${role}`)
 }
 
 export function isScope(need: Need): need is Scope {

@@ -1,5 +1,5 @@
 import type { Hono } from 'hono'
-import { roleOf } from '../src/auth/scope.ts'
+import { rolesOf } from '../src/auth/scope.ts'
 import { isScope } from './authenticate.ts'
 import { cborType } from './cbor.ts'
 import type { Env } from './env.ts'
@@ -65,10 +65,10 @@ function formatOperation(operation: Operation): JsonSchema {
   }
 }
 
-/** A scope stands with the role that it is a part of. */
+/** A scope stands with each role that it is a part of: one of them will do. */
 function securityOf(who: Caller): JsonSchema[] {
   if (who === 'everybody') return []
-  return [isScope(who) ? { [roleOf(who)]: [who] } : { [who]: [] }]
+  return isScope(who) ? rolesOf(who).map((role) => ({ [role]: [who] })) : [{ [who]: [] }]
 }
 
 function formatParameters(place: string, parameters: Parameters): JsonSchema[] {

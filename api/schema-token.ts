@@ -23,7 +23,7 @@ const role: JsonSchema = oneOf('writer', 'auditor', 'admin')
 const name: JsonSchema = { type: 'string', pattern: namePattern.source }
 const scopes: JsonSchema = described(
   'Parts of the role; without it all of it',
-  listOf(oneOf(...Object.values(scopesOf).flat())),
+  listOf(oneOf(...new Set(Object.values(scopesOf).flat()))),
 )
 const requestsPerSecond: JsonSchema = described('0: no limit', integer(0, requestsPerSecondMax))
 const entriesPerSecond: JsonSchema = described('0: no limit', integer(0, entriesPerSecondMax))

@@ -6,6 +6,8 @@ export type Scope =
   | 'entries:read'
   | 'entries:search'
   | 'entries:stream'
+  | 'incidents:read'
+  | 'incidents:manage'
   | 'tokens:read'
   | 'tokens:manage'
   | 'metrics:read'
@@ -14,14 +16,18 @@ export type Scope =
 /** What a role may do, in parts: a token has all of its role, or only some. */
 export const scopesOf: Readonly<Record<TokenRole, readonly Scope[]>> = {
   writer: ['entries:submit', 'bytes:add'],
-  auditor: ['entries:read', 'entries:search', 'entries:stream'],
-  admin: ['tokens:read', 'tokens:manage', 'metrics:read', 'docs:read'],
+  auditor: ['entries:read', 'entries:search', 'entries:stream', 'incidents:read'],
+  admin: ['tokens:read', 'tokens:manage', 'incidents:read', 'incidents:manage', 'metrics:read', 'docs:read'],
 }
 
 const tokenRoles = ['writer', 'auditor', 'admin'] as const
-const roles = new Map<Scope, TokenRole>(tokenRoles.flatMap((role) => scopesOf[role].map((scope) => [scope, role])))
+const roles = new Map<Scope, readonly TokenRole[]>(
+  tokenRoles
+    .flatMap((role) => scopesOf[role])
+    .map((scope) => [scope, tokenRoles.filter((role) => scopesOf[role].includes(scope))]),
+)
 
-/** The role that a scope is a part of. */
-export function roleOf(scope: Scope): TokenRole {
-  return roles.get(scope) as TokenRole
+/** The roles that a scope is a part of: one, or the few that share it. */
+export function rolesOf(scope: Scope): readonly TokenRole[] {
+  return roles.get(scope) ?? []
 }

@@ -2,8 +2,8 @@
 
 const makeOptions = `    --role ROLE       writer, auditor or admin
     --scope SCOPE     only this part of the role; may be given more than once (writer: entries:submit, bytes:add;
-                      auditor: entries:read, entries:search, entries:stream; admin: tokens:read, tokens:manage,
-                      metrics:read, docs:read)
+                      auditor: entries:read, entries:search, entries:stream, incidents:read; admin: tokens:read,
+                      tokens:manage, incidents:read, incidents:manage, metrics:read, docs:read)
     --expires TIME    RFC 3339, like 2027-01-31T00:00:00Z (default: never)
     --requests N      requests a second that one server takes of it, 0 for no limit (default: the server's setting)
     --entries N       entries a second, likewise
