@@ -1,10 +1,9 @@
 import type { Context, Hono } from 'hono'
-import type { Principal } from '../../src/auth/principal.ts'
 import type { StoredToken } from '../../src/store/tokens.ts'
-import { requireRole, senderOf } from '../authenticate.ts'
-import { type Deadline, deadlineIn } from '../deadline.ts'
+import { answerMembers, memberProblems } from '../answer-members.ts'
+import { requireRole } from '../authenticate.ts'
+import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
-import { type Members, withMembers } from '../json-body.ts'
 import { describe, type Handler, jsonOrCbor, jsonType, type Operation } from '../operation.ts'
 import { anyUuid, decimal, optional, readQuery, required, withDefault } from '../parameters.ts'
 import { listOf, object, orNull, text, uuid } from '../schema.ts'
@@ -27,7 +26,6 @@ const listQuery = {
 const read = { who: 'tokens:read', query: {} } as const
 const manage = { who: 'tokens:manage', query: {} } as const
 const oneToken = { 200: { doc: 'The token, never with its secret', content: jsonOrCbor(token) } }
-const bodyProblems = ['malformed-json', 'json-not-strict', 'malformed-body', 'unsupported-media-type'] as const
 
 const making: Operation = {
   ...manage,
@@ -37,7 +35,7 @@ const making: Operation = {
   answers: {
     201: { doc: 'The token, and its secret this once', content: jsonOrCbor(object({ token, secret: text })) },
   },
-  problems: [...bodyProblems, 'name-taken', 'too-many-tokens'],
+  problems: [...memberProblems, 'name-taken', 'too-many-tokens'],
 }
 const listing: Operation = {
   ...read,
@@ -74,7 +72,7 @@ const expiring: Operation = {
   pathParameters,
   body: { [jsonType]: expiry },
   answers: oneToken,
-  problems: [...bodyProblems, 'no-such-token', 'last-admin', 'token-ended'],
+  problems: [...memberProblems, 'no-such-token', 'last-admin', 'token-ended'],
 }
 
 /**
@@ -83,14 +81,14 @@ const expiring: Operation = {
  */
 export function routeTokens(app: Hono<Env>, server: Server): void {
   const make: Handler = (c) =>
-    asAdministrator(server, c, wantedMembers, async (members, { identity }, deadline) => {
+    answerMembers(server, c, manage.who, wantedMembers, async (members, { identity }, deadline) => {
       const wanted = readWantedToken(members, Date.now())
       const { token, secret } = await deadline.within(server.tokens.make(wanted, identity), notYetKnown)
       const headers = { ...noStore, location: `/v1/tokens/${token.id}` }
       return c.json({ token: tokenJson(token), secret }, 201, headers)
     })
   const expire: Handler = (c) =>
-    asAdministrator(server, c, ['expiresAt'], async (members, { identity }, deadline) => {
+    answerMembers(server, c, manage.who, ['expiresAt'], async (members, { identity }, deadline) => {
       const expiring = server.tokens.expire(readId(c), readExpiresAt(members, Date.now()), identity)
       return answerToken(c, await deadline.within(expiring, notYetKnown))
     })
@@ -108,20 +106,6 @@ export function routeTokens(app: Hono<Env>, server: Server): void {
     describe(revoking, (c) => revoke(server, c)),
   )
   app.post('/v1/tokens/:id/expire', describe(expiring, expire))
-}
-
-/** What somebody who may manage tokens asks for with a JSON object. */
-async function asAdministrator(
-  server: Server,
-  c: Context<Env>,
-  known: readonly string[],
-  use: (members: Members, principal: Principal, deadline: Deadline) => Promise<Response>,
-): Promise<Response> {
-  const deadline = deadlineIn(server.times.answerMs)
-  const principal = await requireRole(server, c, manage.who, deadline)
-  readQuery(c, {})
-  const sender = senderOf(server, c, principal, manage.who, deadline)
-  return withMembers(server, c, known, sender, (members) => use(members, principal, deadline))
 }
 
 async function revoke(server: Server, c: Context<Env>): Promise<Response> {
