@@ -5,6 +5,7 @@ import { routeAdd } from './routes/add.ts'
 import { routeCt } from './routes/ct.ts'
 import { routeDocs } from './routes/docs.ts'
 import { routeEntries } from './routes/entries.ts'
+import { routeIncidents } from './routes/incidents.ts'
 import { routeLog } from './routes/log.ts'
 import { routeMetrics } from './routes/metrics.ts'
 import { routeProofs } from './routes/proofs.ts'
@@ -13,6 +14,7 @@ import { routeStreams } from './routes/streams.ts'
 import { routeSubmit } from './routes/submit.ts'
 import { routeTiles } from './routes/tiles.ts'
 import { routeTokens } from './routes/tokens.ts'
+import { routeVerifier } from './routes/verifier.ts'
 import type { Server } from './server.ts'
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
@@ -31,6 +33,8 @@ export function createApp(server: Server): Hono<Env> {
   routeCt(app, server)
   routeAdd(app, server)
   routeTokens(app, server)
+  routeIncidents(app, server)
+  routeVerifier(app, server)
   routeDocs(app, server)
   app.notFound((c) => problemResponse(c, notRouted(app, c), server))
   app.onError((error, c) => problemResponse(c, error, server))

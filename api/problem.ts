@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { routePath } from 'hono/route'
 import { TokenRefusal, type TokenRefusalCode } from '../src/auth/token-office.ts'
+import { IncidentRefusal } from '../src/incident/incident-office.ts'
 import type { Reason } from '../src/ingest/quarantine.ts'
 import { TooManyRecords } from '../src/ingest/records.ts'
 import { NotLeader, Unavailable } from '../src/log/incident.ts'
@@ -32,6 +33,7 @@ const problemType = 'application/problem+json'
 export type ProblemCode =
   | InputCode
   | TokenRefusalCode
+  | IncidentRefusal['code']
   | 'unauthenticated'
   | 'forbidden'
   | 'not-found'
@@ -67,6 +69,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   'not-found': 404,
   'not-published': 404,
   'no-such-token': 404,
+  'no-such-incident': 404,
   'method-not-allowed': 405,
   'not-acceptable': 406,
   'request-timeout': 408,
@@ -200,7 +203,7 @@ export function refusalOf(error: unknown): Reason | undefined {
 
 function problemOf(error: unknown, method: string, requestId: string, onUnexpected: OnUnexpected): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof TokenRefusal) return new Problem(error.code, error.message)
+  if (error instanceof TokenRefusal || error instanceof IncidentRefusal) return new Problem(error.code, error.message)
   if (error instanceof TooManyRecords) return new Problem('too-many-records', error.message)
   // Not later: who takes over does so within a second or two, and a proxy may have the leader behind it already.
   if (error instanceof NotLeader) return new Problem('not-leader', error.message, { headers: { 'retry-after': '1' } })

@@ -1,5 +1,6 @@
 import type { Principal } from '../src/auth/principal.ts'
 import type { TokenOffice } from '../src/auth/token-office.ts'
+import type { IncidentOffice } from '../src/incident/incident-office.ts'
 import type { Door } from '../src/ingest/door.ts'
 import type { Log } from '../src/log/log.ts'
 import type { Metrics } from '../src/ops/metrics.ts'
@@ -33,6 +34,28 @@ export type ApiTimes = {
   readonly paceMs: number
 }
 
+/** Where the verifier of a log stands. Sizes in entries, times in milliseconds since 1970; null: not known. */
+export type VerifierStanding = {
+  /** Whether a process of this server verifies. */
+  readonly runsHere: boolean
+  /** Why it cannot check all that it should; null where it can, as far as is known. */
+  readonly failure: string | null
+  readonly size: number | null
+  readonly verifiedSize: number | null
+  /** The last time that it could check all that it should. */
+  readonly checkedMs: number | null
+  /** When the round began after which all was hashed again. */
+  readonly coveredMs: number | null
+  /** When it wrote down where it stands. */
+  readonly savedMs: number | null
+  /** Ranges of the round that goes on, and how many of them are done. */
+  readonly ranges: number | null
+  readonly rangesDone: number | null
+  readonly findings: number | null
+  /** All is to be hashed again within so many hours. */
+  readonly withinHours: number
+}
+
 /** What the routes need; functions where it is not the log itself. */
 export type Server = {
   readonly log: Log
@@ -51,6 +74,8 @@ export type Server = {
   /** At once where the answer is known. */
   readonly authenticate: (secret: string) => Principal | undefined | Promise<Principal | undefined>
   readonly tokens: TokenOffice
+  readonly incidents: IncidentOffice
+  readonly readVerifier: () => Promise<VerifierStanding>
   readonly rateLimiter: RateLimiter
   /** Of the ledger. */
   readonly entries: EntryReads

@@ -14,6 +14,7 @@ import type { Metrics, Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import type { SearchTables } from './search/search-tables.ts'
 import type { Stateful } from './serve-log.ts'
+import type { ServedVerifier } from './serve-verifier.ts'
 import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { entryReads, findSequenceNumber } from './store/entries.ts'
 import type { LoginWatch } from './store/logins.ts'
@@ -45,6 +46,7 @@ export type Parts = {
   readonly metrics: Metrics
   readonly acts: Acts
   readonly tokens: Tokens
+  readonly verifier: ServedVerifier
 }
 
 export function createServer({ config, log, search, watch, logger, metrics, acts, tokens, ...parts }: Parts): Server {
@@ -73,6 +75,8 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     publicEntries: config.publicEntries,
     authenticate: (secret) => tokens.authenticator.authenticate(secret),
     tokens: tokens.office,
+    incidents: parts.verifier.office,
+    readVerifier: parts.verifier.readStanding,
     rateLimiter: new RateLimiter(),
     entries: entryReads(log.reader.query, schema),
     search,

@@ -1,14 +1,17 @@
 // The verifier of a server: a process of its own, so that neither its memory nor its work is the server's.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { VerifierStanding } from '../api/server.ts'
 import { formatUuid } from '../tlog/uuid.ts'
 import { beat } from './audit/beat.ts'
 import { raisedFinding } from './audit/raised-finding.ts'
 import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
 import type { TokenOffice } from './auth/token-office.ts'
+import { readState, statePath } from './cli/verify/state.ts'
 import type { Config } from './config.ts'
 import type { Alarms } from './incident/alarms.ts'
 import { findingOfStop, type IncidentFinding } from './incident/finding.ts'
@@ -22,6 +25,7 @@ import type { LogPlace } from './log/log-options.ts'
 import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics } from './ops/metrics.ts'
+import { storableText } from './ops/storable-text.ts'
 import { openContainment } from './serve-containment.ts'
 import type { Stateful } from './serve-log.ts'
 import type { SignAct } from './store/acts.ts'
@@ -36,6 +40,8 @@ const stopMs = 2_000
 const lineMs = 600_000
 /** Its heap: rows are not kept. */
 const heapMib = 96
+/** Of the reason why it cannot check. */
+const failureCharactersMax = 1_000
 
 /** What a verifier tells its server. */
 type Message =
@@ -161,6 +167,8 @@ export type ServedVerifier = {
   readonly alarms: Alarms
   /** What may keep the log from signing. */
   readonly publishing: PublishingStop
+  /** Where it stands: by its word, or before it has said any by what the last one left in the data folder. Never rejects. */
+  readonly readStanding: () => Promise<VerifierStanding>
   /** Runs until `signal` aborts. Never rejects. */
   readonly run: (signal: AbortSignal) => Promise<void>
 }
@@ -205,7 +213,56 @@ export async function openVerifier(
     const beating = verifier && heartbeat && beat(() => verifier, heartbeat, signal)
     await Promise.all([verifier?.run(signal), beating, alarms.run(signal), containment.run(signal)])
   }
-  return { verifier, office, alarms, publishing, run }
+  const readStanding = (): Promise<VerifierStanding> => standingOf(config, instance, verifier)
+  return { verifier, office, alarms, publishing, readStanding, run }
+}
+
+type Reached = Omit<VerifierStanding, 'runsHere' | 'failure' | 'savedMs' | 'withinHours'>
+
+const nothingKnown: Reached = {
+  ...{ size: null, verifiedSize: null, checkedMs: null, coveredMs: null },
+  ...{ ranges: null, rangesDone: null, findings: null },
+}
+
+async function standingOf(
+  config: Config,
+  instance: Instance,
+  verifier: Verifier | undefined,
+): Promise<VerifierStanding> {
+  const { progress, failure } = verifier ?? {}
+  const reached = progress === undefined ? await readReached(config, instance) : reachedOf(progress)
+  return {
+    ...(reached ?? nothingKnown),
+    runsHere: config.verifies,
+    failure:
+      reached === undefined
+        ? 'what it remembers cannot be read'
+        : storableText(failure ?? '', failureCharactersMax) || null,
+    savedMs: await stat(statePath(config)).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    ),
+    withinHours: config.verifyWithinHours,
+  }
+}
+
+function reachedOf({ checkedMs, missed: _, ...progress }: WatchProgress): Reached {
+  return { ...progress, checkedMs: checkedMs ?? null }
+}
+
+/** Undefined where the file is not what a verifier of this log wrote, or cannot be read. */
+async function readReached(config: Config, { origin, keys }: Instance): Promise<Reached | undefined> {
+  try {
+    const state = await readState(config, { origin, sealKey: keys.sealKey })
+    if (state === undefined) return nothingKnown
+    const { base, coveredMs, rangeRoots, sweep, findings } = state
+    return {
+      ...{ ...nothingKnown, verifiedSize: base.size, coveredMs, findings: findings.length },
+      ...{ ranges: rangeRoots.length, rangesDone: Math.min(sweep.next, rangeRoots.length) },
+    }
+  } catch {
+    return undefined
+  }
 }
 
 function endChild(child: ChildProcess): void {

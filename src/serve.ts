@@ -119,7 +119,7 @@ async function serveDatabase(
   })
   const { office } = verifier
   const rules = rulesFile && serveRules(rulesFile, { config, log, database, stateful, office, logger, metrics })
-  const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens }
+  const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens, verifier }
   const server: Server = createServer(parts)
   const { http, close } = createHttpServer(createApp(server), undefined, pair)
   const certificate = config.tls && pair && watchPair(config.tls, pair, logger, (renewed) => renewPair(http, renewed))

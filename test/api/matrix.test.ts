@@ -26,6 +26,7 @@ const routes: readonly Route[] = [
   ...get('auditor', '/v1/entries', '/v1/entries/1', '/tile/entries/000.p/2', '/ct/v1/get-entries?start=0&end=1'),
   ...get('auditor', '/ct/v1/get-entry-and-proof?leaf_index=0&tree_size=1'),
   ...get('admin', '/metrics'),
+  ...get('auditor or admin', '/v1/incidents', '/v1/incidents/dead-letters', '/v1/verifier'),
   { method: 'POST', path: '/v1/entries', who: 'writer' },
   { method: 'POST', path: '/v1/entries?wait=integrated', who: 'writer' },
   { method: 'POST', path: '/add', who: 'writer' },
@@ -38,7 +39,7 @@ function tokenOf(role: (typeof roles)[number]): Record<string, string> {
 }
 
 function wanted({ method, who }: Route, role: string): number {
-  if (who === 'everybody' || who === role) return method === 'POST' ? 2 : 200
+  if (who === 'everybody' || who.split(' or ').includes(role)) return method === 'POST' ? 2 : 200
   return role === 'nobody' || role === 'a stranger' ? 401 : 403
 }
 
@@ -66,7 +67,7 @@ test.each(cells)('$method $path, which is for $who, asked by $role', async (cell
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'QUERY']
 const allowed: readonly (readonly [string, string])[] = [
-  ...['/healthz', '/readyz', '/metrics', '/v1/entries/1', '/v1/entries/stream'].map(
+  ...['/healthz', '/readyz', '/metrics', '/v1/entries/1', '/v1/entries/stream', '/v1/incidents', '/v1/verifier'].map(
     (path) => [path, 'GET, HEAD'] as const,
   ),
   ...['/checkpoint', '/v1/log', '/v1/checkpoints', '/v1/checkpoints/stream', '/v1/entries/1/proof'].map(
@@ -78,6 +79,8 @@ const allowed: readonly (readonly [string, string])[] = [
   ...['/ct/v1/get-entries', '/ct/v1/get-entry-and-proof'].map((path) => [path, 'GET, HEAD'] as const),
   ['/v1/entries', 'GET, HEAD, POST'],
   ['/add', 'POST'],
+  ['/v1/incidents/x', 'GET, HEAD'],
+  ['/v1/incidents/x/close', 'POST'],
 ]
 const refused = allowed.flatMap(([path, allow]) =>
   methods.filter((method) => !allow.split(', ').includes(method)).map((method) => ({ method, path, allow })),

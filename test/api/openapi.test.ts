@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => api.close())
 
 function send(path: string, body: unknown, headers: Record<string, string> = {}): Promise<CheckedAnswer> {
-  const authorization = `Bearer ${api.tokens[path.startsWith('/v1/tokens') ? 'admin' : 'writer']}`
+  const authorization = `Bearer ${api.tokens[/^\/v1\/(tokens|incidents)/.test(path) ? 'admin' : 'writer']}`
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   return checker.request(path, {
     method: 'POST',
@@ -71,6 +71,9 @@ const good: readonly string[] = [
   '/ct/v1/get-entries?start=0&end=2',
   '/ct/v1/get-entry-and-proof?leaf_index=2&tree_size=300',
   '/ct/v1/get-roots',
+  '/v1/incidents?state=open&violationType=PAYLOAD_CORRUPT&limit=2',
+  '/v1/incidents/dead-letters',
+  '/v1/verifier',
 ]
 
 test('the document is OpenAPI 3.1 by its meta schema', async () => {
@@ -105,11 +108,34 @@ async function useTokens(): Promise<readonly CheckedAnswer[]> {
   ]
 }
 
+async function useIncident(): Promise<readonly CheckedAnswer[]> {
+  const finding = { violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 7, detail: 'x', evidence: { stored: 'aa' } }
+  const { id } = await api.server.incidents.open(finding, 'dendrolog')
+  await api.server.incidents.addContainment(
+    id,
+    [{ measure: 'x', isDone: true, detail: 'y', at: hourAgo() }],
+    'dendrolog',
+  )
+  await api.sql('update security_state.alarms set dead_at = now() where incident = $1', [id])
+  return [
+    await get('/v1/incidents'),
+    await get('/v1/incidents/dead-letters?limit=1'),
+    await get(`/v1/incidents/${id}`),
+    await send(`/v1/incidents/${id}/alarms/retry`, ''),
+    await send(`/v1/incidents/${id}/close`, { reason: 'restored' }),
+    await get(`/v1/incidents/${id}`),
+  ]
+}
+
+function hourAgo(): string {
+  return new Date(Date.now() - 3_600_000).toISOString()
+}
+
 test('what every route answers fits its schema, and every route answers', async () => {
   const answers = []
   for (const path of [...good, `/ct/v1/get-proof-by-hash?tree_size=300&hash=${leafHash}`]) answers.push(await get(path))
   answers.push(await send('/add', 'bytes'), await send('/v1/entries', submissionWith()))
-  answers.push(...(await useTokens()))
+  answers.push(...(await useTokens()), ...(await useIncident()))
   expect(answers.filter(({ status }) => status > 201).map(({ id, status }) => ({ id, status }))).toEqual([])
   expect(new Set(answers.map(({ id }) => id))).toEqual(new Set(checker.operations.map(({ id }) => id)))
 })
@@ -165,6 +191,10 @@ const bad: readonly (readonly [string, number])[] = [
   ['/ct/v1/get-proof-by-hash?tree_size=0&hash=', 400],
   ['/ct/v1/get-entries?start=3&end=1', 400],
   ['/ct/v1/get-entry-and-proof?leaf_index=3&tree_size=3', 400],
+  ['/v1/incidents?state=all', 400],
+  ['/v1/incidents/x', 400],
+  [`/v1/incidents/${newId()}`, 404],
+  ['/v1/verifier?x=1', 400],
 ]
 
 test.each(bad)('GET %s is a %i that the document has', async (path, want) => {
@@ -186,6 +216,9 @@ const badPosts: readonly (readonly [string, unknown, Record<string, string>, num
   ['/v1/tokens', { name: 'x', role: 'king' }, {}, 400],
   ['/v1/tokens', { name: 'admin', role: 'admin' }, {}, 409],
   ['/v1/tokens/01890a5d-ac96-774b-bcce-b302099a8057/revoke', '', {}, 404],
+  ['/v1/incidents/01890a5d-ac96-774b-bcce-b302099a8057/close', { reason: 'x' }, {}, 404],
+  ['/v1/incidents/01890a5d-ac96-774b-bcce-b302099a8057/close', { reason: ' ' }, {}, 400],
+  ['/v1/incidents/01890a5d-ac96-774b-bcce-b302099a8057/alarms/retry', '', {}, 404],
 ]
 
 test.each(badPosts)('POST %s of %.30j is a problem that the document has', async (path, body, headers, want) => {

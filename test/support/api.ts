@@ -9,11 +9,12 @@ import type { Env } from '../../api/env.ts'
 import type { GracefulClose } from '../../api/graceful-close.ts'
 import { createHttpServer } from '../../api/listener.ts'
 import { RateLimiter } from '../../api/rate-limit.ts'
-import type { ApiLimits, Server } from '../../api/server.ts'
+import type { ApiLimits, Server, VerifierStanding } from '../../api/server.ts'
 import type { ReaderTimes } from '../../api/slow-readers.ts'
 import type { TlsPair } from '../../api/tls.ts'
 import { createTokenSecret } from '../../src/auth/token.ts'
 import { openTokens, type TokensOptions } from '../../src/auth/tokens.ts'
+import { IncidentOffice } from '../../src/incident/incident-office.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { createSignAct } from '../../src/log/own-act-entry.ts'
@@ -30,6 +31,7 @@ import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
 import { insertFirstToken, type TokenRole } from '../../src/store/tokens.ts'
+import { formatUuid } from '../../tlog/uuid.ts'
 import { createTestLog, origin, schema, type TestLog, type TestLogOptions } from './log.ts'
 
 export type TestApi = {
@@ -192,6 +194,14 @@ async function createTokens(test: TestLog, state: Pool): Promise<Record<TokenRol
   return Object.fromEntries(entries) as Record<TokenRole, string>
 }
 
+/** A verifier that has hashed all and found nothing. */
+function verifierOf(size: number): VerifierStanding {
+  return {
+    ...{ runsHere: true, failure: null, size, verifiedSize: size, findings: 0, withinHours: 24 },
+    ...{ checkedMs: 1_700_000_000_500, coveredMs: null, savedMs: 1_700_000_000_000.25, ranges: 1, rangesDone: 0 },
+  }
+}
+
 /** What `serve` reads of its log. */
 const readings = {
   ...{ pendingEntries: 1, integratedSize: 2, publishedSize: 3, publishedAtMs: 4_000 },
@@ -209,10 +219,10 @@ function serverOf(
 ): Server {
   const { keys } = test
   const bodyBytesMax = options.limits?.bodyBytesMax ?? 16_777_216
+  const signAct = createSignAct({ signer: keys.signing.note, makeId, nowMs: Date.now, hash: nativeSha256 })
   const tokens = openTokens({
     ...{ query: state.query, schema, rates: { requestsPerSecond: 0, entriesPerSecond: 0 }, ...options.tokens },
-    ...{ sealKey: keys.sealKey, makeId },
-    signAct: createSignAct({ signer: keys.signing.note, makeId, nowMs: Date.now, hash: nativeSha256 }),
+    ...{ sealKey: keys.sealKey, makeId, signAct },
     onFailed: (error) => unexpected.push(error),
   })
   return {
@@ -236,6 +246,11 @@ function serverOf(
     publicDocs: true,
     authenticate: (secret) => tokens.authenticator.authenticate(secret),
     tokens: tokens.office,
+    incidents: new IncidentOffice({
+      ...{ query: state.query, schema, signAct, hooks: ['webhook'], nowMs: Date.now },
+      makeId: () => formatUuid(makeId()),
+    }),
+    readVerifier: async () => verifierOf(Number(log.published.treeSize)),
     rateLimiter: new RateLimiter(),
     entries: { ...entryReads(log.reader.query, schema), ...options.entries },
     search,

@@ -180,6 +180,8 @@ const numeric = [
     ['/v1/checkpoints/stream', 'after', ''],
     ['/v1/entries/stream', 'after', ''],
     ['/v1/entries', 'limit', ''],
+    ['/v1/incidents', 'limit', ''],
+    ['/v1/incidents/dead-letters', 'limit', ''],
     ['/ct/v1/get-sth-consistency', 'first', 'second=5'],
     ['/ct/v1/get-sth-consistency', 'second', 'first=1'],
     ['/ct/v1/get-entries', 'start', 'end=5'],
@@ -254,6 +256,19 @@ const ranges = [
     [`/v1/entries/${place}`, 'n'],
     [`/v1/entries/${place}/proof`, 'n'],
   ]),
+  ...[
+    '0',
+    '1',
+    'x',
+    '%00',
+    '%ff',
+    'constructor',
+    'dead-letters%20',
+    '01890a5d-ac96-774b-bcce-b302099a805',
+    '%2e%2e%2fx',
+  ].map((place) => [`/v1/incidents/${place}`, 'id']),
+  ['/v1/incidents/01890a5d-ac96-774b-bcce-b302099a8057?x=1', 'x'],
+  ['/v1/verifier?x=1', 'x'],
   ['/v1/entries/1?x=1', 'x'],
   ['/v1/entries/1/proof?x=1', 'x'],
   ['/tile/0/000?x=1', 'x'],
@@ -319,6 +334,20 @@ const streams = ['/v1/checkpoints/stream', '/v1/entries/stream'].flatMap((path) 
   },
 ])
 
+const incidents = [
+  ...['', 'x', '5', '%00', '{}', '01890a5d-ac96-774b-bcce-b302099a805'].map((cursor) => [`cursor=${cursor}`, 'cursor']),
+  ...['', 'all', 'OPEN', 'open,closed', '%00'].map((state) => [`state=${state}`, 'state']),
+  ...['', 'x', 'payload_corrupt', '_A', 'A%00', 'A%0A', 'A'.repeat(65), '%D0%90', "A'--"].map((type) => [
+    `violationType=${type}`,
+    'violationType',
+  ]),
+  ['limit=0', 'limit'],
+  ['limit=201', 'limit'],
+  ['state=open&state=open', 'state'],
+  ['violationtype=A', 'violationtype'],
+  ['order=asc', 'order'],
+].map(([query = '', parameter = '']) => get(`/v1/incidents?${query}`, 400, 'malformed-parameter', parameter))
+
 export const hostileRequests: readonly HostileRequest[] = [
   ...smuggled,
   ...heads,
@@ -327,6 +356,7 @@ export const hostileRequests: readonly HostileRequest[] = [
   ...numeric,
   ...ranges,
   ...searches,
+  ...incidents,
   ...streams,
 ]
 
