@@ -63,6 +63,8 @@ export class Verifier {
   #progress: WatchProgress | undefined
   /** Why it cannot check, where it cannot. */
   #failure: string | undefined
+  /** Its process is gone, and no other has told where it stands. */
+  #hasEnded = false
   #saidAt = Number.NEGATIVE_INFINITY
 
   constructor(events: VerifierEvents) {
@@ -76,6 +78,10 @@ export class Verifier {
 
   get failure(): string | undefined {
     return this.#failure
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
   }
 
   /** Never rejects. */
@@ -103,7 +109,9 @@ export class Verifier {
     if (signal.aborted) stop()
     const [status, by] = (await ended) as [number | null | undefined, string | null | undefined]
     signal.removeEventListener('abort', stop)
-    if (!signal.aborted) logger.error({ status, signal: by }, 'the verifier has ended; it is started again')
+    if (signal.aborted) return
+    this.#hasEnded = true
+    logger.error({ status, signal: by }, 'the verifier has ended; it is started again')
   }
 
   #take(message: Message): void {
@@ -113,6 +121,7 @@ export class Verifier {
         this.#takeMissed(message.progress.missed)
         this.#sayProgress(message.progress)
         this.#progress = message.progress
+        this.#hasEnded = false
         return
       case 'finding':
         this.#sayFinding(message.finding)
@@ -229,21 +238,23 @@ async function standingOf(
   instance: Instance,
   verifier: Verifier | undefined,
 ): Promise<VerifierStanding> {
-  const { progress, failure } = verifier ?? {}
+  const { progress } = verifier ?? {}
   const reached = progress === undefined ? await readReached(config, instance) : reachedOf(progress)
   return {
     ...(reached ?? nothingKnown),
     runsHere: config.verifies,
-    failure:
-      reached === undefined
-        ? 'what it remembers cannot be read'
-        : storableText(failure ?? '', failureCharactersMax) || null,
+    failure: reached === undefined ? 'what it remembers cannot be read' : failureOf(verifier),
     savedMs: await stat(statePath(config)).then(
       ({ mtimeMs }) => mtimeMs,
       () => null,
     ),
     withinHours: config.verifyWithinHours,
   }
+}
+
+function failureOf(verifier: Verifier | undefined): string | null {
+  if (verifier?.failure !== undefined) return storableText(verifier.failure, failureCharactersMax)
+  return verifier?.hasEnded === true ? 'its process has ended; it is started again' : null
 }
 
 function reachedOf({ checkedMs, missed: _, ...progress }: WatchProgress): Reached {

@@ -52,6 +52,11 @@ const untilMetric = (name: string, want: number): Promise<void> =>
     () => `dendrolog_${name} ${want}; ${server.output().slice(-1_000)}`,
   )
 
+async function standing(): Promise<Readonly<Record<string, unknown>>> {
+  const headers = { authorization: `Bearer ${server.tokens.auditor}` }
+  return (await (await fetch(`${server.url}/v1/verifier`, { headers })).json()) as Record<string, unknown>
+}
+
 /** The verifier among the children of the server. */
 async function verifierPid(): Promise<number | undefined> {
   for (const pid of await childrenOf(server.child.pid ?? 0)) {
@@ -92,12 +97,24 @@ test('new entries are verified without being asked for', async () => {
 test('a verifier that is killed is started again', async () => {
   const before = await verifierPid()
   if (before === undefined) throw new Error('there is no verifier')
+  expect(await standing()).toMatchObject({ isSecure: true, failure: null, runsHere: true })
   process.kill(before, 'SIGKILL')
+  await until(
+    async () => {
+      const { isSecure, failure } = await standing()
+      return isSecure === null && failure === 'its process has ended; it is started again'
+    },
+    () => 'nobody says that all is well',
+  )
   await until(
     async () => ![undefined, before].includes(await verifierPid()),
     () => 'another verifier',
   )
   expect(server.output()).toContain('the verifier has ended; it is started again')
+  await until(
+    async () => (await standing()).isSecure === true,
+    () => 'the other one checks',
+  )
 })
 
 test('a row that a superuser changes is named in the log, the metrics, the status and the database', async () => {
