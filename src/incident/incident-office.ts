@@ -188,8 +188,7 @@ export class IncidentOffice {
   /** The same for those of an incident. Throws `no-such-incident`. */
   async retryOf(id: string): Promise<number> {
     await this.read(id)
-    const alarms = await this.alarmsOf(id)
-    return this.retry(alarms.filter(({ state }) => state === 'dead').map((alarm) => alarm.id))
+    return this.retry((await this.alarmsOf(id)).map((alarm) => alarm.id))
   }
 
   /** The evidence by its hash: it stays with the incident. */

@@ -188,7 +188,7 @@ const reasons: [unknown, string][] = [
   ['[]', ''],
 ]
 
-test.each(reasons)('to close for %.40j is 400, points at %j, and closes nothing', async (body, pointer) => {
+test.each(reasons)('a body that is no closing (%#) is 400, says where, and closes nothing', async (body, pointer) => {
   const { id } = await open(7)
   const { status, json } = await call('POST', `/v1/incidents/${id}/close`, body)
   expect([status, json.code, json.pointer]).toEqual([400, 'malformed-body', pointer])
@@ -196,7 +196,7 @@ test.each(reasons)('to close for %.40j is 400, points at %j, and closes nothing'
 })
 
 test.each(['x', 'x'.repeat(1_000), '\u{1f332}'.repeat(1_000), ' \u202e"\\ '])(
-  'a reason of 1 to 1,000 characters stays as it was sent: %.20j',
+  'a reason of 1 to 1,000 characters (%#) stays as it was sent',
   async (reason) => {
     const { id } = await open(7)
     await call('POST', `/v1/incidents/${id}/close`, { reason })
@@ -227,6 +227,8 @@ test('dead letters are listed, and those of one incident are tried again', async
   expect((json.alarms as { incident: string }[]).map(({ incident }) => incident)).toEqual([id, other.id])
   expect((await call('GET', '/v1/incidents/dead-letters?limit=1')).json.alarms).toHaveLength(1)
   expect((await call('POST', `/v1/incidents/${id}/alarms/retry`)).json).toEqual({ retried: 1 })
+  expect((await call('POST', `/v1/incidents/${id}/alarms/retry`)).json).toEqual({ retried: 0 })
+  await api.sql(`update security_state.alarms set delivered_at = now() where incident = '${id}'`)
   expect((await call('POST', `/v1/incidents/${id}/alarms/retry`)).json).toEqual({ retried: 0 })
   const left = (await call('GET', '/v1/incidents/dead-letters')).json.alarms
   expect(left).toMatchObject([{ incident: other.id, state: 'dead', lastError: 'status 500' }])
