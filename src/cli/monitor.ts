@@ -9,12 +9,10 @@ import { makeId } from '../ingest/make-id.ts'
 import { readGivenFile } from '../ops/given-file.ts'
 import { Heartbeat } from '../ops/heartbeat.ts'
 import { openHooks } from '../ops/hooks/open-hooks.ts'
-import { sendNow } from '../ops/hooks/send-now.ts'
 import {
   type Command,
   type ExitStatus,
   exitCouldNotCheck,
-  exitHolds,
   type Parsed,
   parseArguments,
   printJson,
@@ -24,19 +22,11 @@ import {
 } from './command.ts'
 import { describeError, describeUnknown } from './describe-error.ts'
 import { readDuration } from './duration.ts'
-import { closingOf } from './monitor/alarm.ts'
-import { beatOf, describeLooked, describeTold, lookedJson, printMatch, statusOf } from './monitor/describe.ts'
+import { beatOf, describeLooked, lookedJson, printMatch, statusOf } from './monitor/describe.ts'
+import { forget } from './monitor/forget.ts'
 import { LogMonitor } from './monitor/log-monitor.ts'
-import { type EntryTaker, noRules, RuleWatch } from './monitor/rule-watch.ts'
-import {
-  defaultStateFile,
-  emptyState,
-  lockState,
-  type MonitorState,
-  readState,
-  tidyState,
-  writeState,
-} from './monitor/state.ts'
+import { RuleWatch } from './monitor/rule-watch.ts'
+import { defaultStateFile, emptyState, lockState, readState, tidyState } from './monitor/state.ts'
 import { openFetch, readServerUrl } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
 import { readSthKey, readVkey, requireVkey, vkeyOptions } from './verifier-key.ts'
@@ -60,15 +50,17 @@ last one that was seen, which a state file remembers. Run it where the log's ope
   --entries          reads all entries with their payloads, each once: leaves against tiles, their numbers, times, payload
                      and chain hashes
   --rules FILE       tries watch rules (\`rules check\`) on the entries, which are read for that as with --entries. A match
-                     is no violation: it is a line, with --json {"status": "matched", "at", "origin", "rule", "severity",
-                     "because", "group", "count", "entry", "detail"}, and hooks are told once of a rule and its group,
-                     until --forget. Of a log of old all entries are tried. What rules remember is in STATE.rules
+                     is no violation, and changes no exit status: it is a line, with --json {"status": "matched", "at",
+                     "origin", "rule", "severity", "because", "group", "count", "entry", "detail"}, and hooks are told
+                     once of a rule and its group, until --forget. Of a log of old all entries are tried, read before or
+                     not. What rules remember is in STATE.rules
   --token-file FILE  a file with the token of an auditor, or a tokens.json: entries are mostly for auditors
   --ca FILE          PEM certificate of the CA of an https server, where the system does not know it
 
   (nothing)          one look, for cron
   --every TIME       a look every 30s, 10m or 6h, until SIGTERM; --watch is --every 5s
-  --forget           forgets what was found and what matched, when it is settled; hooks are told so; evidence stays
+  --forget           forgets what was found and what matched, when it is settled; hooks are told so, now or with the next
+                     looks; evidence stays
   --evidence DIR     where evidence of violations is kept (default: STATE.evidence), a file each that \`check\` reads.
                      Nothing there is written over
   --json             a line for each look: {"status", "at", "origin", "isSecure", "size", "root", "fromSize",
@@ -126,7 +118,7 @@ async function runMonitor(args: readonly string[], signal: AbortSignal): Promise
   const unlock = await lockState(stateFile)
   try {
     await tidyState(stateFile)
-    if (values.forget) return await forget(stateFile, key.name, values.json, signal)
+    if (values.forget) return await forget({ stateFile, origin: key.name, isJson: values.json, onTrouble: say }, signal)
     const { monitor, heartbeat } = await openMonitor(url, key, stateFile, sth, values)
     try {
       return await lookEvery(everyMs, monitor, heartbeat, values.json, signal)
@@ -186,7 +178,8 @@ async function openMonitor(
     begin: values.checkpoint === undefined ? undefined : await readNote(values.checkpoint),
     evidenceFolder: values.evidence ?? `${resolve(stateFile)}.evidence`,
     hooks: await openHooks(hooks, Date.now),
-    entries: await openTaker(values, stateFile, state),
+    readsEntries: values.entries || values.rules !== undefined,
+    rules: values.rules === undefined ? undefined : await RuleWatch.open(values.rules, stateFile, key.name, say),
     onMatch: (matches) => printMatch(matches, key.name, values.json),
     makeId: () => formatUuid(makeId()),
     nowMs: Date.now,
@@ -197,32 +190,6 @@ async function openMonitor(
     onFailed: (_: string, reason: string) => say(`the dead-man service could not be told: ${reason}`),
   }
   return { monitor, heartbeat: beat && new Heartbeat(beat) }
-}
-
-async function openTaker(
-  { entries, rules }: Values,
-  stateFile: string,
-  state: MonitorState,
-): Promise<EntryTaker | undefined> {
-  if (rules !== undefined) return RuleWatch.open(rules, stateFile, state.origin, state.entriesSize, say)
-  return entries ? noRules : undefined
-}
-
-/** Hooks are told that what they were told is over; whoever cannot be reached is said. */
-async function forget(stateFile: string, origin: string, isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
-  const state = await readState(stateFile, origin)
-  const { findings = [], matches = [] } = state ?? {}
-  if (state !== undefined) await writeState(stateFile, { ...state, findings: [], matches: [] })
-  const hooks = await openHooks(readHookConfig().hooks, Date.now)
-  for (const known of [...findings, ...matches]) {
-    if (!isJson) printLine(`forgotten: ${describeTold(known)}`)
-    for (const { hook, error } of await sendNow(hooks, closingOf(origin, known, Date.now()), signal)) {
-      if (error !== undefined) say(`${hook} was not told that ${known.violationType} is over: ${error}`)
-    }
-  }
-  if (isJson) printJson({ forgotten: findings.length, forgottenMatches: matches.length })
-  else if (findings.length + matches.length === 0) printLine('there was nothing to forget')
-  return exitHolds
 }
 
 function readUrl(text: string | undefined): URL {

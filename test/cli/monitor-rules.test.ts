@@ -118,15 +118,59 @@ test('what is forgotten is closed with the hooks, and opens anew', async () => {
   await watch(rules)
   const opened = told().length
   const { status, stdout } = await monitor(['--forget', '--json'])
-  expect({ status, said: JSON.parse(stdout) }).toEqual({ status: 0, said: { forgotten: 0, forgottenMatches: opened } })
+  expect({ status, said: JSON.parse(stdout) }).toEqual({
+    status: 0,
+    said: { forgotten: 0, forgottenMatches: opened, untold: 0 },
+  })
   expect(
     told()
       .slice(opened)
       .map(({ type }) => type),
   ).toEqual(Array(opened).fill('incident.closed'))
+  const closed = hook.received.slice(opened).map(({ headers }) => headers['webhook-id'])
+  const ids = hook.received.slice(0, opened).map(({ headers }) => String(headers['webhook-id']))
+  expect(closed).toEqual(ids.map((id) => id.replace('_opened', '_closed')))
   await append([attack])
   await watch(rules)
   expect(told().slice(2 * opened)).toEqual([{ type: 'incident.opened', violationType: 'WATCH_LOGGING_OFF' }])
+})
+
+test('a hook that is away hears of the end with a later look, whoever forgets', async () => {
+  const rules = join(folder, 'rules.json')
+  await writeFile(rules, JSON.stringify({ rules: [{ name: 'attack', match: { action: 'cloudtrail.StopLogging' } }] }))
+  await append([attack, { ...attack, actorId: 'arn:trudy' }])
+  await watch(rules)
+  const opened = { type: 'incident.opened', violationType: 'WATCH_ATTACK' }
+  expect(told()).toEqual([opened, opened])
+  // Without the settings of hooks nobody can be told now; and then the hook is away.
+  const forgotten = await monitor(['--forget', '--json'], {})
+  expect(JSON.parse(forgotten.stdout)).toEqual({ forgotten: 0, forgottenMatches: 2, untold: 2 })
+  expect(forgotten.stderr).toContain('the next looks try again')
+  hook.meet(410)
+  const away = await monitor(['--rules', rules, '--token-file', tokenFile])
+  expect(away.stderr).toContain('webhook was not told that WATCH_ATTACK is over: status 410')
+  await watch(rules)
+  await watch(rules)
+  expect(
+    told()
+      .slice(3)
+      .map(({ type }) => type),
+  ).toEqual(['incident.closed', 'incident.closed'])
+})
+
+test('PagerDuty has an alert of the severity of the rule, and its end', async () => {
+  const rules = join(folder, 'rules.json')
+  await writeFile(rules, JSON.stringify({ rules: [{ name: 'oscar', severity: 'error', match: { actorId: 'oscar' } }] }))
+  await append([submissionWith({ actorId: 'oscar' })])
+  const settings = { DENDROLOG_PAGERDUTY_KEY: '0'.repeat(32), DENDROLOG_PAGERDUTY_URL: hook.url }
+  await monitor(['--rules', rules, '--token-file', tokenFile], settings)
+  await monitor(['--forget'], settings)
+  const events = hook.received.map(({ body }) => JSON.parse(body) as { dedup_key: string })
+  const [trigger] = events
+  expect(events).toMatchObject([
+    { event_action: 'trigger', payload: { severity: 'error', class: 'WATCH_OSCAR' } },
+    { event_action: 'resolve', dedup_key: trigger?.dedup_key },
+  ])
 })
 
 test('a window goes on over looks, and a look that was not remembered counts nothing twice', async () => {
@@ -136,13 +180,49 @@ test('a window goes on over looks, and a look that was not remembered counts not
   await watch(rules)
   const eve = submissionWith({ actorId: 'eve' })
   await append([eve, eve])
-  const before = await readFile(stateFile(), 'utf8')
+  const before = await readFiles()
   expect(matchesIn((await watch(rules)).lines)).toEqual([])
-  // As if the monitor had been killed between its two files.
-  await writeFile(stateFile(), before)
+  // As if the monitor had been killed between its two files, and as if an older one had been restored.
+  await writeFile(`${stateFile()}.rules`, before.rules)
+  expect(matchesIn((await watch(rules)).lines)).toEqual([])
+  await writeFile(stateFile(), before.state)
   expect(matchesIn((await watch(rules)).lines)).toEqual([])
   await append([eve])
   expect(matchesIn((await watch(rules)).lines)).toMatchObject([{ rule: 'thrice', because: { count: 3 } }])
+  // What was told is not told again when rules see it again.
+  await writeFile(`${stateFile()}.rules`, before.rules)
+  expect(matchesIn((await watch(rules)).lines)).toEqual([])
+})
+
+const readFiles = async (): Promise<{ readonly state: string; readonly rules: string }> => ({
+  state: await readFile(stateFile(), 'utf8'),
+  rules: await readFile(`${stateFile()}.rules`, 'utf8'),
+})
+
+test('entries that were read without rules are tried, and a rule that changed begins anew', async () => {
+  const read = await monitor(['--entries', '--token-file', tokenFile])
+  expect(read.status).toBe(0)
+  const rules = join(folder, 'rules.json')
+  const match = { action: 'cloudtrail.CreateTrail' }
+  const write = (rule: object): Promise<void> =>
+    writeFile(rules, JSON.stringify({ rules: [{ name: 'first', match, ...rule }] }))
+  await write({})
+  expect(rulesIn((await watch(rules)).lines)).toEqual(['first'])
+  await monitor(['--entries', '--token-file', tokenFile])
+  await append([submissionWith({ action: 'cloudtrail.CreateTrail' })])
+  await monitor(['--entries', '--token-file', tokenFile])
+  expect(matchesIn((await watch(rules)).lines)).toHaveLength(1)
+  await write({ severity: 'info' })
+  expect(matchesIn((await watch(rules)).lines)).toEqual([])
+})
+
+test('without a token it is said what is missing, and nothing is taken for read', async () => {
+  const rules = join(home, 'cloudtrail.json')
+  const refused = await monitor(['--rules', rules])
+  expect(refused.status).toBe(2)
+  expect(refused.stdout).toContain('--entries and --rules want --token-file with the token of an auditor')
+  expect(told()).toEqual([])
+  expect(rulesIn((await watch(rules)).lines)).toContain('logging-off')
 })
 
 test('rules that cannot be used are refused with their place, and so is a state of another log', async () => {

@@ -378,7 +378,7 @@ test('whoever is to be told is told, also where nothing can be remembered', asyn
     {
       ...{ client: new LogClient({ url: fork, vkey }), url: fork, vkey, sth: undefined, begin: undefined },
       ...{ stateFile: join(folder, 'gone', 'state'), evidenceFolder: '/dev/null/evidence', readsTiles: false },
-      ...{ entries: undefined, onMatch: () => {}, makeId: () => 'id', nowMs: Date.now },
+      ...{ readsEntries: false, rules: undefined, onMatch: () => {}, makeId: () => 'id', nowMs: Date.now },
       onTrouble: (reason) => troubles.push(reason),
       hooks: [{ name: 'pager', deliver: async (alarm) => void told.push(alarm) }],
     },

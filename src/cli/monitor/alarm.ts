@@ -1,5 +1,5 @@
 import type { Alarm, AlarmIncident } from '../../ops/hooks/hook.ts'
-import type { KnownFinding, KnownMatch } from './state.ts'
+import type { Closing, KnownFinding, KnownMatch } from './state.ts'
 
 type Known = KnownFinding | KnownMatch
 
@@ -10,10 +10,20 @@ export function alarmOf(origin: string, known: Known): Alarm {
 }
 
 /** What they are told when it is forgotten. */
-export function closingOf(origin: string, known: Known, atMs: number): Alarm {
-  const closed = { closedAt: isoOf(atMs), closedBy: openedBy, closeReason: 'forgotten (monitor --forget)' }
-  const incident = { ...incidentOf(known), ...closed }
-  return { id: `${known.id}_closed`, news: 'closed', at: isoOf(atMs), origin, incident }
+export function closedAlarmOf(origin: string, closing: Closing): Alarm {
+  const at = isoOf(closing.closedMs)
+  const closed = { closedAt: at, closedBy: openedBy, closeReason: 'forgotten (monitor --forget)' }
+  return { id: `${closing.id}_closed`, news: 'closed', at, origin, incident: { ...incidentOf(closing), ...closed } }
+}
+
+/** Of what hooks were told; whoever does not know that it began is not told that it is over. */
+export function closingsOf(all: readonly Known[], closedMs: number): readonly Closing[] {
+  return all
+    .filter(({ told }) => told.length > 0)
+    .map((known) => {
+      const evidence = { ...known.evidence }
+      return { ...known, evidence, closedMs, untold: known.told, told: [], attempts: 0, triedMs: 0 }
+    })
 }
 
 const openedBy = 'dendrolog monitor'

@@ -82,20 +82,34 @@ function fromOf({ check }: Looked): number | undefined {
   return check.kind === 'advanced' || check.kind === 'stale' ? check.from?.checkpoint.size : undefined
 }
 
-function reasonOf({ check, finding, url }: Looked): { readonly code: string; readonly detail: string } | undefined {
+function reasonOf({
+  check,
+  finding,
+  url,
+  readsEntries,
+}: Looked): { readonly code: string; readonly detail: string } | undefined {
   if (check.kind === 'violated') return { code: check.finding.kind, detail: finding?.detail ?? '' }
-  if (check.kind === 'unchecked') return reasonOfError(check.error, url)
+  if (check.kind === 'unchecked') return reasonOfError(check.error, url, readsEntries)
   if (check.kind !== 'stale') return undefined
   const seconds = Math.abs(Math.round(check.ageMs / 1_000))
   const when = check.ageMs < 0 ? `${seconds} s ahead of this clock` : `${seconds} s old`
   return { code: 'STALE', detail: `the newest signed tree head, of ${check.at.checkpoint.size} entries, is ${when}` }
 }
 
-function reasonOfError(error: Error, url: string): { readonly code: string; readonly detail: string } {
-  if (error instanceof Refused) return { code: error.code, detail: error.detail }
+function reasonOfError(
+  error: Error,
+  url: string,
+  readsEntries: boolean,
+): { readonly code: string; readonly detail: string } {
+  if (error instanceof Refused) {
+    const isForbidden = readsEntries && [401, 403].includes(error.status)
+    return { code: error.code, detail: `${error.detail}${isForbidden ? tokenAdvice : ''}` }
+  }
   if (error instanceof CouldNotCheck) return { code: error.code, detail: error.message }
   return { code: 'unavailable', detail: `${error.message}${adviceOn(error.cause, new URL(url))}` }
 }
+
+const tokenAdvice = '; --entries and --rules want --token-file with the token of an auditor'
 
 function describeKnown(known: KnownFinding): string {
   const { evidence } = known

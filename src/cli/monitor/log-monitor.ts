@@ -3,15 +3,15 @@ import { describeFinding, evidenceOf, type Finding, placeOf } from '../../client
 import type { LogClient } from '../../client/log-client.ts'
 import { type Check, checkOnce, type MonitorOptions } from '../../client/monitor.ts'
 import type { SweptEntry } from '../../client/sweep-entries.ts'
-import type { Hook } from '../../ops/hooks/hook.ts'
-import { sendNow } from '../../ops/hooks/send-now.ts'
+import type { Alarm, Hook } from '../../ops/hooks/hook.ts'
 import type { GatheredMatches } from '../../rules/gather-matches.ts'
 import { findingOfMatches } from '../../rules/gather-matches.ts'
 import { describeError } from '../describe-error.ts'
-import { alarmOf } from './alarm.ts'
+import { alarmOf, closedAlarmOf } from './alarm.ts'
 import { keepEvidence } from './evidence-file.ts'
-import type { EntryTaker } from './rule-watch.ts'
-import { type KnownFinding, type KnownMatch, type MonitorState, type Told, writeState } from './state.ts'
+import type { RuleWatch } from './rule-watch.ts'
+import { type KnownFinding, type MonitorState, type Told, writeState } from './state.ts'
+import { Telling, unsettled } from './telling.ts'
 
 export type LogMonitorOptions = {
   readonly client: LogClient
@@ -25,8 +25,9 @@ export type LogMonitorOptions = {
   readonly hooks: readonly Hook[]
   readonly sth: { readonly publicKey?: Uint8Array; readonly maxAgeMs: number } | undefined
   readonly readsTiles: boolean
-  /** Takes the entries that were read and checked, in order; undefined: entries are not read. */
-  readonly entries: EntryTaker | undefined
+  readonly readsEntries: boolean
+  /** Try the entries that were read and checked, in order. */
+  readonly rules: RuleWatch | undefined
   /** Told of each match at once, of those of a rule and a group once a batch. */
   readonly onMatch: (matches: GatheredMatches) => void
   /** A new UUIDv7 as text. */
@@ -43,6 +44,8 @@ export type Looked = {
   readonly atMs: number
   /** Of a violation that was seen now. */
   readonly finding: KnownFinding | undefined
+  /** Whether entries were asked for: they are mostly for auditors. */
+  readonly readsEntries: boolean
   readonly state: MonitorState
 }
 
@@ -50,21 +53,22 @@ export type Looked = {
 const findingsMax = 100
 /** The oldest are forgotten: what belongs to them is told again. */
 const matchesMax = 1_000
-/** Of an alarm to a hook, over all looks; `sendNow` tries a few times in each. */
-const attemptsMax = 20
 /** While a sweep goes on. */
 const writeEveryMs = 5_000
 
 /** Looks at a log from outside, and remembers in a file what it believed and what it found. */
 export class LogMonitor {
   readonly #options: LogMonitorOptions
+  readonly #telling: Telling
   #state: MonitorState
   #written: MonitorState
   #writtenMs = Number.NEGATIVE_INFINITY
 
   constructor(state: MonitorState, options: LogMonitorOptions) {
     this.#options = options
-    this.#state = state
+    this.#telling = new Telling(options)
+    // Rules that begin anew tell all.
+    this.#state = options.rules?.position === 0 ? { ...state, matchedSize: 0 } : state
     this.#written = state
   }
 
@@ -73,25 +77,27 @@ export class LogMonitor {
     const { nowMs } = this.#options
     try {
       const atMs = nowMs()
+      this.#telling.begin()
       const check = await this.#check(signal)
       if (check.kind !== 'unchecked') this.#rememberBegin()
       const finding = check.kind === 'violated' ? await this.#remember(check.finding, atMs) : undefined
       // Whoever is to be told of a violation is told, whatever the disk says.
-      await (finding === undefined ? this.#write() : this.#writeOrSay())
+      await (finding === undefined ? this.#write() : this.#orSay(this.#write()))
       await this.#tellUntold(signal)
-      return { url: this.#options.url, check, atMs, finding, state: this.#state }
+      const { url, readsEntries } = this.#options
+      return { url, check, atMs, finding, readsEntries, state: this.#state }
     } catch (error) {
       // What a sweep has done is not done again.
-      await this.#writeOrSay()
+      await this.#orSay(this.#write())
       throw error
     }
   }
 
   async #check(signal: AbortSignal): Promise<Check> {
-    const { client, begin, readsTiles, entries: taker } = this.#options
+    const { client, begin, readsTiles, readsEntries } = this.#options
     const options = this.#monitorOptions(signal)
     const { tiles, entries, ...alone } = options
-    const sweeps = { ...(readsTiles && tiles ? { tiles } : {}), ...(taker && entries ? { entries } : {}) }
+    const sweeps = { ...(readsTiles && tiles ? { tiles } : {}), ...(readsEntries && entries ? { entries } : {}) }
     const isFirst = this.#state.checkpoint === undefined && begin === undefined && Object.keys(sweeps).length > 0
     if (!isFirst) return checkOnce(client, { ...alone, ...sweeps }, signal)
     // It is believed anyhow, and a sweep over all of a large log goes on from here when it is interrupted.
@@ -102,19 +108,20 @@ export class LogMonitor {
   }
 
   #monitorOptions(signal: AbortSignal): MonitorOptions {
-    const { begin, sth } = this.#options
-    const position = (name: 'tilesSize' | 'entriesSize') => ({
-      load: async () => this.#state[name],
-      save: (size: number) => this.#sweptTo({ [name]: size }),
-    })
+    const { begin, sth, rules } = this.#options
     return {
       load: async () => this.#state.checkpoint ?? begin,
       save: async (checkpoint) => {
         this.#state = { ...this.#state, checkpoint }
         await this.#write()
       },
-      tiles: position('tilesSize'),
-      entries: { ...position('entriesSize'), take: (entries) => this.#take(entries, signal) },
+      tiles: { load: async () => this.#state.tilesSize, save: (tilesSize) => this.#sweptTo({ tilesSize }) },
+      entries: {
+        // Rules may have to see again what was read.
+        load: async () => Math.min(this.#state.entriesSize, rules?.position ?? Number.POSITIVE_INFINITY),
+        save: (entriesSize) => this.#sweptTo({ entriesSize }),
+        take: (entries) => this.#take(entries, signal),
+      },
       ...(sth === undefined ? {} : { sth: { ...sth, nowMs: this.#options.nowMs, state: this.#sthState() } }),
     }
   }
@@ -129,23 +136,27 @@ export class LogMonitor {
   }
 
   async #sweptTo(sizes: Partial<Pick<MonitorState, 'tilesSize' | 'entriesSize'>>): Promise<void> {
+    const { tilesSize, entriesSize } = this.#state
     const state = { ...this.#state, ...sizes }
-    if (state.tilesSize === this.#state.tilesSize && state.entriesSize === this.#state.entriesSize) return
-    this.#state = state
+    state.entriesSize = Math.max(entriesSize, state.entriesSize)
+    if (state.tilesSize !== tilesSize || state.entriesSize !== entriesSize) this.#state = state
     if (performance.now() - this.#writtenMs > writeEveryMs) await this.#write()
   }
 
   /** A match is remembered before hooks are told of it. */
   async #take(entries: readonly SweptEntry[], signal: AbortSignal): Promise<void> {
-    const { entries: taker, onMatch } = this.#options
-    const matches = taker?.take(entries) ?? []
-    if (matches.length === 0) return
+    const { rules, onMatch } = this.#options
+    if (rules === undefined) return
+    const matches = rules.take(entries, this.#state.matchedSize)
     for (const gathered of matches) {
       onMatch(gathered)
       this.#rememberMatch(gathered)
     }
-    await this.#writeOrSay()
-    await this.#tellMatches(signal, ({ attempts }) => attempts === 0)
+    this.#state = { ...this.#state, matchedSize: Math.max(this.#state.matchedSize, rules.position) }
+    if (matches.length === 0) return
+    await this.#orSay(this.#writeState())
+    await this.#tellMatches(signal)
+    await this.#orSay(this.#writeState())
   }
 
   #rememberMatch(gathered: GatheredMatches): void {
@@ -157,18 +168,22 @@ export class LogMonitor {
   }
 
   async #write(): Promise<void> {
-    if (this.#state === this.#written) return
-    const state = this.#state
-    await this.#options.entries?.save()
-    await writeState(this.#options.stateFile, state)
-    this.#written = state
+    await this.#writeState()
+    await this.#options.rules?.save()
     this.#writtenMs = performance.now()
   }
 
-  async #writeOrSay(): Promise<void> {
+  async #writeState(): Promise<void> {
+    if (this.#state === this.#written) return
+    const state = this.#state
+    await writeState(this.#options.stateFile, state)
+    this.#written = state
+  }
+
+  async #orSay(written: Promise<void>): Promise<void> {
     const say = (error: unknown): void =>
       this.#options.onTrouble(`what was found could not be remembered: ${describeError(error)}`)
-    await this.#write().catch(say)
+    await written.catch(say)
   }
 
   /** The checkpoint that was given was found to be the log's: it counts from now on, given again or not. */
@@ -199,10 +214,11 @@ export class LogMonitor {
     }
   }
 
-  #newTold(words: string, firstSeenMs: number): Pick<Told, 'id' | 'detail' | 'firstSeenMs' | 'untold' | 'attempts'> {
+  #newTold(words: string, firstSeenMs: number): Omit<Told, 'key' | 'violationType' | 'sequenceNumber'> {
     const { hooks, makeId } = this.#options
     const detail = words.slice(0, detailCharactersMax).toWellFormed()
-    return { id: makeId(), detail, firstSeenMs, untold: hooks.map(({ name }) => name), attempts: 0 }
+    const untold = hooks.map(({ name }) => name)
+    return { id: makeId(), detail, firstSeenMs, told: [], untold, attempts: 0, triedMs: 0 }
   }
 
   async #keep(finding: Finding, seenAtMs: number): Promise<KnownFinding['evidence']> {
@@ -220,35 +236,29 @@ export class LogMonitor {
     this.#state = { ...this.#state, findings: [...others, known] }
   }
 
-  /** What did not arrive is tried again in the next look. */
+  /** What does not arrive is tried again in a later look. */
   async #tellUntold(signal: AbortSignal): Promise<void> {
-    for (const known of this.#state.findings) {
-      if (known.untold.length > 0 && !signal.aborted) this.#replace({ ...known, ...(await this.#tell(known, signal)) })
-    }
-    await this.#tellMatches(signal, () => true)
+    const { origin } = this.#options.client
+    const tell = <T extends Told>(all: readonly T[], toAlarm: (origin: string, known: T) => Alarm) =>
+      this.#telling.tellEach(all, (known) => toAlarm(origin, known), signal)
+    this.#remembers({ findings: await tell(this.#state.findings, alarmOf) })
+    await this.#tellMatches(signal)
+    this.#remembers({ closings: unsettled(await tell(this.#state.closings, closedAlarmOf)) })
+    await this.#orSay(this.#writeState())
   }
 
-  async #tellMatches(signal: AbortSignal, isWanted: (known: KnownMatch) => boolean): Promise<void> {
-    for (const known of this.#state.matches) {
-      if (known.untold.length === 0 || signal.aborted || !isWanted(known)) continue
-      const told = { ...known, ...(await this.#tell(known, signal)) }
-      const matches = this.#state.matches.map((each) => (each.key === known.key ? told : each))
-      this.#state = { ...this.#state, matches }
-    }
-    await this.#writeOrSay()
+  async #tellMatches(signal: AbortSignal): Promise<void> {
+    const { origin } = this.#options.client
+    this.#remembers({
+      matches: await this.#telling.tellEach(this.#state.matches, (known) => alarmOf(origin, known), signal),
+    })
   }
 
-  async #tell(known: KnownFinding | KnownMatch, signal: AbortSignal): Promise<Pick<Told, 'untold' | 'attempts'>> {
-    const { client, hooks, onTrouble } = this.#options
-    const wanted = hooks.filter(({ name }) => known.untold.includes(name))
-    const alarm = alarmOf(client.origin, known)
-    const sent = await (known.attempts === 0 ? sendNow(wanted, alarm, signal) : sendNow(wanted, alarm, signal, []))
-    const failed = sent.filter(({ error }) => error !== undefined)
-    for (const { hook, error } of failed) onTrouble(`${hook} was not told of ${known.violationType}: ${error}`)
-    const attempts = known.attempts + 1
-    const isOver = attempts >= attemptsMax && failed.length > 0
-    if (isOver) onTrouble(`the alarm of ${known.violationType} is given up after ${attempts} looks`)
-    return { attempts, untold: isOver ? [] : failed.map(({ hook }) => hook) }
+  #remembers(list: Partial<Pick<MonitorState, 'findings' | 'matches' | 'closings'>>): void {
+    const state = { ...this.#state, ...list }
+    const { findings, matches, closings } = this.#state
+    const isSame = state.findings === findings && state.matches === matches && state.closings === closings
+    if (!isSame) this.#state = state
   }
 }
 

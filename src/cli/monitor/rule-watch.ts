@@ -10,17 +10,6 @@ import { writeSecretFile } from '../../store/secret-file.ts'
 import { describeError } from '../describe-error.ts'
 import { tidyState } from './state.ts'
 
-/** Takes the entries that a monitor has read and checked. */
-export type EntryTaker = {
-  /** What has to be told of these, which follow those before. After a crash some come again. */
-  readonly take: (entries: readonly SweptEntry[]) => readonly GatheredMatches[]
-  /** Before the monitor remembers that it has read them. */
-  readonly save: () => Promise<void>
-}
-
-/** Where there are no rules. */
-export const noRules: EntryTaker = { take: () => [], save: async () => {} }
-
 const stateBytesMax = 2 * 67_108_864
 
 /** What rules remember, and of how many entries. */
@@ -28,9 +17,9 @@ type RulesState = { readonly position: number; readonly state: string | undefine
 
 /**
  * Watch rules over what a monitor reads. What they remember is in a file beside the monitor's state, which is smaller and
- * written more often. The file is written first: entries that come again after a crash are not taken twice.
+ * written first and more often: after a crash they take entries again, and nothing is told again.
  */
-export class RuleWatch implements EntryTaker {
+export class RuleWatch {
   readonly #rules: Rules
   readonly #stateFile: string
   readonly #origin: string
@@ -54,34 +43,37 @@ export class RuleWatch implements EntryTaker {
     this.#onTrouble = onTrouble
   }
 
-  /** `readSize`: entries that the monitor has read. Rejects with the file and the place of what cannot be used. */
+  /** Rejects with the file and the place of what cannot be used. */
   static async open(
     rulesFile: string,
     monitorStateFile: string,
     origin: string,
-    readSize: number,
     onTrouble: (reason: string) => void,
   ): Promise<RuleWatch> {
     const stateFile = `${monitorStateFile}.rules`
     await tidyState(stateFile)
     const { position, state } = await readState(stateFile, origin)
     const rules = await openRulesFile(rulesFile, state)
-    if (position !== undefined && position < readSize) {
-      onTrouble(`entries ${position + 1} to ${readSize} were read without rules`)
-    }
-    return new RuleWatch(rules, stateFile, origin, Math.max(position ?? 0, readSize), onTrouble)
+    return new RuleWatch(rules, stateFile, origin, position ?? 0, onTrouble)
   }
 
-  take(entries: readonly SweptEntry[]): readonly GatheredMatches[] {
+  /** How many entries they know: those that follow have to come, read before or not. */
+  get position(): number {
+    return this.#position
+  }
+
+  /** What has to be told of these, which are in order, but for those that were told: the first `toldSize` of the log. */
+  take(entries: readonly SweptEntry[], toldSize: number): readonly GatheredMatches[] {
     const fresh = entries.filter(({ fields }) => fields.sequenceNumber > this.#position)
     const matches = this.#rules.take(
       fresh.map(({ fields, payload }) => watchedEntry(factsOf(fields), payload, this.#rules.pointers)),
     )
     this.#position = fresh.at(-1)?.fields.sequenceNumber ?? this.#position
     this.#noteForgetting()
-    return gatherMatches(matches)
+    return gatherMatches(matches.filter(({ entry }) => entry.sequenceNumber > toldSize))
   }
 
+  /** After the monitor has remembered what was told. */
   async save(): Promise<void> {
     if (this.#position === this.#savedPosition) return
     const position = this.#position

@@ -17,9 +17,11 @@ export type Told = {
   readonly detail: string
   /** Milliseconds since 1970. */
   readonly firstSeenMs: number
-  /** Hooks that do not have the alarm yet, by name; and how often they were tried. */
+  /** Hooks that have the alarm, and those that do not yet, by name; how often they were tried, and when last. */
+  readonly told: readonly string[]
   readonly untold: readonly string[]
   readonly attempts: number
+  readonly triedMs: number
 }
 
 /** A violation as it is remembered, so that each is kept and told once. */
@@ -30,6 +32,9 @@ export type KnownFinding = Told & {
 
 /** A rule that matched for a group, so that hooks are told of it once. */
 export type KnownMatch = Told & { readonly evidence: Readonly<Record<string, unknown>> }
+
+/** What was forgotten, until the hooks that were told of it are told so. */
+export type Closing = KnownMatch & { readonly closedMs: number }
 
 /** What a monitor must remember of a log from look to look. */
 export type MonitorState = {
@@ -42,14 +47,18 @@ export type MonitorState = {
   readonly entriesSize: number
   readonly findings: readonly KnownFinding[]
   readonly matches: readonly KnownMatch[]
+  /** Entries up to which matches were told. */
+  readonly matchedSize: number
+  readonly closings: readonly Closing[]
 }
 
 export function emptyState(origin: string): MonitorState {
-  return { origin, checkpoint: undefined, sth: undefined, tilesSize: 0, entriesSize: 0, findings: [], matches: [] }
+  const sizes = { tilesSize: 0, entriesSize: 0, matchedSize: 0 }
+  return { origin, checkpoint: undefined, sth: undefined, ...sizes, findings: [], matches: [], closings: [] }
 }
 
-/** A note has a megabyte at most; findings are a hundred, matches a thousand. */
-const stateBytesMax = 16 * 1_048_576
+/** A note has a megabyte at most; findings are a hundred, matches and closings a thousand each. */
+const stateBytesMax = 32 * 1_048_576
 
 /** The file where nothing else is said: of a log and its key, below `folder`. Nothing of the origin can lead elsewhere. */
 export function defaultStateFile(vkey: { readonly name: string; readonly keyId: number }, folder: string): string {
@@ -106,16 +115,26 @@ function parseOrRefuse(file: string, text: string): MonitorState {
 type Members = Readonly<Record<string, unknown>>
 
 function parseState(value: unknown): MonitorState {
-  const { format, origin, checkpoint, sth, tilesSize, entriesSize, findings, matches = [] } = Object(value) as Members
+  const {
+    format,
+    origin,
+    checkpoint,
+    sth,
+    tilesSize,
+    entriesSize,
+    matchedSize = 0,
+    ...lists
+  } = Object(value) as Members
   if (format !== 1) throw new TypeError('unknown format')
-  if (!Array.isArray(findings) || !Array.isArray(matches)) throw new TypeError('findings, matches: want arrays')
   return {
     origin: text(origin),
     checkpoint: checkpoint === null ? undefined : text(checkpoint),
     sth: sth === null ? undefined : parseSth(sth),
     ...{ tilesSize: integer(tilesSize), entriesSize: integer(entriesSize) },
-    findings: findings.map(parseFinding),
-    matches: matches.map(parseMatch),
+    matchedSize: integer(matchedSize),
+    findings: array(lists.findings).map(parseFinding),
+    matches: array(lists.matches ?? []).map(parseMatch),
+    closings: array(lists.closings ?? []).map(parseClosing),
   }
 }
 
@@ -130,20 +149,29 @@ function parseMatch(value: unknown): KnownMatch {
   return { ...parseTold(value), evidence: evidence as Members }
 }
 
+function parseClosing(value: unknown): Closing {
+  return { ...parseMatch(value), closedMs: integer((Object(value) as Members).closedMs) }
+}
+
 function parseTold(value: unknown): Told {
-  const { id, key, violationType, sequenceNumber, detail, firstSeenMs, untold, attempts } = Object(value) as Members
-  if (!Array.isArray(untold)) throw new TypeError('untold: want an array')
+  const members = Object(value) as Members
+  const { id, key, violationType, sequenceNumber, detail, firstSeenMs, told = [], untold, attempts } = members
   return {
     ...{ id: text(id), key: text(key), violationType: text(violationType), detail: text(detail) },
     sequenceNumber: sequenceNumber === null ? null : integer(sequenceNumber),
     firstSeenMs: integer(firstSeenMs),
-    untold: untold.map(text),
-    attempts: integer(attempts),
+    ...{ told: array(told).map(text), untold: array(untold).map(text) },
+    ...{ attempts: integer(attempts), triedMs: integer(members.triedMs ?? 0) },
   }
 }
 
 function parseEvidence({ file, sha256 }: Members): KnownFinding['evidence'] {
   return { file: text(file), sha256: text(sha256) }
+}
+
+function array(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw new TypeError(`got ${typeof value}, want an array`)
+  return value
 }
 
 function text(value: unknown): string {
