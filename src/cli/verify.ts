@@ -40,8 +40,9 @@ What rounds remember (verifier-state in the data folder, under the log's seal ke
 more than DENDROLOG_READER_URL, and says what it could not check without the folder. An embedded PostgreSQL that is not
 running is started and stopped again.
 
-Findings open incidents, of which hooks are told, as those of a server's verifier; each round is told to
-DENDROLOG_HEARTBEAT_URL: its beginning, and how it ended.
+Findings open incidents, of which hooks are told, as those of a server's verifier; a round also tells of incidents that
+were closed, and what did not arrive before. Each round is told to DENDROLOG_HEARTBEAT_URL: its beginning, and how it
+ended.
 
 Exit status: 0 nothing was found, 1 a violation was, now or before, 2 it could not be checked (no database, no log).`,
   run: explainStart(runVerify),

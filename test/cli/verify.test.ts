@@ -297,7 +297,15 @@ test('a job opens an incident, tells hooks of it once and the dead-man service o
     expect(beats).toEqual(rounds.flatMap(() => ['/beat/start', '/beat/fail']))
     const { stdout } = await run(['incident', 'list', '--json'], environment)
     // The second round had nothing new to tell.
-    expect(JSON.parse(stdout)).toMatchObject({ incidents: [{ violationType: 'PAYLOAD_CORRUPT', count: 2 }] })
+    const { incidents } = JSON.parse(stdout) as { incidents: { id: string }[] }
+    expect(incidents).toMatchObject([{ violationType: 'PAYLOAD_CORRUPT', count: 2 }])
+    // No server is there to tell of the closing, and the next round has nothing new to tell.
+    await run(['incident', 'close', String(incidents[0]?.id), '--reason', 'a test'], environment)
+    await run(['verify'], environment)
+    expect(JSON.parse(receiver.received.filter(({ path }) => path === '/told').at(-1)?.body ?? '')).toMatchObject({
+      type: 'incident.closed',
+      data: { incident: { id: incidents[0]?.id } },
+    })
   } finally {
     await receiver.close()
   }

@@ -15,6 +15,8 @@ const retryMaxMs = 60_000
 const niceness = 10
 /** How often the server that started this is told where it stands. */
 const tellMs = 1_000
+/** How often alarms that wait are tried, where no server does it. */
+const waitingMs = 60_000
 
 /** Verifies until `signal`. */
 export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
@@ -26,10 +28,13 @@ export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promis
   }
   const beating = teller.heartbeat && beat(() => reading, teller.heartbeat, signal)
   let telling: Promise<void> = Promise.resolve()
+  const tell = (findings: readonly RaisedFinding[]): Promise<void> => {
+    telling = telling.then(() => teller.tell(findings, signal))
+    return telling
+  }
+  const waiting = repeat(waitingMs, () => tell([]), signal)
   const found = await watchUntil(signal, isJson, {
-    onFinding: (finding) => {
-      telling = telling.then(() => teller.tell([finding], signal))
-    },
+    onFinding: (finding) => void tell([finding]),
     onProgress: (progress) => {
       reading.progress = progress
       reading.failure = progress.missed
@@ -38,8 +43,15 @@ export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promis
       reading.failure = reason
     },
   })
-  await Promise.all([telling, beating])
+  await Promise.all([telling, waiting, beating])
   return found === 0 ? exitHolds : exitViolation
+}
+
+async function repeat(everyMs: number, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(everyMs, undefined, { signal }).catch(() => {})
+    if (!signal.aborted) await work()
+  }
 }
 
 /** Until the server that started this is gone, too. */

@@ -20,7 +20,10 @@ import { localIdentity, openLocalKeys, withLocalState } from '../local-state.ts'
 
 export type Teller = {
   readonly heartbeat: Heartbeat | undefined
-  /** Opens incidents of the findings and has hooks told. Never rejects; what could not be told is said. */
+  /**
+   * Opens incidents of the findings and has hooks told, and of what waits: incidents that were closed, alarms that did not
+   * arrive before. Never rejects; what could not be told is said.
+   */
   readonly tell: (findings: readonly IncidentFinding[], signal: AbortSignal) => Promise<void>
   /** Waits for the last ping. */
   readonly close: () => Promise<void>
@@ -50,6 +53,7 @@ export async function openTeller(say: Say): Promise<Teller> {
       const told = findings.slice(0, toldMax)
       if (findings.length > told.length) say(`of ${findings.length} findings the first ${toldMax} are told`)
       if (told.length > 0) await tellAll(config, keepsState, hooks, told, say, signal)
+      else if (keepsState && hooks.length > 0) await tellWaiting(config, hooks, say, signal)
     },
     close: async () => heartbeat?.close(),
   }
@@ -84,6 +88,15 @@ async function tellAll(
   } catch (error) {
     say(`no incidents could be opened: ${describeError(error)}`)
     await tellAlone(origin, hooks, findings.slice(0, toldAloneMax), say, signal)
+  }
+}
+
+async function tellWaiting(config: Config, hooks: readonly Hook[], say: Say, signal: AbortSignal): Promise<void> {
+  try {
+    const log = await readLogFile(config.dataDir)
+    if (log?.state === 'ready') await openIncidents(config, log.origin, hooks, [], say, signal)
+  } catch (error) {
+    if (!signal.aborted) say(`alarms that wait could not be delivered: ${describeError(error)}`)
   }
 }
 
