@@ -6,6 +6,7 @@ export default defineConfig({
   resolve: {
     alias: {
       'dendrolog/client': join(import.meta.dirname, 'src/client/index.ts'),
+      'dendrolog/rules': join(import.meta.dirname, 'src/rules/index.ts'),
       'dendrolog/tlog': join(import.meta.dirname, 'tlog/index.ts'),
     },
   },

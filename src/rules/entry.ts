@@ -21,9 +21,11 @@ export type Pointer = readonly string[]
 /** Of a text of a payload patterns see so many characters. */
 export const valueCharactersMax = 4_096
 
-/** An entry of which the payload is at hand. */
+/** An entry of which the payload is at hand; `facts` may have more than rules are told of. */
 export function watchedEntry(facts: EntryFacts, payload: unknown, pointers: readonly Pointer[]): WatchedEntry {
-  return { ...facts, values: pointers.map((pointer) => boundedText(valueAt(payload, pointer))) }
+  const { sequenceNumber, timestamp, occurredAt, actorId, action, resource, clientIp, writer } = facts
+  const values = pointers.map((pointer) => boundedText(valueAt(payload, pointer)))
+  return { sequenceNumber, timestamp, occurredAt, actorId, action, resource, clientIp, writer, values }
 }
 
 /** Undefined where the text is no pointer, or one that databases read in another way: `/-1`, `/01`. */

@@ -10,6 +10,7 @@ import { checkReceipt, parseReceipt } from '../../tlog/receipt.ts'
 import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
 import { watch } from './examples/monitor.ts'
 import { whoDidIt } from './examples/read.ts'
+import { watchEntries } from './examples/rules.ts'
 import { logDownload, type Settings } from './examples/submit.ts'
 import { drain } from './examples/submit-many.ts'
 import { openHostileServer } from './hostile-server.ts'
@@ -51,6 +52,19 @@ test('submit-many.ts logs what can be logged', async () => {
   const refused: string[] = []
   expect(await drain(writer, queue(), ({ payload }, reason) => refused.push(`${payload.n} ${reason}`))).toBe(19)
   expect(refused).toEqual([expect.stringMatching(/^7 malformed-submission: /)])
+})
+
+test('rules.ts tells of what rules match, once, also where it ended between', async () => {
+  const file = join(folder, 'rules-state')
+  const threshold = { count: 3, withinSeconds: 3_600 }
+  const rules = encodeUtf8(JSON.stringify({ rules: [{ name: 'burst', match: { actorId: 'dave' }, threshold }] }))
+  const told: string[] = []
+  const look = () => watchEntries(auditor, rules, file, (match) => told.push(match))
+  for (let n = 0; n < 2; n++) await api.post(submissionWith({ actorId: 'dave' }))
+  expect([await look(), told]).toEqual(['advanced', []])
+  await api.post(submissionWith({ actorId: 'dave' }))
+  expect([await look(), told]).toEqual(['advanced', [expect.stringContaining('burst: 3 or more within 3600 s')]])
+  expect([await look(), told.length]).toEqual(['unchanged', 1])
 })
 
 test('read.ts tells who did it, and that a server lies', async () => {

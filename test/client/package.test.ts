@@ -28,6 +28,12 @@ test('the client leads to tlog, to @noble/hashes and to nothing else', () => {
   expect(reached.some((name) => name.endsWith('/tlog/receipt.js'))).toBe(true)
 })
 
+test('rules lead to tlog, to @noble/hashes and to nothing else', () => {
+  const reached = [...reach(join(root, 'dist', 'src', 'rules', 'index.js'))]
+  const others = reached.filter((name) => !/\/dist\/(src\/rules|tlog)\/[^/]+\.js$/.test(name))
+  expect(others).toEqual(['@noble/hashes/sha2.js'])
+})
+
 test('the client is imported by its name and submits', async () => {
   const api = await openTestApi()
   try {

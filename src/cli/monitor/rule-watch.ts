@@ -1,8 +1,7 @@
-import type { LeafFields } from '../../../tlog/entry.ts'
 import type { SweptEntry } from '../../client/sweep-entries.ts'
 import { readGivenFile } from '../../ops/given-file.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
-import { type EntryFacts, watchedEntry } from '../../rules/entry.ts'
+import { watchedEntry } from '../../rules/entry.ts'
 import { type GatheredMatches, gatherMatches } from '../../rules/gather-matches.ts'
 import { openRules, type Rules } from '../../rules/open-rules.ts'
 import { rulesBytesMax } from '../../rules/rules-file.ts'
@@ -66,7 +65,7 @@ export class RuleWatch {
   take(entries: readonly SweptEntry[], toldSize: number): readonly GatheredMatches[] {
     const fresh = entries.filter(({ fields }) => fields.sequenceNumber > this.#position)
     const matches = this.#rules.take(
-      fresh.map(({ fields, payload }) => watchedEntry(factsOf(fields), payload, this.#rules.pointers)),
+      fresh.map(({ fields, payload }) => watchedEntry(fields, payload, this.#rules.pointers)),
     )
     this.#position = fresh.at(-1)?.fields.sequenceNumber ?? this.#position
     this.#noteForgetting()
@@ -122,9 +121,4 @@ function parseState(bytes: Buffer): (RulesState & { readonly origin: string }) |
   } catch {
     return undefined
   }
-}
-
-function factsOf(fields: LeafFields): EntryFacts {
-  const { sequenceNumber, timestamp, occurredAt, actorId, action, resource, clientIp, writer } = fields
-  return { sequenceNumber, timestamp, occurredAt, actorId, action, resource, clientIp, writer }
 }
