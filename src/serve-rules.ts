@@ -18,8 +18,8 @@ import type { Stateful } from './serve-log.ts'
 import { ConfigError } from './setting-values.ts'
 
 /**
- * While the log is busy it works a ninth of the time, a fifth where it is far behind. Of 2 KB payloads and eleven members
- * that rules look at, an entry takes this thread 20 us and the database 25.
+ * While the log is busy it works a ninth of the time, a fifth where it is far behind. Where rules look at eleven members of
+ * payloads, an entry of 1.3 KB takes this thread 12 us and the database as long, one of 8 KB 15 and 25.
  */
 const timing = { restWhileBusy: 8, restFarBehind: 4 }
 const openedBy = 'dendrolog'

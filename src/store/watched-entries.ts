@@ -21,7 +21,7 @@ export type LedgerEntry = {
 
 /**
  * Entries of a range of sequence numbers, both ends included, in order. Payloads stay where they are: what a path leads
- * to is cut out by the database. Rows that are not there, or hold what no server writes, are left out: somebody who alters
+ * to is cut out by the database, which unpacks each payload once (`#> '{}'`), and not for each path. Rows that are not there, or hold what no server writes, are left out: somebody who alters
  * one does not stop who reads.
  */
 export async function readWatchedEntries(
@@ -32,7 +32,7 @@ export async function readWatchedEntries(
   paths: readonly (readonly string[])[],
   charactersMax: number,
 ): Promise<readonly LedgerEntry[]> {
-  const found = paths.map((_, i) => `payload #> $${i + 4}::text[] as value_${i}`)
+  const found = paths.map((_, i) => `whole #> $${i + 4}::text[] as value_${i}`)
   const cut = paths.map((_, i) => `, ${cutOf(`value_${i}`)} as value_${i}`)
   const rows = await query(
     `select sequence_number, actor_id, action, resource, client_ip, writer,
@@ -40,6 +40,7 @@ export async function readWatchedEntries(
        ${microsOf('occurred_at')}
        ${cut.join('')}
      from ${schema.evidence}.audit_logs
+     cross join lateral (select payload #> '{}' as whole offset 0) as read
      cross join lateral (select $3::integer as characters_max${found.map((each) => `, ${each}`).join('')} offset 0) as found
      where sequence_number between $1 and $2
      order by sequence_number`,
