@@ -1,12 +1,14 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { defaultStateFile } from '../../src/cli/monitor/state.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { readDeployed, readSample } from '../rules/events.ts'
 import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
+import { until } from '../support/log.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
-import { type Finished, makeFolder, removeFolder, run } from './binary.ts'
+import { type Finished, finished, makeFolder, removeFolder, run, spawnProgram } from './binary.ts'
 
 // Watch rules from outside: the real program reads a real log as an auditor, and tells what its rules match.
 
@@ -156,6 +158,37 @@ test('a hook that is away hears of the end with a later look, whoever forgets', 
       .slice(3)
       .map(({ type }) => type),
   ).toEqual(['incident.closed', 'incident.closed'])
+})
+
+test('one that watches tells while it goes on, and after a kill the next tells the rest', async () => {
+  const rules = join(folder, 'rules.json')
+  await writeFile(rules, JSON.stringify({ rules: [{ name: 'peggy', match: { actorId: 'peggy' } }] }))
+  await watch(rules)
+  const args = ['monitor', url, '--vkey', vkey, '--every', '1s', '--json', '--rules', rules, '--token-file', tokenFile]
+  const child = spawnProgram(args, alarmed(), folder)
+  const ended = finished(child)
+  const lines: Line[] = []
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+    lines.push(JSON.parse(line) as Line)
+  })
+  const peggy = submissionWith({ actorId: 'peggy' })
+  await until(
+    () => lines.length > 0,
+    () => 'no look',
+  )
+  await append([peggy])
+  await until(
+    () => lines.at(-1)?.status === 'unchanged' && matchesIn(lines).length > 0,
+    () => JSON.stringify(lines),
+  )
+  child.kill('SIGKILL')
+  await ended
+  expect(matchesIn(lines)).toMatchObject([{ rule: 'peggy', severity: 'warning' }])
+  await append([peggy])
+  const rest = matchesIn((await watch(rules)).lines)
+  expect(rest).toHaveLength(1)
+  expect(rest[0]?.entry.sequenceNumber).toBeGreaterThan(matchesIn(lines)[0]?.entry.sequenceNumber ?? 0)
+  expect(told()).toEqual([{ type: 'incident.opened', violationType: 'WATCH_PEGGY' }])
 })
 
 test('PagerDuty has an alert of the severity of the rule, and its end', async () => {
