@@ -10,5 +10,5 @@ export async function makeRunFolder(parent: string | undefined): Promise<string>
 }
 
 export async function removeFolder(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true })
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 })
 }

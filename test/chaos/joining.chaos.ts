@@ -39,7 +39,7 @@ afterEach(async () => {
   await endAll(parent)
   await database.drop()
   await dropDatabase(cell)
-  await rm(parent, { recursive: true, force: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 
 const folder = (name: string): string => join(parent, name)

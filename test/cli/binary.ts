@@ -32,7 +32,7 @@ export async function makeFolder(): Promise<string> {
 }
 
 export async function removeFolder(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true })
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 })
 }
 
 export function spawnProgram(args: readonly string[], environment: Environment, cwd = tmpdir()): ChildProcess {

@@ -47,7 +47,7 @@ afterAll(async () => {
   await endAll(master)
   await backup.drop()
   await newest.drop()
-  await rm(parent, { recursive: true, force: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 
 /** Of the test: the restored database, the newer copy, and the folder. */

@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await endAll(dataDir)
-  await rm(parent, { recursive: true, force: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 
 async function appendAndStop(count: number): Promise<void> {

@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await database.drop()
   await dropDatabase(cell)
-  await rm(parent, { recursive: true, force: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 
 function folder(name: string): string {

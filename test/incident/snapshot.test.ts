@@ -21,7 +21,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   await log.drop()
-  await rm(parent, { recursive: true, force: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 
 async function makeIncident(id: string): Promise<string> {

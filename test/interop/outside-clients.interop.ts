@@ -27,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await endAll(join(folder, 'data'))
-  await rm(folder, { recursive: true, force: true })
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 async function start(environment: Readonly<Record<string, string>>): Promise<void> {

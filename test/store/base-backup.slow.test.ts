@@ -40,7 +40,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await cluster.stop()
-  await rm(parent, { recursive: true, force: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 beforeEach(() => {
   folder = join(parent, `backup-${++count}`)

@@ -41,7 +41,7 @@ afterEach(async () => {
   for (const cluster of started.splice(0)) await cluster.stop()
   // A test that failed between a kill and its adoption: stopping is what adopting allows.
   if (existsSync(join(dataDir, 'pg', 'postmaster.pid'))) await (await openCluster({ dataDir })).stop()
-  await rm(parent, { recursive: true })
+  await rm(parent, { recursive: true, force: true, maxRetries: 10 })
 })
 
 async function open(binDir?: string): Promise<Cluster> {

@@ -52,7 +52,7 @@ async function openServer(): Promise<{ admin: ClientConfig; stop: () => Promise<
     return { admin, stop: () => dropTemplate(admin) }
   }
   const dataDir = await mkdtemp(join(tmpdir(), 'dendrolog-test-'))
-  const remove = (): Promise<void> => rm(dataDir, { recursive: true, force: true })
+  const remove = (): Promise<void> => rm(dataDir, { recursive: true, force: true, maxRetries: 10 })
   try {
     const cluster = await openCluster({ dataDir, settings, binDir: process.env.TEST_PG_BIN })
     return { admin: cluster.config, stop: () => cluster.stop().finally(remove) }

@@ -85,7 +85,7 @@ export async function createTestLog(): Promise<TestLog> {
     drop: async () => {
       await Promise.all([...running].map((log) => log.stop()))
       await database.drop()
-      await rm(folder, { recursive: true, force: true })
+      await rm(folder, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

@@ -49,7 +49,7 @@ export async function makeServers(count: number, cell: Environment = {}): Promis
       await endAll(dataDir(0))
       await database.drop()
       await dropDatabase(cellConfig)
-      await rm(parent, { recursive: true, force: true })
+      await rm(parent, { recursive: true, force: true, maxRetries: 10 })
     },
   }
   await expectDone(run(0, 'init'))

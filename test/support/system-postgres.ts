@@ -45,7 +45,7 @@ export async function startSystemPostgres(): Promise<SystemPostgres> {
     restart: (mode) => control('restart', '-m', mode),
     stop: async () => {
       control('stop', '-m', 'immediate')
-      await rm(parent, { recursive: true, force: true })
+      await rm(parent, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

@@ -61,7 +61,7 @@ export async function makeLab(
   })
   const close = async (keep: boolean): Promise<void> => {
     await Promise.all([receiver.close(), cluster.stop()])
-    if (!keep) await rm(folder, { recursive: true, force: true })
+    if (!keep) await rm(folder, { recursive: true, force: true, maxRetries: 10 })
   }
   try {
     const admin = cluster.config
