@@ -2,7 +2,8 @@ import { encodeUtf8, equalBytes, formatBase64, parseBase64 } from './bytes.ts'
 import { openCheckpoint } from './checkpoint.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from './coords.ts'
 import { TlogError } from './errors.ts'
-import { asHash, type Hash, leafHash, nobleSha256, type Sha256 } from './hash.ts'
+import { type Hash, leafHash, nobleSha256, type Sha256 } from './hash.ts'
+import { type Members, memberReader } from './json-members.ts'
 import { beforeFirstLeaf, type Predecessor, predecessorOf, readLeafInOrder } from './leaf-order.ts'
 import { type NoteVerifier, noteBytesMax, type SignatureCheck } from './note.ts'
 import { checkSth, parseSth, type SthJson } from './sth.ts'
@@ -12,6 +13,11 @@ import { checkConsistency, checkInclusion } from './verify.ts'
 // is proved to everybody with the log's keys; the rest is the word of whoever saw it.
 
 export const evidenceFormat = 'dendrolog/evidence/1'
+
+const { hashOf, hashesOf, integer, list, malformed, object, string } = memberReader('evidence', 'malformed-evidence')
+/** Of the longest leaf that a bundle can have; those of our logs are shorter. */
+const leafTextMax = 4 * Math.ceil(65_535 / 3)
+const payloadTextMax = 1_048_576
 
 /** A tree head with its signature. */
 export type EvidenceHead = { readonly checkpoint: string } | { readonly sth: SthJson }
@@ -186,43 +192,4 @@ function unprovedDetail(known: Head | undefined, shown: Head | undefined): strin
     return 'both tree heads are signed and may both be; that the smaller one was shown after the larger one is the word of who saw it'
   }
   return 'both tree heads are signed and may both be; bytes that were served beside them nobody signed'
-}
-
-type Members = Readonly<Record<string, unknown>>
-
-const hashesMax = 108
-/** Of the longest leaf that a bundle can have; those of our logs are shorter. */
-const leafTextMax = 4 * Math.ceil(65_535 / 3)
-const payloadTextMax = 1_048_576
-
-function object(value: unknown, name: string): Members {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members
-  throw malformed(`${name}: want an object`)
-}
-
-function list(value: unknown, name: string, countMax: number): readonly unknown[] {
-  if (Array.isArray(value) && value.length <= countMax) return value
-  throw malformed(`${name}: want a list of up to ${countMax}`)
-}
-
-function string(value: unknown, name: string, lengthMax: number): string {
-  if (typeof value === 'string' && value.length <= lengthMax) return value
-  throw malformed(`${name}: want a string of up to ${lengthMax} characters`)
-}
-
-function integer(value: unknown, name: string): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-  throw malformed(`${name}: want an integer`)
-}
-
-function hashOf(value: unknown, name: string): Hash {
-  return asHash(parseBase64(string(value, name, 44)), name)
-}
-
-function hashesOf(value: unknown, name: string): Hash[] {
-  return list(value, name, hashesMax).map((hash) => hashOf(hash, name))
-}
-
-function malformed(reason: string): TlogError {
-  return new TlogError('malformed-evidence', `evidence: ${reason}`)
 }

@@ -1,13 +1,16 @@
-import { encodeUtf8, formatBase64, parseBase64 } from './bytes.ts'
+import { encodeUtf8, formatBase64 } from './bytes.ts'
 import { type CheckpointBody, openCheckpoint } from './checkpoint.ts'
 import { asLeafIndex, asTreeSize } from './coords.ts'
 import { TlogError } from './errors.ts'
-import { asHash, type Hash, nobleSha256, type Sha256 } from './hash.ts'
+import { type Hash, nobleSha256, type Sha256 } from './hash.ts'
+import { type Members, memberReader } from './json-members.ts'
 import { type NoteVerifier, noteBytesMax } from './note.ts'
 import { checkConsistency, checkInclusion } from './verify.ts'
 
 // Proofs as JSON, each with the checkpoint that makes it worth something. Hashes are base64. A proof about a tree
 // smaller than the checkpoint's carries an `extension`: that this tree is the beginning of the signed one.
+
+const { hashOf, hashesOf, integer, malformed, object, string } = memberReader('proof', 'malformed-proof-file')
 
 /** `{leafIndex, leafHash, inclusionProof, extension?, checkpoint}`, as `GET /v1/entries/{n}/proof` answers. */
 export type InclusionJson = {
@@ -112,37 +115,4 @@ function rootAt(size: number, extension: unknown, checkpoint: CheckpointBody, ha
   const path = hashesOf(hashes, 'extension.hashes')
   checkConsistency(asTreeSize(size), asTreeSize(checkpoint.size), root, checkpoint.root, path, hash)
   return root
-}
-
-type Members = Readonly<Record<string, unknown>>
-
-/** No tree of up to 2^53 leaves has longer proofs. */
-const hashesMax = 108
-
-function object(value: unknown, name: string): Members {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Members
-  throw malformed(`${name}: want an object`)
-}
-
-function string(value: unknown, name: string, lengthMax: number): string {
-  if (typeof value === 'string' && value.length <= lengthMax) return value
-  throw malformed(`${name}: want a string of up to ${lengthMax} characters`)
-}
-
-function integer(value: unknown, name: string): number {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-  throw malformed(`${name}: want an integer`)
-}
-
-function hashOf(value: unknown, name: string): Hash {
-  return asHash(parseBase64(string(value, name, 44)), name)
-}
-
-function hashesOf(value: unknown, name: string): Hash[] {
-  if (!Array.isArray(value) || value.length > hashesMax) throw malformed(`${name}: want up to ${hashesMax} hashes`)
-  return value.map((hash) => hashOf(hash, name))
-}
-
-function malformed(reason: string): TlogError {
-  return new TlogError('malformed-proof-file', `proof: ${reason}`)
 }
