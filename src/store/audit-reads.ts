@@ -1,7 +1,7 @@
 // What a verifier reads beside the rows of the ledger, as the auditors' role. A row may hold what no writer of ours
 // wrote: it is given as `unreadable` then, and nothing of what is given was checked.
 import type { Schema, TreeHead } from './batch.ts'
-import { checkpointOf, type StoredCheckpoint } from './checkpoints.ts'
+import { checkpointColumns, checkpointOf, type StoredCheckpoint } from './checkpoints.ts'
 import { asNumber, type ReadSession, readBigintField, readBytesField } from './copy-out.ts'
 import { headOf } from './heads.ts'
 import { type Row, readInteger, readIntegerOrNull, readText } from './row.ts'
@@ -70,7 +70,7 @@ export async function readNewestCheckpoints(
   limit: number,
 ): Promise<Readable<StoredCheckpoint>[]> {
   const rows = await query(
-    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+    `select ${checkpointColumns}
      from ${schema.evidence}.checkpoints
      order by number desc
      limit $1`,
@@ -88,7 +88,7 @@ export async function readCheckpoints(
   sizes: { readonly above: number; readonly upTo: number } = { above: -1, upTo: safeMax },
 ): Promise<Readable<StoredCheckpoint>[]> {
   const rows = await query(
-    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+    `select ${checkpointColumns}
      from ${schema.evidence}.checkpoints
      where number > $1
        and tree_size > $3

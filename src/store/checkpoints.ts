@@ -16,9 +16,12 @@ export type StoredCheckpoint = {
   readonly sthSignature: Uint8Array
 }
 
+/** Of `checkpointOf`. */
+export const checkpointColumns = 'number, tree_size, root_hash, timestamp_ms, note, sth_signature'
+
 export async function readNewestCheckpoint(query: Query, schema: Schema): Promise<StoredCheckpoint | undefined> {
   const [row] = await query(
-    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+    `select ${checkpointColumns}
      from ${schema.evidence}.checkpoints
      order by number desc
      limit 1`,
@@ -34,7 +37,7 @@ export async function readCheckpointsAfter(
   limit: number,
 ): Promise<readonly StoredCheckpoint[]> {
   const rows = await query(
-    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+    `select ${checkpointColumns}
      from ${schema.evidence}.checkpoints
      where number > $1
      order by number
@@ -52,7 +55,7 @@ export async function readNewestCheckpointsTo(
   limit: number,
 ): Promise<readonly StoredCheckpoint[]> {
   const rows = await query(
-    `select number, tree_size, root_hash, timestamp_ms, note, sth_signature
+    `select ${checkpointColumns}
      from ${schema.evidence}.checkpoints
      where tree_size <= $1
      order by number desc
@@ -78,7 +81,7 @@ export function checkpointOf(row: Row): StoredCheckpoint {
 // and sizes or times that go back.
 export async function insertCheckpoint(query: Query, schema: Schema, checkpoint: StoredCheckpoint): Promise<void> {
   await query(
-    `insert into ${schema.evidence}.checkpoints (number, tree_size, root_hash, timestamp_ms, note, sth_signature)
+    `insert into ${schema.evidence}.checkpoints (${checkpointColumns})
      values ($1, $2, $3, $4, $5, $6)`,
     [
       ...[checkpoint.number, checkpoint.treeSize, checkpoint.root],
