@@ -14,7 +14,7 @@ export type CopiedRow = {
   readonly lengths: Int32Array
 }
 
-/** A connection that reads, and only that: one statement at a time. */
+/** A connection that reads, and only that: one statement at a time, the others wait for their turn. */
 export type ReadSession = {
   readonly query: Query
   /**
@@ -38,6 +38,12 @@ const connectTimeoutMs = 10_000
 export async function openReadSession(config: ReadConfig): Promise<ReadSession> {
   const client = new pg.Client({ ...config, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
   client.on('error', () => {})
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work)
+    last = done.catch(() => {})
+    return done
+  }
   const run = async (text: string, values: readonly unknown[] = []): Promise<readonly Row[]> => {
     try {
       return (await client.query(text, [...values])).rows as Row[]
@@ -54,12 +60,15 @@ export async function openReadSession(config: ReadConfig): Promise<ReadSession> 
     throw namedOutage(error)
   }
   return {
-    query: run,
+    query: (text, values) => inTurn(() => run(text, values)),
     copy: (statement, fields, take) =>
-      new Promise((resolve, reject) => {
-        const fail = (error: unknown): void => reject(namedOutage(error))
-        client.query(new CopyOut(statement, fields, take, resolve, fail))
-      }),
+      inTurn(
+        () =>
+          new Promise((resolve, reject) => {
+            const fail = (error: unknown): void => reject(namedOutage(error))
+            client.query(new CopyOut(statement, fields, take, resolve, fail))
+          }),
+      ),
     close: () => client.end(),
   }
 }
