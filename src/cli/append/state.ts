@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path'
 import { formatHex, parseHex } from '../../../tlog/bytes.ts'
 import { readGivenFile } from '../../ops/given-file.ts'
 import { createSecretFile, removeUnfinished, writeSecretFile } from '../../store/secret-file.ts'
+import { integer, text } from '../state-members.ts'
 import type { Place } from './lines.ts'
 import type { RunKey } from './record-id.ts'
 import type { RefusedRecord } from './server.ts'
@@ -116,14 +117,4 @@ function parseRefused(value: unknown): RefusedLine[] {
     ...{ line: integer(line), code: text(code), detail: text(detail) },
     pointer: pointer === undefined ? undefined : text(pointer),
   }))
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError(`got ${typeof value}, want a string`)
-  return value
-}
-
-function integer(value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new TypeError('want an integer')
-  return value as number
 }

@@ -5,6 +5,7 @@ import { readGivenFile } from '../../ops/given-file.ts'
 import { ClusterError } from '../../store/embedded/cluster-error.ts'
 import { lockFolder } from '../../store/embedded/folder-lock.ts'
 import { removeUnfinished, writeSecretFile } from '../../store/secret-file.ts'
+import { integer, text } from '../state-members.ts'
 
 /** What hooks are told once. */
 export type Told = {
@@ -172,14 +173,4 @@ function parseEvidence({ file, sha256 }: Members): KnownFinding['evidence'] {
 function array(value: unknown): readonly unknown[] {
   if (!Array.isArray(value)) throw new TypeError(`got ${typeof value}, want an array`)
   return value
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError(`got ${typeof value}, want a string`)
-  return value
-}
-
-function integer(value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new TypeError('want an integer')
-  return value as number
 }

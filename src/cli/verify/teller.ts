@@ -120,7 +120,7 @@ async function openIncidents(
     const sender = new AlarmSender({
       ...{ query, schema, origin, hooks, onFailed, onCounted: () => {} },
       onAttempt: (hook, outcome, reason) => {
-        if (outcome !== 'delivered') say(`an alarm was not delivered by ${hook}: ${reason}`)
+        if (outcome !== 'delivered') say(undelivered(hook, reason))
       },
     })
     const alarms = new Alarms({
@@ -143,7 +143,11 @@ async function tellAlone(
   for (const finding of findings) {
     const alarm = alarmOfUnstored(origin, draftIncident(finding, localIdentity(), draftOptions))
     for (const { hook, error } of await sendNow(hooks, alarm, signal)) {
-      if (error !== undefined) say(`an alarm was not delivered by ${hook}: ${error}`)
+      if (error !== undefined) say(undelivered(hook, error))
     }
   }
+}
+
+function undelivered(hook: string, reason: string | undefined): string {
+  return `an alarm was not delivered by ${hook}: ${reason}`
 }
