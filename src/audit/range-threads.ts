@@ -49,7 +49,8 @@ export class RangeThreads {
   ): Promise<void> {
     const idle = [...this.#threads]
     const underway: Underway[] = []
-    const underwayMax = 2 * idle.length
+    // The results of half as many as there are threads may wait for one that is slow: 6 MiB each.
+    const underwayMax = Math.ceil(1.5 * idle.length)
     const spare: ResultBuffers[] = []
     let last: RangeResult | undefined
     let joined = Promise.resolve()

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { type Command, type ExitStatus, type Parsed, parseArguments, UsageError } from './command.ts'
 import { explainStart } from './describe-error.ts'
 import { readSchedule } from './schedule.ts'
@@ -49,6 +50,8 @@ Exit status: 0 nothing was found, 1 a violation was, now or before, 2 it could n
 }
 
 const threadsMax = 64
+/** MiB. Of threads that come later: of ten million entries 180 MB instead of 235, at the same rate. */
+const threadYoungHeap = '--max-semi-space-size=4'
 
 const options = {
   ...vkeyOptions,
@@ -73,6 +76,7 @@ async function runVerify(args: readonly string[], signal: AbortSignal): Promise<
   )
   if (modes.length > 1) throw new UsageError(`want one of ${modes.map((mode) => `--${mode}`).join(' and ')}`)
   checkOptions(values)
+  setFlagsFromString(threadYoungHeap)
   if (values.full === true) {
     const threads = values.threads === undefined ? undefined : readThreads(values.threads)
     return verifyWhole({ vkey: values, threads }, values.json, signal)
