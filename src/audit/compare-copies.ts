@@ -133,7 +133,7 @@ async function findWrongCheckpoint(
   while (from < to) {
     const middle = Math.floor((from + to) / 2)
     // Numbers may be missing: old ones are thinned.
-    const [stored] = await readCheckpoints(query, schema, middle - 1, 1)
+    const [stored] = await readCheckpoints(query, schema, { above: middle - 1, upTo: to - 1 }, 1)
     if (stored === undefined) break
     if (stored.kind === 'unreadable') throw new Error(`checkpoint ${stored.at} cannot be read: ${stored.reason}`)
     const { number, treeSize, root } = stored.value

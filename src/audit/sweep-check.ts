@@ -31,7 +31,10 @@ export async function checkAgain(
   tree.add(result)
   await new HeadCheck(query, schema, isSealed, tree, findings).check(result, result)
   const read = (after: number): ReturnType<typeof readCheckpoints> =>
-    readCheckpoints(query, schema, after, checkpointsAtOnce, { above: result.above, upTo: result.upTo })
+    readCheckpoints(query, schema, { above: after, upTo: Number.MAX_SAFE_INTEGER }, checkpointsAtOnce, {
+      above: result.above,
+      upTo: result.upTo,
+    })
   await new CheckpointCheck(read, review, tree, findings).check(result, result)
   new OutsideCheck(outside, tree, findings).check(result, result)
   const known = state.rangeRoots[index]

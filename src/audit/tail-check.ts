@@ -40,7 +40,10 @@ export async function joinTail(
   const treeFor = (roots: string[]): TailTree => new TailTree(state.base, result, roots, sha256)
   await new HeadCheck(query, schema, isSealed, treeFor([]), findings).check(result, result)
   const read = (after: number): ReturnType<typeof readCheckpoints> =>
-    readCheckpoints(query, schema, after, checkpointsAtOnce, { above: result.above, upTo: result.upTo })
+    readCheckpoints(query, schema, { above: after, upTo: Number.MAX_SAFE_INTEGER }, checkpointsAtOnce, {
+      above: result.above,
+      upTo: result.upTo,
+    })
   const checkpoints = new CheckpointCheck(read, review, treeFor([]), findings, state.lastCheckpoint)
   await checkpoints.check(result, result)
   new OutsideCheck(known, treeFor([]), findings).check(result, result)

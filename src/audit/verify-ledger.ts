@@ -1,6 +1,6 @@
 import { popcount } from '../../tlog/coords.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
-import { readCheckpoints, readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
+import { readCheckpoints, readNewestCheckpoints, readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
@@ -86,13 +86,15 @@ class LedgerRun {
   #rows = 0
   #joinedSize = 0
   #edge: RangeEnd | undefined
+  /** Number of the newest one when the size was read: later ones are of larger trees. */
+  #newestCheckpoint = -1
 
   constructor(options: VerifyOptions) {
     const { session, schema, isSealed, review, sha256 } = options
     this.#options = options
     this.#tree = new GrownTree(sha256)
     const checkpoints = (after: number): ReturnType<typeof readCheckpoints> =>
-      readCheckpoints(session.query, schema, after, checkpointsAtOnce)
+      readCheckpoints(session.query, schema, { above: after, upTo: this.#newestCheckpoint }, checkpointsAtOnce)
     this.#heads = new HeadCheck(session.query, schema, isSealed, this.#tree, this.#findings)
     this.#checkpoints = new CheckpointCheck(checkpoints, review, this.#tree, this.#findings)
     this.#outside = new OutsideCheck([], this.#tree, this.#findings)
@@ -165,6 +167,10 @@ class LedgerRun {
         const reason = head.kind === 'read' ? 'its seal is not one of the log' : head.reason
         const treeSize = head.kind === 'read' ? head.value.treeSize : head.at
         this.#findings.addTree({ kind: 'FORGED_HEAD', treeSize, reason })
+      }
+      const [checkpoint] = await readNewestCheckpoints(session.query, schema, 1)
+      if (checkpoint !== undefined) {
+        this.#newestCheckpoint = checkpoint.kind === 'read' ? checkpoint.value.number : checkpoint.at
       }
       const above = await readRowsAbove(session.query, schema, found?.treeSize ?? 0)
       if (above !== undefined) {

@@ -79,23 +79,27 @@ export async function readNewestCheckpoints(
   return rows.map((row) => readable(row, 'number', checkpointOf))
 }
 
-/** Checkpoints with numbers above `after`, in order; of sizes above `sizes.above` and up to `sizes.upTo`, or of all. */
+/** Above one, up to another. */
+type Span = { readonly above: number; readonly upTo: number }
+
+/** Checkpoints by their numbers, in order; of these sizes, or of all. */
 export async function readCheckpoints(
   query: Query,
   schema: Schema,
-  after: number,
+  numbers: Span,
   limit: number,
-  sizes: { readonly above: number; readonly upTo: number } = { above: -1, upTo: safeMax },
+  sizes: Span = { above: -1, upTo: safeMax },
 ): Promise<Readable<StoredCheckpoint>[]> {
   const rows = await query(
     `select ${checkpointColumns}
      from ${schema.evidence}.checkpoints
      where number > $1
+       and number <= $2
        and tree_size > $3
        and tree_size <= $4
      order by number
-     limit $2`,
-    [after, limit, sizes.above, sizes.upTo],
+     limit $5`,
+    [numbers.above, numbers.upTo, sizes.above, sizes.upTo, limit],
   )
   return rows.map((row) => readable(row, 'number', checkpointOf))
 }
