@@ -11,7 +11,7 @@ import { raisedFinding } from './audit/raised-finding.ts'
 import type { KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch.ts'
 import type { TokenOffice } from './auth/token-office.ts'
-import { readState, statePath } from './cli/verify/state.ts'
+import { forgetIncident, readState, statePath } from './cli/verify/state.ts'
 import type { Config } from './config.ts'
 import type { Alarms } from './incident/alarms.ts'
 import { findingOfStop, type IncidentFinding } from './incident/finding.ts'
@@ -40,6 +40,8 @@ const stopMs = 2_000
 const lineMs = 600_000
 /** Its heap: rows are not kept. */
 const heapMib = 96
+/** It tells where it stands once a second. */
+const silentMaxMs = 60_000
 /** Of the reason why it cannot check. */
 const failureCharactersMax = 1_000
 
@@ -66,6 +68,7 @@ export class Verifier {
   /** Its process is gone, and no other has told where it stands. */
   #hasEnded = false
   #saidAt = Number.NEGATIVE_INFINITY
+  #heardAt = Number.POSITIVE_INFINITY
 
   constructor(events: VerifierEvents) {
     this.#events = events
@@ -78,6 +81,12 @@ export class Verifier {
 
   get failure(): string | undefined {
     return this.#failure
+  }
+
+  /** That it tells nothing any more, where it does not: a process that was stopped, or hangs, says nothing of that. */
+  get silence(): string | undefined {
+    const silentMs = performance.now() - this.#heardAt
+    return silentMs < silentMaxMs ? undefined : `it has told nothing for ${Math.floor(silentMs / 1_000)} s`
   }
 
   get hasEnded(): boolean {
@@ -116,6 +125,7 @@ export class Verifier {
 
   #take(message: Message): void {
     const { logger, onFinding } = this.#events
+    this.#heardAt = performance.now()
     switch (message.kind) {
       case 'progress':
         this.#takeMissed(message.progress.missed)
@@ -154,7 +164,9 @@ export class Verifier {
     const now = performance.now()
     if (!isNew || now - this.#saidAt < lineMs) return
     this.#saidAt = now
-    this.#events.logger.info({ isSecure: progress.findings === 0, ...progress }, 'verified')
+    const { logger } = this.#events
+    if (progress.findings === 0) logger.info({ isSecure: true, ...progress }, 'verified')
+    else logger.warn({ isSecure: false, ...progress }, 'verified, and there are findings')
   }
 
   /** At once: its incident cannot be opened while the database is away. */
@@ -211,6 +223,7 @@ export async function openVerifier(
     {
       ...{ query: state.query, schema, origin, signAct, nowMs: Date.now, by: 'dendrolog' },
       onHandedOver: (finding, id) => containment.contain({ id, finding }),
+      onClosed: ({ key }) => forgetClosed(config, instance, key, logger),
       ...{ hooks: await openHooks(config.hooks, Date.now), makeId: () => formatUuid(makeId()) },
     },
     logger,
@@ -224,6 +237,15 @@ export async function openVerifier(
   }
   const readStanding = (): Promise<VerifierStanding> => standingOf(config, instance, verifier)
   return { verifier, office, alarms, publishing, readStanding, run }
+}
+
+/** The incident is closed, whatever becomes of this. */
+async function forgetClosed(config: Config, { origin, keys }: Instance, key: string, logger: Logger): Promise<void> {
+  try {
+    await forgetIncident(config, { origin, sealKey: keys.sealKey }, key)
+  } catch (error) {
+    logger.warn({ err: error }, 'the verifier was not told that an incident was closed')
+  }
 }
 
 type Reached = Omit<VerifierStanding, 'runsHere' | 'failure' | 'savedMs' | 'withinHours'>
@@ -254,7 +276,7 @@ async function standingOf(
 
 function failureOf(verifier: Verifier | undefined): string | null {
   if (verifier?.failure !== undefined) return storableText(verifier.failure, failureCharactersMax)
-  return verifier?.hasEnded === true ? 'its process has ended; it is started again' : null
+  return verifier?.hasEnded === true ? 'its process has ended; it is started again' : (verifier?.silence ?? null)
 }
 
 function reachedOf({ checkedMs, missed: _, ...progress }: WatchProgress): Reached {

@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -126,6 +126,8 @@ async function serveDatabase(
   const stopLog = new AbortController()
   const running = log.run(stopLog.signal)
   const stopFollowing = new AbortController()
+  // Each loop that rests listens; there are more of them than Node expects.
+  setMaxListeners(0, stopFollowing.signal)
   const filing = tileFiles && runTileFiler(tileFiles, log, logger, metrics, stopFollowing.signal)
   const following = Promise.all([search.run(stopFollowing.signal), filing, rules?.run(stopFollowing.signal)])
   const stopRecord = new AbortController()

@@ -16,9 +16,12 @@ export type OutsideSource = {
   readonly name: string
   /** Whether what it knows was signed: then the signer, who is asked later, knows as much. */
   readonly isSigned: boolean
-  /** Nothing where it knows nothing. Rejects where it cannot be asked. */
-  readonly read: () => Promise<readonly KnownHead[]>
+  /** Rejects where it cannot be asked. */
+  readonly read: () => Promise<Remembered>
 }
+
+/** No heads where nothing is known. `unread`: what of it could not be read, and why, beside what could. */
+export type Remembered = { readonly heads: readonly KnownHead[]; readonly unread?: readonly string[] }
 
 /** The signer's memory. A log that was made has one. */
 export type SignerMemory = {
@@ -57,9 +60,10 @@ export async function askOutside(
   const notAsked: string[] = []
   for (const source of sources) {
     try {
-      const heads = await source.read()
+      const { heads, unread = [] } = await source.read()
       known.push(...heads)
       if (source.isSigned) signed.push(...heads)
+      notAsked.push(...unread.map((reason) => `${source.name}: ${reason}`))
     } catch (error) {
       notAsked.push(`${source.name}: ${error instanceof Error ? loggableMessage(error) : 'no reason'}`)
     }

@@ -1,5 +1,5 @@
 import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
-import { readConfig } from '../config.ts'
+import { type Config, readConfig } from '../config.ts'
 import { readContained } from '../incident/containment-record.ts'
 import { alarmJson, incidentJson, type ShownAlarm, type ShownIncident } from '../incident/incident-json.ts'
 import { closeReasonMax, IncidentOffice, IncidentRefusal, isCloseReason } from '../incident/incident-office.ts'
@@ -20,9 +20,10 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { describeError, explainStart } from './describe-error.ts'
 import { releaseHolds } from './incident/release.ts'
 import { localIdentity, openLocalKeys, withLocalState } from './local-state.ts'
+import { forgetIncident, type OwnLog } from './verify/state.ts'
 
 export const incidentCommand: Command = {
   summary: 'list, show and close incidents; alarms that could not be delivered',
@@ -34,7 +35,8 @@ export const incidentCommand: Command = {
   show ID            one of them: what was found where, how often, its evidence, and which hooks know of it, and
                      what the server did about it on its own
   close ID           for good; hooks that were told of its opening are told of this, and the log has an entry of it.
-                     What is found at the same place again opens another one
+                     The verifier forgets what it was about: what it finds there again opens another one, of the
+                     newest million entries with the next probe
     --reason TEXT    what was done about it, 1 to 1,000 characters
   dead-letters       alarms that were given up, the 1,000 oldest, with the last error of each
   retry ID           has a dead letter tried again by the server; --all: every one
@@ -114,15 +116,28 @@ function readId(text: string): string {
 
 async function withOffice(signal: AbortSignal, work: (office: IncidentOffice) => Promise<void>): Promise<void> {
   const config = readConfig()
-  const { signing } = await openLocalKeys(config)
+  const { signing, sealKey } = await openLocalKeys(config)
+  const log = { origin: signing.note.name, sealKey }
   const signAct = createSignAct({ signer: signing.note, makeId, nowMs: Date.now, hash: nativeSha256 })
   await withLocalState(config, signal, (query) => {
     const schema = schemaNames(config)
     // Whoever is told of a closing is whoever was told of the opening: no hooks are asked for here.
     return work(
-      new IncidentOffice({ query, schema, signAct, hooks: [], makeId: () => formatUuid(makeId()), nowMs: Date.now }),
+      new IncidentOffice({
+        ...{ query, schema, signAct, hooks: [], makeId: () => formatUuid(makeId()), nowMs: Date.now },
+        onClosed: ({ key }) => forgetClosed(config, log, key),
+      }),
     )
   })
+}
+
+/** The incident is closed, whatever becomes of this. */
+async function forgetClosed(config: Config, log: OwnLog, key: string): Promise<void> {
+  try {
+    await forgetIncident(config, log, key)
+  } catch (error) {
+    process.stderr.write(`dendrolog incident: the verifier was not told: ${visibleText(describeError(error))}\n`)
+  }
 }
 
 async function list(office: IncidentOffice, _: string | undefined, { all, json }: Values): Promise<void> {

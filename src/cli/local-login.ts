@@ -1,6 +1,6 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { ClientConfig } from 'pg'
-import type { Config } from '../config.ts'
+import { type Config, ConfigError } from '../config.ts'
 import { connectionsOfRoles, keysFolderOf, openDatabase, type RoleConnections } from '../instance.ts'
 import { findRunningCluster, hasCluster, openCluster } from '../store/embedded.ts'
 import { loadOrCreateRoles } from '../store/roles.ts'
@@ -20,7 +20,11 @@ export async function withLocalLogin<T>(
   if (roleUrls !== undefined) return work({ connectionString: roleUrls[role] ?? roleUrls.reader })
   const admin = databaseUrl === undefined ? await findRunningCluster(dataDir) : { connectionString: databaseUrl }
   if (admin !== undefined) return work(await loginOf(config, role, admin))
-  if (role !== 'state' && (await hasCluster(dataDir))) return withStartedCluster(config, role, signal, work)
+  if (!(await hasCluster(dataDir))) {
+    const wanted = 'want the data folder of a server, DATABASE_URL, or the logins of the roles'
+    throw new ConfigError('DENDROLOG_DATA_DIR', `${resolve(dataDir)} holds no database; ${wanted}`)
+  }
+  if (role !== 'state') return withStartedCluster(config, role, signal, work)
   const database = await openDatabase(config, () => {}, signal)
   try {
     return await work(database.connections[role])

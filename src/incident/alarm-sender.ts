@@ -12,7 +12,7 @@ import {
   settleAlarm,
 } from '../store/alarms.ts'
 import type { Schema } from '../store/batch.ts'
-import { countOpenIncidents, readIncident } from '../store/opened-incidents.ts'
+import { countOpenIncidents, type OpenIncidents, readIncident } from '../store/opened-incidents.ts'
 import type { Query } from '../store/session.ts'
 import { alarmOf } from './alarm.ts'
 
@@ -24,7 +24,7 @@ export type AlarmSenderOptions = {
   readonly hooks: readonly Hook[]
   /** Told of each attempt; `reason` where it failed. */
   readonly onAttempt: (hook: string, outcome: Settled['kind'], reason: string | undefined) => void
-  readonly onCounted: (counts: readonly AlarmCounts[], openIncidents: number) => void
+  readonly onCounted: (counts: readonly AlarmCounts[], openIncidents: OpenIncidents) => void
   /** Told of each failure to read or write the queue; it is tried again. */
   readonly onFailed: (error: unknown) => void
   readonly timing?: Partial<AlarmTiming>

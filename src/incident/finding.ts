@@ -35,6 +35,11 @@ export function overflowKeyOf({ violationType }: Pick<IncidentFinding, 'violatio
   return `${violationType}@more`
 }
 
+/** Whether an incident of this key is about the finding. */
+export function isAbout(key: string, finding: IncidentFinding): boolean {
+  return key === keyOf(finding) || key === overflowKeyOf(finding)
+}
+
 /** Bounded, and text that a database takes. */
 function boundFinding(finding: IncidentFinding): BoundedFinding {
   const { violationType, sequenceNumber = null, detail, evidence } = finding
@@ -74,11 +79,14 @@ export function overflowOf(finding: IncidentFinding, openMax: number): IncidentF
 /** Codes of what stops a log (`LogIncident`) that are no violations: weather, a clock, another server, or what came of one. */
 const noViolations: readonly string[] = ['CLOCK_SKEW', 'OUTCOME_UNKNOWN', 'LOCKED', 'SEARCH_MISMATCH', 'CONTAINED']
 
+/** What stopped a log, or what was found wrong in it while it runs. */
+type LogStop = { readonly code: string; readonly message: string; readonly sequenceNumber?: number | undefined }
+
 /** What stopped the log at a checkpoint, as a finding; undefined where it is no violation. */
 export function findingOfStop(
-  { code, message }: { readonly code: string; readonly message: string },
+  { code, message, sequenceNumber }: LogStop,
   { publishedSize, integratedSize }: { readonly publishedSize: number; readonly integratedSize: number },
 ): IncidentFinding | undefined {
   if (noViolations.includes(code)) return undefined
-  return { violationType: code, detail: message, evidence: { publishedSize, integratedSize } }
+  return { violationType: code, sequenceNumber, detail: message, evidence: { publishedSize, integratedSize } }
 }

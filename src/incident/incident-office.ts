@@ -47,6 +47,8 @@ export type IncidentOfficeOptions = DraftOptions & {
   readonly signAct: SignAct
   /** Names of the hooks that are told of what is opened here. */
   readonly hooks: readonly string[]
+  /** Told when one was closed: whoever remembers its findings, and so tells them no more, is to forget them. */
+  readonly onClosed?: (incident: OpenedIncident) => Promise<void>
 }
 
 /** Of a type; what is found beyond them counts together, so that ten million altered rows are no ten million alarms. */
@@ -139,11 +141,11 @@ export class IncidentOffice {
   }
 
   /**
-   * Closes an incident, for what is a close reason; one that was closed before is left as it is. What is found again at the same place opens another one. Rejects, changing nothing, where the outbox has no room. Throws
-   * `no-such-incident`.
+   * Closes an incident, for what is a close reason; one that was closed before is left as it is. What is found again at
+   * the same place opens another one. Rejects, changing nothing, where the outbox has no room. Throws `no-such-incident`.
    */
   async close(id: string, by: string, reason: string): Promise<OpenedIncident> {
-    const { query, schema, signAct } = this.#options
+    const { query, schema, signAct, onClosed } = this.#options
     const incident = await this.read(id)
     if (incident.closedAt !== null) return incident
     const closing = { id, by, reason: storableText(reason, 2 * closeReasonMax) }
@@ -151,7 +153,10 @@ export class IncidentOffice {
       ...{ action: 'dendrolog.incident.close', actorId: by, resource: `incident:${id}` },
       detail: { incidentId: id, violationType: incident.violationType, key: incident.key, reason: closing.reason },
     })
-    return (await closeIncident(query, schema, closing, told)) ?? this.read(id)
+    const closed = await closeIncident(query, schema, closing, told)
+    if (closed === undefined) return this.read(id)
+    await onClosed?.(closed)
+    return closed
   }
 
   /** Adds what was done about an incident on its own account. False where none of this id is stored yet. */

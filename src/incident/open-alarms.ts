@@ -9,7 +9,7 @@ import type { Schema } from '../store/batch.ts'
 import type { Query } from '../store/session.ts'
 import { AlarmSender, type AlarmTiming } from './alarm-sender.ts'
 import { Alarms, type AlarmsOptions } from './alarms.ts'
-import { IncidentOffice } from './incident-office.ts'
+import { IncidentOffice, type IncidentOfficeOptions } from './incident-office.ts'
 
 export type OpenAlarmsOptions = {
   /** Of the login that keeps state. */
@@ -25,6 +25,7 @@ export type OpenAlarmsOptions = {
   /** Who finds: `dendrolog`, where it is the log itself. */
   readonly by: string
   readonly onHandedOver?: NonNullable<AlarmsOptions['onHandedOver']>
+  readonly onClosed?: NonNullable<IncidentOfficeOptions['onClosed']>
   readonly timing?: Partial<AlarmTiming>
 }
 
@@ -49,7 +50,7 @@ export function openAlarms(options: OpenAlarmsOptions, logger: Logger, metrics: 
     ...options,
     onAttempt: noteAttempt,
     onCounted: (counts, open) => {
-      metrics.openIncidents.set(open)
+      for (const [kind, count] of Object.entries(open)) metrics.openIncidents.set({ kind }, count)
       for (const { hook, pending, dead } of counts) {
         metrics.hookPending.set({ hook }, pending)
         metrics.hookDeadLetters.set({ hook }, dead)

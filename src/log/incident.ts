@@ -20,11 +20,14 @@ export type IncidentCode =
  */
 export class LogIncident extends Error {
   readonly code: IncidentCode
+  /** Where it is about one entry, or several of which this is the first. */
+  readonly sequenceNumber: number | undefined
 
-  constructor(code: IncidentCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: IncidentCode, message: string, options?: { cause?: unknown; sequenceNumber?: number }) {
     super(message, options)
     this.name = 'LogIncident'
     this.code = code
+    this.sequenceNumber = options?.sequenceNumber
   }
 }
 

@@ -75,7 +75,8 @@ export function reportSearch(
   return (defects) => {
     const tell = (code: LogIncident['code'], found: readonly Defect[], detail: string): void => {
       logger.error({ defects: found.slice(0, listedMax), count: found.length }, detail)
-      record(new LogIncident(code, detail))
+      const { sequenceNumber } = found[0] ?? {}
+      record(new LogIncident(code, detail, sequenceNumber === undefined ? {} : { sequenceNumber }))
     }
     const { damaged, unprovable, others } = sortedOut(defects)
     if (damaged.length > 0) {

@@ -58,7 +58,7 @@ export type Metrics = {
   readonly hookDeadLetters: Gauge<'hook'>
   /** By `hook`, seconds since 1970. */
   readonly hookDeliveredAt: Gauge<'hook'>
-  readonly openIncidents: Gauge
+  readonly openIncidents: Gauge<'kind'>
   /** By `rule`, of the watch rules. */
   readonly ruleMatches: Counter<'rule'>
   /** By `kind` (start, success, fail) and `outcome` (sent, failed). */
@@ -140,6 +140,7 @@ export function createMetrics(read: () => Readings): Metrics {
     }),
     openIncidents: new Gauge({
       ...{ name: 'dendrolog_open_incidents', help: 'Incidents that nobody has closed', registers },
+      labelNames: ['kind'] as const,
     }),
     ruleMatches: new Counter({
       ...{ name: 'dendrolog_watch_rule_matches_total', help: 'Entries that watch rules told of', registers },

@@ -1,7 +1,7 @@
 import { describeMatch, violationTypeOf } from './describe-match.ts'
 import type { RuleMatch } from './open-rules.ts'
 
-/** Matches of a rule and a group that are told together: the first of them for all. */
+/** Matches of a rule, a group and an action that are told together: the first of them for all. */
 export type GatheredMatches = {
   readonly match: RuleMatch
   /** Of its kind: the group, or `more` for all beyond what is told one by one. */
@@ -11,18 +11,24 @@ export type GatheredMatches = {
 
 /** Of a rule at once; what others there are counts together. */
 const groupsMax = 20
+/** Of a rule at once; further actions of a group count with its first. */
+const actionsMax = 100
 
-/** Matches of the same rule and group together. */
+/** Matches of the same rule, group and action together. */
 export function gatherMatches(matches: readonly RuleMatch[]): readonly GatheredMatches[] {
   const gathered = new Map<string, GatheredMatches>()
-  const groupsOf = new Map<string, number>()
+  const rules = new Map<string, { readonly places: Map<string, string>; actions: number }>()
   for (const match of matches) {
-    const { rule, groupKey } = match
-    const groups = groupsOf.get(rule) ?? 0
-    const place = gathered.has(`${rule} ${groupKey}`) || groups < groupsMax ? groupKey : 'more'
-    const known = gathered.get(`${rule} ${place}`)
-    if (known === undefined) groupsOf.set(rule, groups + 1)
-    gathered.set(`${rule} ${place}`, known ? { ...known, count: known.count + 1 } : { match, place, count: 1 })
+    const rule = rules.get(match.rule) ?? { places: new Map<string, string>(), actions: 0 }
+    rules.set(match.rule, rule)
+    const place = rule.places.has(match.groupKey) || rule.places.size < groupsMax ? match.groupKey : 'more'
+    const ownKey = `${match.rule} ${place} ${match.entry.action}`
+    const firstKey = rule.places.get(place) ?? ownKey
+    const key = gathered.has(ownKey) || rule.actions < actionsMax ? ownKey : firstKey
+    const known = gathered.get(key)
+    if (known === undefined) rule.actions++
+    rule.places.set(place, firstKey)
+    gathered.set(key, known ? { ...known, count: known.count + 1 } : { match, place, count: 1 })
   }
   return [...gathered.values()]
 }

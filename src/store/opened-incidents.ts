@@ -250,10 +250,18 @@ export async function readIncidentsBefore(
   return rows.map(listedOf)
 }
 
-export async function countOpenIncidents(query: Query, schema: Schema): Promise<number> {
-  const [row] = await query(`select count(*) from ${schema.state}.opened_incidents where closed_at is null`)
-  return row === undefined ? 0 : readInteger(row, 'count')
+export async function countOpenIncidents(query: Query, schema: Schema): Promise<OpenIncidents> {
+  const [row = {}] = await query(
+    `select count(*) filter (where violation_type not like 'WATCH\\_%') as violation,
+       count(*) filter (where violation_type like 'WATCH\\_%') as watch
+     from ${schema.state}.opened_incidents
+     where closed_at is null`,
+  )
+  return { violation: readInteger(row, 'violation'), watch: readInteger(row, 'watch') }
 }
+
+/** Violations of the log, and what watch rules told of. */
+export type OpenIncidents = { readonly violation: number; readonly watch: number }
 
 function incidentOf(row: Row): OpenedIncident {
   return {

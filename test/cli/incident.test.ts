@@ -1,7 +1,8 @@
-import { cp } from 'node:fs/promises'
+import { cp, readFile, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { emptyState, formatState, type KnownFinding, parseState } from '../../src/audit/verifier-state.ts'
 import { IncidentOffice } from '../../src/incident/incident-office.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import { writeLogFile } from '../../src/log/log-file.ts'
@@ -106,4 +107,27 @@ test('an id of nothing is status 2, with a code', async () => {
 test('without the folder of a log it is status 2', async () => {
   const none = await run(['incident', 'list'], { ...environment, DENDROLOG_DATA_DIR: join(folder, 'none') })
   expect(none).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining('holds no log') })
+})
+
+test('the verifier forgets what a closed incident was about, and nothing else', async () => {
+  const path = join(folder, 'data', 'verifier-state')
+  const found = (sequenceNumber: number | null, key: string): KnownFinding => ({
+    ...{ key, violationType: 'LEAF_MISMATCH', sequenceNumber, detail: 'found', firstSeenMs: 1 },
+  })
+  const findings = [
+    found(11, 'LEAF_MISMATCH entry 11'),
+    found(12, 'LEAF_MISMATCH entry 12'),
+    found(null, 'LEAF_MISMATCH x'),
+  ]
+  await writeFile(path, formatState({ ...emptyState, findings }, origin, home.keys.sealKey), { mode: 0o600 })
+  const { id } = await office.open({ ...finding, violationType: 'LEAF_MISMATCH', sequenceNumber: 11 }, 'dendrolog')
+  expect((await incident('close', id, '--reason', 'restored')).status).toBe(0)
+  const left = parseState(await readFile(path, 'utf8'), origin, home.keys.sealKey)
+  expect(left.findings.map(({ key }) => key)).toEqual(['LEAF_MISMATCH entry 12', 'LEAF_MISMATCH x'])
+
+  await writeFile(path, 'not what a verifier wrote')
+  const { id: other } = await office.open({ ...finding, sequenceNumber: 12 }, 'dendrolog')
+  const closed = await incident('close', other, '--reason', 'restored')
+  expect(closed.status).toBe(0)
+  expect(closed.stderr).toContain('the verifier was not told')
 })

@@ -83,7 +83,7 @@ test('what is found each round is one incident and one alarm, and is in log and 
   )
   expect(receiver.received).toHaveLength(1)
   await until(
-    async () => (await metrics.format()).includes('dendrolog_open_incidents 1'),
+    async () => (await metrics.format()).includes('dendrolog_open_incidents{kind="violation"} 1'),
     () => 'metrics',
   )
   const text = await metrics.format()

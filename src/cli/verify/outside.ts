@@ -7,10 +7,11 @@ import { rangeRoot } from '../../../tlog/compact-range.ts'
 import { parseNote, textVerifier } from '../../../tlog/note.ts'
 import type { VerifierKey } from '../../../tlog/note-key.ts'
 import type { KnownHead } from '../../audit/outside-check.ts'
-import type { OutsideSource, SignerMemory } from '../../audit/reconcile.ts'
+import type { OutsideSource, Remembered, SignerMemory } from '../../audit/reconcile.ts'
 import type { Config } from '../../config.ts'
 import { openCell } from '../../log/cell-place.ts'
 import type { Ending } from '../../log/ending.ts'
+import { loggableMessage } from '../../ops/describe-error.ts'
 import { readGivenFile } from '../../ops/given-file.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../ops/signing.ts'
@@ -22,6 +23,8 @@ import { type OwnLog, readState } from './state.ts'
 const filesMs = 60_000
 const filesMax = 10_000
 const fileBytesMax = 1_048_576
+/** Of files that are no checkpoints; one is enough for "not all could be checked". */
+const unreadMax = 10
 
 /** The signer's memory, where the settings have it. */
 export function memoryOf(config: Config, origin: string): SignerMemory {
@@ -46,7 +49,7 @@ export function tileFilesSource({ dataDir }: Config, origin: string): OutsideSou
     ...{ name, isSigned: true },
     read: async () => {
       const head = await readFiledHead(join(dataDir, 'tiles'), origin, nativeSha256)
-      return head === undefined ? [] : [{ treeSize: head.treeSize, root: head.root, knownBy: name }]
+      return { heads: head === undefined ? [] : [{ treeSize: head.treeSize, root: head.root, knownBy: name }] }
     },
   })
 }
@@ -58,8 +61,8 @@ export function verifierSource(config: Config, log: OwnLog): OutsideSource {
     ...{ name, isSigned: false },
     read: async () => {
       const state = await readState(config, log)
-      if (state === undefined) return []
-      return [{ treeSize: state.base.size, root: rangeRoot(state.base, nativeSha256), knownBy: name }]
+      if (state === undefined) return { heads: [] }
+      return { heads: [{ treeSize: state.base.size, root: rangeRoot(state.base, nativeSha256), knownBy: name }] }
     },
   }
 }
@@ -68,7 +71,7 @@ export function verifierSource(config: Config, log: OwnLog): OutsideSource {
 export function endingSource({ checkpoint }: Ending): OutsideSource {
   const { size: treeSize, root } = parseCheckpoint(parseNote(encodeUtf8(checkpoint)).text)
   const name = 'the end of the log'
-  return { name, isSigned: true, read: async () => [{ treeSize, root, knownBy: name }] }
+  return { name, isSigned: true, read: async () => ({ heads: [{ treeSize, root, knownBy: name }] }) }
 }
 
 /** Checkpoints that an operator collected: notes, or what has one as its `checkpoint` (receipts), in a file or a folder. */
@@ -77,8 +80,15 @@ export function knownCheckpointsSource(path: string, key: VerifierKey): OutsideS
     ...{ name: 'known checkpoints', isSigned: true },
     read: async () => {
       const heads: KnownHead[] = []
-      for (const file of await filesAt(path)) heads.push(await readKnownCheckpoint(file, key))
-      return heads
+      const unread: string[] = []
+      for (const file of await filesAt(path)) {
+        try {
+          heads.push(await readKnownCheckpoint(file, key))
+        } catch (error) {
+          if (unread.length < unreadMax) unread.push(loggableMessage(error as Error))
+        }
+      }
+      return { heads, unread }
     },
   })
 }
@@ -111,13 +121,13 @@ function noteOf(value: unknown): string {
 
 /** A source that is asked again only after a while. */
 function rarely(source: OutsideSource): OutsideSource {
-  let last: { readonly atMs: number; readonly heads: readonly KnownHead[] } | undefined
+  let last: { readonly atMs: number; readonly remembered: Remembered } | undefined
   return {
     ...source,
     read: async () => {
       const atMs = performance.now()
-      if (last === undefined || atMs - last.atMs > filesMs) last = { atMs, heads: await source.read() }
-      return last.heads
+      if (last === undefined || atMs - last.atMs > filesMs) last = { atMs, remembered: await source.read() }
+      return last.remembered
     },
   }
 }

@@ -1,7 +1,9 @@
 // What the verifier of a data folder remembers, as a file there.
 import { join, resolve } from 'node:path'
+import { raisedFinding } from '../../audit/raised-finding.ts'
 import { formatState, type KnownFinding, parseState, type VerifierState } from '../../audit/verifier-state.ts'
 import type { Config } from '../../config.ts'
+import { isAbout } from '../../incident/finding.ts'
 import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
 
 /** The log whose data folder is at hand: its name, and the key that its verifier's state is sealed with. */
@@ -42,6 +44,24 @@ export function openMemory(config: Config, log: OwnLog): VerifierMemory {
       known = text
     },
   }
+}
+
+/** Forgets findings that are settled: what is still there is told again, of the newest million with the next probe. */
+export async function forgetSettled(
+  config: Config,
+  log: OwnLog,
+  isSettled: (finding: KnownFinding) => boolean,
+): Promise<number> {
+  const state = await readState(config, log)
+  const findings = state?.findings.filter((finding) => !isSettled(finding))
+  if (state === undefined || findings === undefined || findings.length === state.findings.length) return 0
+  await writeSecretFile(statePath(config), formatState({ ...state, findings, probes: [] }, log.origin, log.sealKey))
+  return state.findings.length - findings.length
+}
+
+/** Forgets what a closed incident was about. */
+export function forgetIncident(config: Config, log: OwnLog, key: string): Promise<number> {
+  return forgetSettled(config, log, (finding) => isAbout(key, raisedFinding(finding, {})))
 }
 
 function parse(config: Config, { origin, sealKey }: OwnLog, text: string | undefined): VerifierState | undefined {

@@ -4,7 +4,7 @@ import { formatUuid } from '../../../tlog/uuid.ts'
 import type { Finding } from '../../audit/finding.ts'
 import { openRangeWork } from '../../audit/range-work.ts'
 import { askOutside } from '../../audit/reconcile.ts'
-import { emptyState, formatState, type KnownFinding, type VerifierState } from '../../audit/verifier-state.ts'
+import { emptyState, type KnownFinding, type VerifierState } from '../../audit/verifier-state.ts'
 import { Watch } from '../../audit/watch.ts'
 import type { WatchTiming } from '../../audit/watch-timing.ts'
 import { type Config, ConfigError, readConfig } from '../../config.ts'
@@ -13,12 +13,11 @@ import { schemaNames } from '../../instance.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { insertFinding, insertProgress } from '../../store/findings.ts'
-import { writeSecretFile } from '../../store/secret-file.ts'
 import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
 import { readKnowledge } from './knowledge.ts'
 import { openSchemaCheck } from './open-schema-check.ts'
-import { type OwnLog, openMemory, readState, statePath } from './state.ts'
+import { forgetSettled, type OwnLog, openMemory, readState, statePath } from './state.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
@@ -97,11 +96,7 @@ export async function readStatus(): Promise<{ readonly state: VerifierState; rea
 /** Forgets what was found: what is still there is told again, of the newest million with the next probe. */
 export async function forgetFindings(): Promise<number> {
   const config = readConfig()
-  const log = ownLog(config, await readKnowledge(config, {}))
-  const state = await readState(config, log)
-  if (state === undefined) return 0
-  await writeSecretFile(statePath(config), formatState({ ...state, findings: [], probes: [] }, log.origin, log.sealKey))
-  return state.findings.length
+  return forgetSettled(config, ownLog(config, await readKnowledge(config, {})), () => true)
 }
 
 /** Without the log's key nobody could tell whether the state was altered. */
