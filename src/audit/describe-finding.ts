@@ -21,7 +21,7 @@ export function describeFinding(finding: Finding): string {
       return `${entriesOf(finding)}: has id ${finding.eventId}, as entry ${finding.otherSequenceNumber} has`
     case 'CLOCK_BACKWARDS':
       return 'checkpoint' in finding
-        ? `checkpoint ${finding.checkpoint}: signed at ${finding.timestampMs} ms, the one before at ${finding.predecessorsTimestampMs} ms`
+        ? `checkpoint ${finding.checkpoint}: signed at ${timeOf(finding.timestampMs)}, the one before at ${timeOf(finding.predecessorsTimestampMs)}`
         : `${entriesOf(finding)}: of ${finding.timestamp} us, the entry before of ${finding.predecessorsTimestamp} us`
     default:
       return describeTree(finding)
@@ -51,7 +51,7 @@ function describeTree(finding: OnlyTree): string {
       return `${finding.place}: the signer's memory is not there${known}`
     }
     case 'SIGNER_MEMORY_STALE':
-      return `the signer's memory is of ${finding.treeSize} entries at ${finding.timestampMs} ms, older than what was signed: ${describeLater(finding)}`
+      return `the signer's memory is of ${finding.treeSize} entries at ${timeOf(finding.timestampMs)}, older than what was signed: ${describeLater(finding)}`
     case 'SIGNATURE_INVALID':
       return `checkpoint ${finding.checkpoint}: ${finding.reason}`
     case 'CHECKPOINT_MISSING': {
@@ -72,7 +72,13 @@ function describeLater({
   knownSize,
   knownTimestampMs,
 }: Extract<TreeFinding, { readonly kind: 'SIGNER_MEMORY_STALE' }>): string {
-  return `${knownBy} is of ${knownSize} entries${knownTimestampMs === null ? '' : ` at ${knownTimestampMs} ms`}`
+  return `${knownBy} is of ${knownSize} entries${knownTimestampMs === null ? '' : ` at ${timeOf(knownTimestampMs)}`}`
+}
+
+/** Whoever wrote to the database may have put any number there. */
+function timeOf(ms: number): string {
+  const date = new Date(ms)
+  return Number.isNaN(date.getTime()) ? `${ms} ms` : date.toISOString()
 }
 
 function describeRoot(finding: Extract<TreeFinding, { readonly kind: 'ROOT_MISMATCH' }>): string {

@@ -12,7 +12,7 @@ import { type KnownHead, nameOfKnower } from './outside-check.ts'
 
 /** Somebody who knows the log from outside of its database. */
 export type OutsideSource = {
-  /** For people: "the tile files". */
+  /** For people: "the folder of tile files". */
   readonly name: string
   /** Whether what it knows was signed: then the signer, who is asked later, knows as much. */
   readonly isSigned: boolean

@@ -20,7 +20,7 @@ nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_V
                     and as much of the rest as is due for all of it to be hashed within DENDROLOG_VERIFY_WITHIN_HOURS
   --every TIME      such a round every 30s, 10m or 6h, or when cron's five fields say ('*/10 * * * *', the host's time)
     --full-every TIME               and instead of it, when this is due, one as --full is
-  --watch           without an end: new entries within a second, changes within a minute
+  --watch           without an end: new entries within two seconds, changes of the newest million within a minute
   --status          where the verifier of this log stands, and what it found; asks no database
   --forget          forgets what was found, when it is settled: what is still there is told again, of the newest million
                     with the next probe

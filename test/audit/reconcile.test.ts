@@ -152,8 +152,8 @@ describe('a tail that was cut', () => {
     await cut('everything behind them')
     await setMemory('stale')
     expect(brief(await report())).toEqual([
-      ['SIGNER_MEMORY_STALE', 'the tile files', 512],
-      ['ROLLBACK', 'the tile files', 512],
+      ['SIGNER_MEMORY_STALE', 'the folder of tile files', 512],
+      ['ROLLBACK', 'the folder of tile files', 512],
     ])
   })
 })

@@ -77,7 +77,9 @@ test('an alert has one name, a severity, words, and a place in a README', () => 
     expect([alert, labels.severity]).toEqual([alert, expect.stringMatching(/^(critical|warning)$/)])
     expect([alert, annotations.summary, annotations.description]).not.toContain(undefined)
     const [file = '', anchor] = annotations.runbook.split('#')
-    const headings = [...read(file).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.toLowerCase())
+    const headings = [...read(file).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+      heading.toLowerCase().replaceAll(' ', '-'),
+    )
     expect([alert, anchor === undefined || headings.includes(anchor)]).toEqual([alert, true])
   }
 })

@@ -44,7 +44,7 @@ export function memoryOf(config: Config, origin: string): SignerMemory {
 
 /** Copies of full tiles in the data folder, each of which was compared with a signed tree. */
 export function tileFilesSource({ dataDir }: Config, origin: string): OutsideSource {
-  const name = 'the tile files'
+  const name = 'the folder of tile files'
   return rarely({
     ...{ name, isSigned: true },
     read: async () => {
