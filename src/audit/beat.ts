@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Heartbeat } from '../ops/heartbeat.ts'
-import type { WatchProgress } from './watch.ts'
+import type { WatchProgress } from './watch-progress.ts'
 
 /** Dead-man services are set in minutes. */
 const beatMs = 60_000

@@ -37,13 +37,13 @@ export class Told {
     this.#unkept = []
   }
 
-  /** Takes over what somebody else kept meanwhile. True where some were forgotten there. */
-  adopt(others: readonly KnownFinding[]): boolean {
+  /** Takes over what somebody else kept meanwhile; gives what was forgotten there. */
+  adopt(others: readonly KnownFinding[]): readonly KnownFinding[] {
     const keys = new Set(others.map(({ key }) => key))
     const unkept = new Set(this.#unkept)
-    const isForgotten = this.#findings.some((finding) => !keys.has(finding.key) && !unkept.has(finding))
+    const forgotten = this.#findings.filter((finding) => !keys.has(finding.key) && !unkept.has(finding))
     this.#findings = [...others, ...this.#unkept.filter(({ key }) => !keys.has(key))]
     this.#keys = new Set(this.#findings.map(({ key }) => key))
-    return isForgotten
+    return forgotten
   }
 }

@@ -20,6 +20,7 @@ import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 import { Told } from './told.ts'
 import type { KnownFinding, VerifierState } from './verifier-state.ts'
+import type { WatchProgress } from './watch-progress.ts'
 import { defaultTiming, rangeEveryMs, type WatchTiming } from './watch-timing.ts'
 
 export type WatchOptions = Omit<TreeChecks, 'query'> & {
@@ -47,23 +48,6 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
 /** Of the newest checkpoints, whether one is missing. */
 const checkpointsProbed = 10_000
 
-/** Where a verifier stands. */
-export type WatchProgress = {
-  /** Entries that were hashed at least once, and those that there are, as far as it knows. */
-  readonly verifiedSize: number
-  readonly size: number
-  /** When the last step that could check all that it should ended; milliseconds since 1970. */
-  readonly checkedMs: number | undefined
-  /** When the round began after which all was hashed again; null before the first. */
-  readonly coveredMs: number | null
-  /** Ranges of the round that goes on, and how many of them are done. */
-  readonly ranges: number
-  readonly rangesDone: number
-  readonly findings: number
-  /** Who could not be asked, and what could not be compared, when that was tried last; undefined where all could. */
-  readonly missed: string | undefined
-}
-
 /**
  * The verifier that never ends: new entries at once; rows of the newest million when a probe says that they were changed;
  * and all of the rest again and again, each within `coverMs`. It believes what it computed itself and what it remembers
@@ -85,6 +69,8 @@ export class Watch {
   #checkedMs: number | undefined
   #probedAt = Number.NEGATIVE_INFINITY
   #rangeTookMs = 0
+  /** Ranges of findings that were forgotten. */
+  readonly #doubted = new Set<number>()
   /** The number behind the newest that was seen. */
   #nextCheckpoint = 0
   /** Why the schema could not be compared when it was looked at last, where it could not. */
@@ -177,6 +163,12 @@ export class Watch {
       await this.#checkTail()
       return true
     }
+    const [doubted] = this.#doubted
+    if (doubted !== undefined) {
+      this.#doubted.delete(doubted)
+      await this.#checkRange(doubted)
+      return true
+    }
     if (performance.now() - this.#probedAt >= this.#timing.probeMs) {
       this.#probedAt = performance.now()
       await this.#checkSchema()
@@ -254,17 +246,22 @@ export class Watch {
     const there = this.#there
     const next = sweep.next * rangeLeaves < there ? sweep.next : 0
     const startedMs = next === 0 ? this.#options.nowMs() : sweep.startedMs
-    const above = next * rangeLeaves
     const startedAt = performance.now()
-    await this.#checkAgain({ above, upTo: Math.min(there, above + rangeLeaves) })
+    await this.#checkRange(next)
     this.#rangeTookMs = performance.now() - startedAt
-    const isEnd = above + rangeLeaves >= there
+    const isEnd = (next + 1) * rangeLeaves >= there
     if (isEnd) await this.#checkAround()
     this.#change({
       ...this.#state,
       sweep: { next: next + 1, startedMs },
       ...(isEnd ? { coveredMs: startedMs } : {}),
     })
+  }
+
+  async #checkRange(index: number): Promise<void> {
+    const above = index * rangeLeaves
+    const upTo = Math.min(this.#there, above + rangeLeaves)
+    if (above < upTo) await this.#checkAgain({ above, upTo })
   }
 
   /** What is in no range. */
@@ -314,6 +311,16 @@ export class Watch {
     if (this.#told.hasUnkept) await this.#keep(true)
   }
 
+  /** What somebody has forgotten is told again where it is still there: soon, and not when its turn comes. */
+  #lookAgain(forgotten: readonly KnownFinding[]): void {
+    if (forgotten.length === 0) return
+    this.#probes.forgetAll()
+    this.#probedAt = Number.NEGATIVE_INFINITY
+    for (const { sequenceNumber } of forgotten) {
+      if (sequenceNumber !== null) this.#doubted.add(Math.floor((sequenceNumber - 1) / rangeLeaves))
+    }
+  }
+
   #change(state: VerifierState): void {
     this.#state = state
     this.#isSaved = false
@@ -323,7 +330,7 @@ export class Watch {
     const now = performance.now()
     if (this.#isSaved || (!isUrgent && now - this.#savedAt < this.#timing.saveMs)) return
     const others = await this.#options.readOthers()
-    if (others !== undefined && this.#told.adopt(others)) this.#probes.forgetAll()
+    if (others !== undefined) this.#lookAgain(this.#told.adopt(others))
     await this.#options.save({ ...this.#state, findings: this.#told.findings })
     this.#told.kept()
     this.#savedAt = now

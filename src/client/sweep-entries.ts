@@ -1,4 +1,4 @@
-import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
+import { encodeUtf8, equalBytes, formatBase64 } from '../../tlog/bytes.ts'
 import { decodeLeaf, type LeafFields } from '../../tlog/entry.ts'
 import type { EvidenceLeaf } from '../../tlog/evidence.ts'
 import {
@@ -11,7 +11,7 @@ import {
 } from '../../tlog/leaf-order.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import type { CheckedTree } from './checked-tree.ts'
-import { CouldNotCheck, ServedMismatch, unlessUnfit } from './errors.ts'
+import { CouldNotCheck, Refused, ServedMismatch, unlessUnfit } from './errors.ts'
 import { textOf } from './http.ts'
 import type { LogClient } from './log-client.ts'
 import { membersOf } from './problem.ts'
@@ -33,7 +33,8 @@ const entriesBytesMax = 16 * 1_048_576
 /**
  * Reads the entries from `from` on, with their payloads (RFC 6962 get-entries): each leaf must have the hash of its tile,
  * be a leaf and no other than the next one, and have the payload and chain hash that it says. `take` gets them in order.
- * Rejects with `ServedMismatch` where what is served is not of the tree, and with what `take` and `onSwept` throw.
+ * Rejects with `ServedMismatch` where what is served is not of the tree, or the server says so itself (`entry-damaged`), and
+ * with what `take` and `onSwept` throw.
  */
 export async function sweepEntries(
   client: LogClient,
@@ -79,8 +80,21 @@ async function readBundle(
   signal: AbortSignal | undefined,
 ): Promise<{ readonly leaves: readonly Uint8Array[]; readonly payloads: readonly Uint8Array[] }> {
   if (at >= tree.checkpoint.size) return { leaves: [], payloads: [] }
-  const leaves = (await tree.readLeaves(Math.floor(at / tileWidth))).slice(at % tileWidth)
-  return { leaves, payloads: await readPayloads(client, at, leaves, signal) }
+  const leaves = await unlessDamaged(at, tree.readLeaves(Math.floor(at / tileWidth)))
+  const rest = leaves.slice(at % tileWidth)
+  return { leaves: rest, payloads: await unlessDamaged(at, readPayloads(client, at, rest, signal)) }
+}
+
+/** A server that says that an entry is not what was signed, and so does not serve it, has told of a violation itself. */
+async function unlessDamaged<T>(at: number, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading
+  } catch (error) {
+    if (!(error instanceof Refused) || error.code !== 'entry-damaged') throw error
+    const bytes = encodeUtf8(error.detail)
+    const detail = `by the server's own word: ${error.detail}`
+    throw new ServedMismatch('LEAF_MISMATCH', detail, [{ path: `tile/entries/${Math.floor(at / tileWidth)}`, bytes }])
+  }
 }
 
 /** What the first leaf is held against. */

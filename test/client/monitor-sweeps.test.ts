@@ -181,6 +181,23 @@ describe('entries', () => {
     expect(options.taken.map(({ leafIndex }) => leafIndex)).toEqual(Array.from({ length: 700 }, (_, i) => i))
   })
 
+  test.each(['/tile/entries/001', '/ct/v1/get-entries?start=256'])(
+    'that the server does not serve, since they are not what was signed, are a violation by its own word: %s',
+    async (path) => {
+      const problem = { code: 'entry-damaged', detail: 'entry 301 is not served: it was changed', status: 500 }
+      const damaged: Said = { status: 500, body: JSON.stringify(problem) }
+      const options = optionsOf(log.note())
+      const { check } = await look(
+        (asked) => (asked.path.startsWith(path) ? damaged : log.answerCt(asked.path, undefined)),
+        options,
+      )
+      const finding = findingOf(check)
+      expect(finding).toMatchObject({ kind: 'LEAF_MISMATCH', detail: expect.stringContaining('entry 301') })
+      expect(judge(evidence(finding)).kind).not.toBe('proved')
+      expect([options.entriesSize, options.taken.length]).toEqual([256, 256])
+    },
+  )
+
   const at400 =
     (fields: ReturnType<Change>): Change =>
     (index) =>

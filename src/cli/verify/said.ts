@@ -1,7 +1,7 @@
 // What `verify` says in rounds, to people, programs and the server that started it.
 import { type RaisedFinding, raisedFinding } from '../../audit/raised-finding.ts'
 import type { KnownFinding } from '../../audit/verifier-state.ts'
-import type { WatchProgress } from '../../audit/watch.ts'
+import type { WatchProgress } from '../../audit/watch-progress.ts'
 import { type ExitStatus, exitCouldNotCheck, printJson, printLine, visibleText } from '../command.ts'
 import { describeError } from '../describe-error.ts'
 import type { WatchEvents } from './watch.ts'
