@@ -1,7 +1,7 @@
 import { readGivenFile } from '../ops/given-file.ts'
 import { nativeSha256 } from '../ops/native-sha256.ts'
 import { describeMatch } from '../rules/describe-match.ts'
-import { openRules, type RuleMatch } from '../rules/open-rules.ts'
+import { openRules, type RuleMatch, type Rules } from '../rules/open-rules.ts'
 import { rulesBytesMax } from '../rules/rules-file.ts'
 import {
   type Command,
@@ -13,6 +13,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
+import { describeError } from './describe-error.ts'
 import { tryRules } from './rules/try-rules.ts'
 
 export const rulesCommand: Command = {
@@ -35,7 +36,7 @@ async function runRules(args: readonly string[], signal: AbortSignal): Promise<E
   const [verb, file] = positionals
   if (verb !== 'check') throw new UsageError('want check')
   if (file === undefined) throw new UsageError('check: want the file of the rules')
-  const rules = openRules(await readGivenFile(file, rulesBytesMax), { hash: nativeSha256 })
+  const rules = openRulesOf(file, await readGivenFile(file, rulesBytesMax))
   const shown: RuleMatch[] = []
   const show = (match: RuleMatch): void => {
     if (values.json) shown.push(match)
@@ -45,6 +46,14 @@ async function runRules(args: readonly string[], signal: AbortSignal): Promise<E
   if (values.json) printJson({ rules: rules.names, events, matches: shown.map(matchJson) })
   else if (values.events === undefined) printLine(`${rules.names.length} rules: ${rules.names.join(', ')}`)
   return exitHolds
+}
+
+function openRulesOf(file: string, bytes: Uint8Array): Rules {
+  try {
+    return openRules(bytes, { hash: nativeSha256 })
+  } catch (cause) {
+    throw new Error(`${file}: ${describeError(cause)}`, { cause })
+  }
 }
 
 function lineOf(match: RuleMatch): string {

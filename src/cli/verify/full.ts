@@ -3,7 +3,7 @@ import { RangeThreads } from '../../audit/range-threads.ts'
 import { type AskOutside, askOutside } from '../../audit/reconcile.ts'
 import { reportOf, type VerificationReport } from '../../audit/report.ts'
 import { verifyLedger } from '../../audit/verify-ledger.ts'
-import { type Config, readAuditorConfig } from '../../config.ts'
+import { type Config, ConfigError, readAuditorConfig } from '../../config.ts'
 import { schemaNames } from '../../instance.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
@@ -24,8 +24,19 @@ export async function verifyFully(options: FullOptions, signal: AbortSignal): Pr
   const { config, readerUrl } = readAuditorConfig()
   const knowledge = await readKnowledge(config, options.vkey)
   const verify = (login: ReadConfig): Promise<VerificationReport> => run(config, login, knowledge, options, signal)
-  if (readerUrl !== undefined) return verify({ connectionString: readerUrl })
+  if (readerUrl !== undefined) return verify(await openAs(readerUrl))
   return withLocalLogin(config, 'reader', signal, verify)
+}
+
+/** Of a login that cannot be used the setting is named. */
+async function openAs(readerUrl: string): Promise<ReadConfig> {
+  const login = { connectionString: readerUrl }
+  try {
+    await (await openReadSession(login)).close()
+    return login
+  } catch (cause) {
+    throw new ConfigError('DENDROLOG_READER_URL', (cause as Error).message, { cause })
+  }
 }
 
 async function run(

@@ -26,6 +26,7 @@ export type OpenedCopy = { readonly copy: SecondCopy; readonly close: () => Prom
  */
 export async function openSecondCopy(where: string, key: VerifierKey, ca: string | undefined): Promise<OpenedCopy> {
   if (/^https?:/.test(where)) return openServerCopy(where, key, ca)
+  if ((await stat(where).catch(() => undefined)) === undefined) throw new UsageError(`--against: ${where} is not there`)
   if (await isThere(join(where, 'checkpoint'))) return openFolderCopy(where, key)
   if (await isThere(join(where, '0'))) return openTileFilesCopy(where, key)
   throw new UsageError(`--against: ${where} holds neither a checkpoint with tiles nor tile files`)
