@@ -22,12 +22,14 @@ import {
 } from './command.ts'
 import { describeError, explainStart } from './describe-error.ts'
 import { releaseHolds } from './incident/release.ts'
+import { tryHooks } from './incident/try-hooks.ts'
 import { localIdentity, openLocalKeys, withLocalState } from './local-state.ts'
 import { forgetIncident, type OwnLog } from './verify/state.ts'
 
 export const incidentCommand: Command = {
   summary: 'list, show and close incidents; alarms that could not be delivered',
-  synopsis: 'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all | release  [--json]',
+  synopsis:
+    'list [--all] | show ID | close ID --reason TEXT | dead-letters | retry ID|--all | release | test  [--json]',
   help: `Asks no server: works with the keys of the data folder and the database of the settings, which are those of
 \`serve\`. The server may run.
 
@@ -40,9 +42,10 @@ export const incidentCommand: Command = {
     --reason TEXT    what was done about it, 1 to 1,000 characters
   dead-letters       alarms that were given up, the 1,000 oldest, with the last error of each
   retry ID           has a dead letter tried again by the server; --all: every one
+  test               tells every hook of the settings of an incident TEST that is none, and that it is over
   release            lets the log go on where containment (DENDROLOG_CONTAINMENT) stopped it
   --json             list: {"incidents"}; show: {"incident", "alarms"}; close: {"incident"}; dead-letters: {"alarms"};
-                     retry: {"retried"}; release: {"released"}; refused: {"error", "code"}
+                     retry: {"retried"}; release: {"released"}; test: {"hooks"}; refused: {"error", "code"}
 
 Exit status: 0 done, 2 not done.`,
   run: explainStart(runIncident),
@@ -59,16 +62,17 @@ type Verb = {
   readonly place: 'wanted' | 'none' | 'this or --all'
   /** Options that it takes beside --json. */
   readonly options: readonly (keyof Values)[]
-  readonly run: (office: IncidentOffice, place: string | undefined, values: Values) => Promise<void>
+  readonly run: (signal: AbortSignal, place: string | undefined, values: Values) => Promise<ExitStatus>
 }
 
 const verbs: Readonly<Record<string, Verb>> = {
-  list: { place: 'none', options: ['all'], run: list },
-  show: { place: 'wanted', options: [], run: show },
-  close: { place: 'wanted', options: ['reason'], run: close },
-  'dead-letters': { place: 'none', options: [], run: listDeadLetters },
-  retry: { place: 'this or --all', options: ['all'], run: retry },
-  release: { place: 'none', options: [], run: release },
+  list: { place: 'none', options: ['all'], run: inOffice(list) },
+  show: { place: 'wanted', options: [], run: inOffice(show) },
+  close: { place: 'wanted', options: ['reason'], run: inOffice(close) },
+  'dead-letters': { place: 'none', options: [], run: inOffice(listDeadLetters) },
+  retry: { place: 'this or --all', options: ['all'], run: inOffice(retry) },
+  release: { place: 'none', options: [], run: inOffice(release) },
+  test: { place: 'none', options: [], run: (signal, _, { json }) => tryHooks(readConfig(), json, signal) },
 }
 const listedAtOnce = 500
 const deadLettersMax = 1_000
@@ -84,8 +88,7 @@ async function runIncident(args: readonly string[], signal: AbortSignal): Promis
   const place = text === undefined ? undefined : readId(text)
   if (name === 'close') checkReason(values)
   try {
-    await withOffice(signal, (office) => verb.run(office, place, values))
-    return exitHolds
+    return await verb.run(signal, place, values)
   } catch (error) {
     if (!(error instanceof IncidentRefusal)) throw error
     process.stderr.write(`dendrolog incident: ${visibleText(error.message)}\n`)
@@ -111,6 +114,15 @@ function readId(text: string): string {
     return formatUuid(parseUuid(text))
   } catch {
     throw new UsageError(`got ${JSON.stringify(text)}, want the id of an incident or dead letter, as \`list\` shows it`)
+  }
+}
+
+type OfficeWork = (office: IncidentOffice, place: string | undefined, values: Values) => Promise<void>
+
+function inOffice(work: OfficeWork): Verb['run'] {
+  return async (signal, place, values) => {
+    await withOffice(signal, (office) => work(office, place, values))
+    return exitHolds
   }
 }
 

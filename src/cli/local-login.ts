@@ -21,7 +21,8 @@ export async function withLocalLogin<T>(
   const admin = databaseUrl === undefined ? await findRunningCluster(dataDir) : { connectionString: databaseUrl }
   if (admin !== undefined) return work(await loginOf(config, role, admin))
   if (!(await hasCluster(dataDir))) {
-    const wanted = 'want the data folder of a server, DATABASE_URL, or the logins of the roles (DENDROLOG_READER_URL, …)'
+    const wanted =
+      'want the data folder of a server, DATABASE_URL, or the logins of the roles (DENDROLOG_READER_URL, …)'
     throw new ConfigError('DENDROLOG_DATA_DIR', `${resolve(dataDir)} holds no database; ${wanted}`)
   }
   if (role !== 'state') return withStartedCluster(config, role, signal, work)

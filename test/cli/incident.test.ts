@@ -16,6 +16,7 @@ import { parseVkey } from '../../tlog/note-key.ts'
 import { checkOwnAct } from '../../tlog/own-act.ts'
 import { formatUuid } from '../../tlog/uuid.ts'
 import { createTestLog, origin, schema, type TestLog } from '../support/log.ts'
+import { openReceiver } from '../support/receiver.ts'
 import { environmentOf } from '../support/servers.ts'
 import { type Environment, type Finished, makeFolder, removeFolder, run } from './binary.ts'
 
@@ -130,4 +131,31 @@ test('the verifier forgets what a closed incident was about, and nothing else', 
   const closed = await incident('close', other, '--reason', 'restored')
   expect(closed.status).toBe(0)
   expect(closed.stderr).toContain('the verifier was not told')
+})
+
+test('hooks are tried without an incident: each is told of one and that it is over, or what keeps it', async () => {
+  const receiver = await openReceiver('/told')
+  const hooks = {
+    DENDROLOG_WEBHOOK_URL: receiver.url,
+    DENDROLOG_WEBHOOK_SECRET: `whsec_${Buffer.alloc(32).toString('base64')}`,
+    DENDROLOG_INCIDENT_COMMAND: JSON.stringify([process.execPath, '-e', 'process.exit(3)']),
+  }
+  try {
+    const tried = await run(['incident', 'test', '--json'], { ...environment, ...hooks })
+    expect(tried.status).toBe(2)
+    expect(JSON.parse(tried.stdout)).toEqual({
+      hooks: [
+        { hook: 'webhook', error: null },
+        { hook: 'command', error: expect.stringContaining('3') },
+      ],
+    })
+    const told = receiver.received.map(({ body }) => JSON.parse(body) as object)
+    expect(told).toMatchObject([
+      { type: 'incident.opened', data: { incident: { violationType: 'TEST' } } },
+      { type: 'incident.closed', data: { incident: { violationType: 'TEST' } } },
+    ])
+    expect((await incident('test')).stderr).toContain('no hook is set')
+  } finally {
+    await receiver.close()
+  }
 })
