@@ -122,7 +122,7 @@ export async function showStatus(isJson: boolean): Promise<ExitStatus> {
     printJson({ isSecure: findings.length === 0, verifiedSize: base.size, writtenMs, coveredMs, ...ranges, findings })
   } else {
     const covered = coveredMs === null ? 'not yet all hashed a second time' : `all hashed again since ${iso(coveredMs)}`
-    printLine(`verified to entry ${base.size} at ${iso(writtenMs)}; ${covered}; ${countOf(findings.length)}`)
+    printLine(`verified at least to entry ${base.size} at ${iso(writtenMs)}; ${covered}; ${countOf(findings.length)}`)
     for (const finding of findings) printLine(`  ${describeKnown(finding)}`)
   }
   return findings.length === 0 ? exitHolds : exitViolation
