@@ -21,7 +21,7 @@ export type Bench = {
   readonly serveVerified: (copy: Copy) => Promise<DrillServer>
 }
 
-export const byVerifier = "the server's verifier, by webhook"
+export const byServer = 'the server, by webhook'
 
 const verifiedMs = 60_000
 

@@ -16,9 +16,9 @@ import type { Attack, Outcome } from '../attack.ts'
 import type { Copy } from '../copy.ts'
 import { type Lab, schema } from '../lab.ts'
 import { until } from '../program.ts'
-import { awaitAlarm, type Bench, byVerifier, type Stage } from '../stage.ts'
+import { awaitAlarm, type Bench, byServer, type Stage } from '../stage.ts'
 
-const bySuperuser = { as: 'superuser', catcher: byVerifier } as const
+const bySuperuser = { as: 'superuser', catcher: byServer } as const
 
 /** A superuser does something to a copy while a server runs on it, and leaves nothing undone. */
 function attackBySuperuser(
@@ -155,7 +155,7 @@ export const twoFaces: Stage = {
 }
 
 function viewIsTold(lab: Lab, bench: Bench, copy: Copy, attack: Attack, doneAt: number): Promise<Outcome> {
-  const same = { ...attack, name: `${attack.name} (the verifier)`, catcher: byVerifier, finding: 'SCHEMA_TAMPERED' }
+  const same = { ...attack, name: `${attack.name} (the verifier)`, catcher: byServer, finding: 'SCHEMA_TAMPERED' }
   return awaitAlarm(lab, bench, copy, same, doneAt)
 }
 

@@ -5,7 +5,7 @@ import { insertWithoutSeal, registerId } from '../../../store/drill/attacks.ts'
 import { type Attack, expectNotice, type Outcome } from '../attack.ts'
 import { type Lab, schema } from '../lab.ts'
 import { type DrillServer, runProgram, startProgram, until } from '../program.ts'
-import { awaitAlarm, type Bench, byVerifier, type Stage } from '../stage.ts'
+import { awaitAlarm, type Bench, byServer, type Stage } from '../stage.ts'
 
 const stopMs = 15_000
 
@@ -112,7 +112,7 @@ export const stolenWriter: Stage = {
     const doneAt = performance.now()
     void submitMore(server, 1).catch(() => {})
     const stopped = await expectNotice(attack, async () => {}, stoppedBy(server, attack, bench))
-    const told = { ...attack, name: `${attack.name} (told)`, catcher: byVerifier }
+    const told = { ...attack, name: `${attack.name} (told)`, catcher: byServer }
     return [stopped, await awaitAlarm(lab, bench, copy, told, doneAt)]
   },
 }

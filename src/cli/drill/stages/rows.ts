@@ -15,7 +15,7 @@ import type { Query } from '../../../store/session.ts'
 import type { ToldAlarm } from '../alarm-receiver.ts'
 import type { Attack, Outcome } from '../attack.ts'
 import { type Lab, schema } from '../lab.ts'
-import { awaitAlarm, byVerifier, type Stage } from '../stage.ts'
+import { awaitAlarm, byServer, type Stage } from '../stage.ts'
 
 type RowAttack = {
   readonly name: string
@@ -99,7 +99,7 @@ export const rows: Stage = {
         const done: { attack: Attack; matches: RowAttack['matches']; doneAt: number }[] = []
         for (const { name, did, finding, act, matches } of rowAttacks(lab)) {
           await act(query, schema)
-          const attack: Attack = { name, as: 'superuser', did, catcher: byVerifier, finding }
+          const attack: Attack = { name, as: 'superuser', did, catcher: byServer, finding }
           done.push({ attack, matches, doneAt: performance.now() })
         }
         return done
