@@ -42,6 +42,7 @@ const lineMs = 600_000
 const heapMib = 96
 /** It tells where it stands once a second. */
 const silentMaxMs = 60_000
+const hungMs = 300_000
 /** Of the reason why it cannot check. */
 const failureCharactersMax = 1_000
 
@@ -113,14 +114,25 @@ export class Verifier {
     child.on('message', (message: Message) => this.#take(message))
     child.on('error', (error) => logger.error({ err: error }, 'the verifier cannot be started'))
     const ended = once(child, 'exit').catch(() => [])
+    this.#heardAt = performance.now()
+    const watching = setInterval(() => this.#endHung(child), silentMaxMs)
     const stop = (): void => endChild(child)
     signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
     const [status, by] = (await ended) as [number | null | undefined, string | null | undefined]
+    clearInterval(watching)
     signal.removeEventListener('abort', stop)
     if (signal.aborted) return
     this.#hasEnded = true
     logger.error({ status, signal: by }, 'the verifier has ended; it is started again')
+  }
+
+  /** A process that was stopped, or hangs, is another one's place. */
+  #endHung(child: ChildProcess): void {
+    const silentMs = performance.now() - this.#heardAt
+    if (silentMs < hungMs) return
+    this.#events.logger.error({ silentMs: Math.floor(silentMs) }, 'the verifier tells nothing any more; it is ended')
+    child.kill('SIGKILL')
   }
 
   #take(message: Message): void {

@@ -1,5 +1,5 @@
 import { equalBytes, formatHex } from '../../tlog/bytes.ts'
-import { readHeads } from '../store/audit-reads.ts'
+import { readHeads, readHeadUpTo } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { Query } from '../store/session.ts'
 import type { Findings } from './findings.ts'
@@ -34,6 +34,10 @@ export class HeadCheck {
   /** Heads of sizes above `above`, up to `upTo`, of which the tree can tell the roots. */
   async check({ above, upTo }: EntryRange, range: RangeResult | undefined): Promise<void> {
     const wrongChains: TreeHead[] = []
+    if (this.#before === undefined && above >= 0) {
+      const before = await readHeadUpTo(this.#query, this.#schema, above)
+      if (before?.kind === 'read') this.#before = before.value
+    }
     for (let from = above; ; ) {
       const heads = await readHeads(this.#query, this.#schema, from, upTo, headsAtOnce)
       for (const head of heads) {

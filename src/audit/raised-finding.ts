@@ -13,6 +13,14 @@ export function raisedFinding(
   { key, violationType, sequenceNumber, detail }: KnownFinding,
   evidence: Readonly<Record<string, unknown>>,
 ): RaisedFinding {
-  const place = sequenceNumber === null ? { place: key } : { sequenceNumber }
-  return { violationType, ...place, detail, evidence }
+  return { violationType, ...placeIn(key, sequenceNumber), detail, evidence }
+}
+
+/** Where an incident of the finding is: at an entry, or where its key says. */
+export function placeIn(
+  key: string,
+  sequenceNumber: number | null | undefined,
+): Pick<RaisedFinding, 'sequenceNumber' | 'place'> {
+  if (sequenceNumber === null || sequenceNumber === undefined) return { place: key }
+  return key.includes(' entries ') ? { sequenceNumber, place: key } : { sequenceNumber }
 }

@@ -50,6 +50,16 @@ export const emptyState: VerifierState = {
   findings: [],
 }
 
+/** Of a clock that was ahead nothing is believed: else what is due would wait until then. */
+export function withoutFuture(state: VerifierState, nowMs: number): VerifierState {
+  const { sweep, coveredMs } = state
+  return {
+    ...state,
+    sweep: { ...sweep, startedMs: sweep.startedMs > nowMs ? 0 : sweep.startedMs },
+    coveredMs: coveredMs !== null && coveredMs > nowMs ? null : coveredMs,
+  }
+}
+
 /** The state as text: a line of JSON, and the HMAC-SHA-256 of origin and line under the log's seal key. */
 export function formatState(state: VerifierState, origin: string, key: Uint8Array): string {
   const { base, lastTimestamp, ...rest } = state

@@ -19,7 +19,7 @@ import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 import { Told } from './told.ts'
-import type { KnownFinding, VerifierState } from './verifier-state.ts'
+import { type KnownFinding, type VerifierState, withoutFuture } from './verifier-state.ts'
 import type { WatchProgress } from './watch-progress.ts'
 import { defaultTiming, rangeEveryMs, type WatchTiming } from './watch-timing.ts'
 
@@ -76,6 +76,8 @@ export class Watch {
   /** Why the schema could not be compared when it was looked at last, where it could not. */
   #schemaUnknown: string | undefined
   #notAsked: readonly string[] = []
+  /** Why the state could not be kept when that was tried last. */
+  #notKept: string | undefined
   /** What others knew when they were asked last. */
   #known: readonly KnownHead[] = []
 
@@ -86,7 +88,7 @@ export class Watch {
     this.#checks = { query: session.query, schema, sha256, isSealed, review }
     this.#probes = new Probes(session.query, schema, state.probes)
     this.#told = new Told(state.findings)
-    this.#state = state
+    this.#state = withoutFuture(state, options.nowMs())
     this.#verified = state.base.size
   }
 
@@ -122,11 +124,10 @@ export class Watch {
     }
   }
 
-  /** Does all that is due now, and keeps the state. Rejects where it cannot check all, or with the reason of `signal`. */
+  /** Does all that is due now, and keeps the state; what it missed is in `progress`. Rejects where it can check nothing. */
   async runOnce(signal: AbortSignal): Promise<void> {
     try {
       while (await this.step()) signal.throwIfAborted()
-      if (this.#missed !== undefined) throw new Error(this.#missed)
     } finally {
       await this.#keep(true)
     }
@@ -154,7 +155,7 @@ export class Watch {
 
   /** Whoever cannot be asked is not one who knows nothing: the rest is checked all the same. */
   get #missed(): string | undefined {
-    const reasons = [...this.#notAsked, ...(this.#schemaUnknown === undefined ? [] : [this.#schemaUnknown])]
+    const reasons = [...this.#notAsked, this.#schemaUnknown, this.#notKept].filter((each) => each !== undefined)
     return reasons.length === 0 ? undefined : reasons.join('; ')
   }
 
@@ -194,7 +195,9 @@ export class Watch {
     const { next, startedMs } = this.#state.sweep
     const ranges = Math.ceil(this.#there / rangeLeaves)
     const everyMs = rangeEveryMs(this.#timing, ranges, this.#rangeTookMs)
-    return this.#options.nowMs() - startedMs >= Math.min(next, ranges) * everyMs
+    const sinceMs = this.#options.nowMs() - startedMs
+    // A clock that was ahead and is right again puts off nothing.
+    return sinceMs < 0 || sinceMs >= Math.min(next, ranges) * everyMs
   }
 
   /** What was verified and is there: a log that was rolled back has less. */
@@ -329,11 +332,18 @@ export class Watch {
   async #keep(isUrgent: boolean): Promise<void> {
     const now = performance.now()
     if (this.#isSaved || (!isUrgent && now - this.#savedAt < this.#timing.saveMs)) return
-    const others = await this.#options.readOthers()
-    if (others !== undefined) this.#lookAgain(this.#told.adopt(others))
-    await this.#options.save({ ...this.#state, findings: this.#told.findings })
-    this.#told.kept()
     this.#savedAt = now
+    try {
+      const others = await this.#options.readOthers()
+      if (others !== undefined) this.#lookAgain(this.#told.adopt(others))
+      await this.#options.save({ ...this.#state, findings: this.#told.findings })
+      this.#notKept = undefined
+    } catch (error) {
+      // What is looked for does not wait for it.
+      this.#notKept = `what it remembers cannot be kept: ${(error as Error).message}`
+      return
+    }
+    this.#told.kept()
     this.#isSaved = true
   }
 }

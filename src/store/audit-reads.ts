@@ -46,6 +46,23 @@ export async function readHeads(
   return rows.map((row) => readable(row, 'tree_size', headOf))
 }
 
+/** The head of a size, or the newest one below it; undefined where there is none. */
+export async function readHeadUpTo(
+  query: Query,
+  schema: Schema,
+  size: number,
+): Promise<Readable<TreeHead> | undefined> {
+  const [row] = await query(
+    `select ${headColumns}
+     from ${schema.evidence}.tree_heads
+     where tree_size <= $1
+     order by tree_size desc
+     limit 1`,
+    [size],
+  )
+  return row === undefined ? undefined : readable(row, 'tree_size', headOf)
+}
+
 /** Rows of the ledger above a size: how many, and which are the first and the last. */
 export async function readRowsAbove(
   query: Query,

@@ -33,7 +33,7 @@ const connectTimeoutMs = 10_000
 
 /**
  * Opens a connection for long reads. The plan is fixed: partitions are not analysed, and sorting a range that its key has
- * in order writes it to a file.
+ * in order writes it to a file. Names without a schema are PostgreSQL's own, whatever a role was told.
  */
 export async function openReadSession(config: ReadConfig): Promise<ReadSession> {
   const client = new pg.Client({ ...config, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
@@ -53,7 +53,7 @@ export async function openReadSession(config: ReadConfig): Promise<ReadSession> 
   }
   try {
     await client.connect()
-    await run(`set default_transaction_read_only = on; set enable_sort = off; set enable_bitmapscan = off; set jit = off;
+    await run(`set search_path = pg_catalog, pg_temp; set default_transaction_read_only = on; set enable_sort = off; set enable_bitmapscan = off; set jit = off;
       set application_name = 'dendrolog verify'`)
   } catch (error) {
     void client.end().catch(() => {})

@@ -33,7 +33,7 @@ export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promis
     return telling
   }
   const waiting = repeat(waitingMs, () => tell([]), signal)
-  const found = await watchUntil(signal, isJson, {
+  const status = await watchUntil(signal, isJson, {
     onFinding: (finding) => void tell([finding]),
     onProgress: (progress) => {
       reading.progress = progress
@@ -44,7 +44,7 @@ export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promis
     },
   })
   await Promise.all([telling, waiting, beating])
-  return found === 0 ? exitHolds : exitViolation
+  return status
 }
 
 async function repeat(everyMs: number, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -59,12 +59,11 @@ async function verifyForServer(isJson: boolean, signal: AbortSignal): Promise<Ex
   const gone = new AbortController()
   process.once('disconnect', () => gone.abort())
   setPriority(niceness)
-  const found = await watchUntil(AbortSignal.any([signal, gone.signal]), isJson, {
+  return watchUntil(AbortSignal.any([signal, gone.signal]), isJson, {
     onFinding: () => {},
     onProgress: (progress) => process.send?.({ kind: 'progress', progress }),
     onFailure: () => {},
   })
-  return found === 0 ? exitHolds : exitViolation
 }
 
 type Watching = {
@@ -74,9 +73,9 @@ type Watching = {
   readonly onFailure: (reason: string) => void
 }
 
-/** Watches, and begins anew where it could not check; gives how many findings there are. */
-async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watching): Promise<number> {
-  let found = 0
+/** Watches, and begins anew where it could not check. That it could never look is not that it found nothing. */
+async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watching): Promise<ExitStatus> {
+  let found: number | undefined
   let pauseMs = retryMs
   let missed: string | undefined
   const tell = (progress: WatchProgress): void => {
@@ -93,7 +92,8 @@ async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watchin
           await watch.run(until)
         } finally {
           clearInterval(telling)
-          found = watch.progress.findings
+          const { findings, checkedMs } = watch.progress
+          if (checkedMs !== undefined || findings > 0) found = findings
         }
       })
     } catch (error) {
@@ -104,7 +104,8 @@ async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watchin
       pauseMs = Math.min(2 * pauseMs, retryMaxMs)
     }
   }
-  return found
+  if (found === undefined) return exitCouldNotCheck
+  return found === 0 ? exitHolds : exitViolation
 }
 
 /** Where the verifier of this log stands, by what it remembers. */

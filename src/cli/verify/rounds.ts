@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beatRound } from '../../audit/beat.ts'
-import type { RaisedFinding } from '../../audit/raised-finding.ts'
+import { placeIn, type RaisedFinding } from '../../audit/raised-finding.ts'
 import type { FindingReport, VerificationReport } from '../../audit/report.ts'
 import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
 import { describeError } from '../describe-error.ts'
@@ -36,7 +36,7 @@ export function verifyEvery(
   signal: AbortSignal,
 ): Promise<ExitStatus> {
   return withTeller(async (teller) => {
-    let last: ExitStatus = exitHolds
+    let last: ExitStatus = exitCouldNotCheck
     let fullAtMs = fullSchedule?.next(Date.now()) ?? Number.POSITIVE_INFINITY
     while (!signal.aborted) {
       const startedMs = Date.now()
@@ -97,6 +97,10 @@ const round: Round = async (teller, isJson, signal) => {
       return watch.progress
     },
   )
+  if (progress.missed !== undefined) {
+    if (progress.findings === 0) throw new Error(progress.missed)
+    say(`not all could be checked: ${progress.missed}`)
+  }
   if (isJson) printJson({ isSecure: progress.findings === 0, ...progress })
   else printLine(describeProgress(progress))
   if (teller.heartbeat !== undefined) beatRound(teller.heartbeat, progress)
@@ -133,6 +137,6 @@ function beatFull(
 /** Its place as rounds have it: what both find is one incident. */
 function raisedOf({ violationType, detail, key, ...evidence }: FindingReport): RaisedFinding {
   const { sequenceNumber } = evidence
-  const place = typeof sequenceNumber === 'number' ? { sequenceNumber } : { place: String(key) }
+  const place = placeIn(String(key), typeof sequenceNumber === 'number' ? sequenceNumber : undefined)
   return { violationType, ...place, detail, evidence }
 }
