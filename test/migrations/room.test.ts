@@ -59,7 +59,8 @@ test('an administrator who may not close the catalog is warned, and the rest is 
 async function dropRoles(): Promise<void> {
   await withConnection(cluster.admin, silent, async (client) => {
     const { rows } = await client.query<{ rolname: string }>(
-      `select rolname from pg_roles where rolname like '${name}\\_%' order by rolname like '%owner_role' desc`,
+      `select rolname from pg_roles where rolname like '${name}\\_%'
+       order by rolname like '%owner_role' desc, rolname = '${managedAdmin}'`,
     )
     for (const { rolname } of rows) await client.query(`drop role ${rolname}`)
   })
