@@ -7,13 +7,14 @@ export type RaisedFinding = {
   readonly place?: string
   readonly detail: string
   readonly evidence: Readonly<Record<string, unknown>>
+  readonly isNew?: boolean
 }
 
 export function raisedFinding(
   { key, violationType, sequenceNumber, detail }: KnownFinding,
   evidence: Readonly<Record<string, unknown>>,
 ): RaisedFinding {
-  return { violationType, ...placeIn(key, sequenceNumber), detail, evidence }
+  return { violationType, ...placeIn(key, sequenceNumber), detail, evidence, isNew: true }
 }
 
 /** Where an incident of the finding is: at an entry, or where its key says. */

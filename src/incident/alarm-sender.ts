@@ -57,6 +57,8 @@ const defaultTiming: AlarmTiming = {
 }
 
 const errorCharactersMax = 1_000
+/** Incidents of which it is known whom this process has told. */
+const attemptedMax = 2_000
 /** A hook ends by itself within `deliverMs`; one that cannot must not keep its queue. */
 const attemptMs = 2 * deliverMs
 const outageMaxMs = 30_000
@@ -70,10 +72,16 @@ const endedAtStop = 'this server stopped'
 export class AlarmSender {
   readonly #options: AlarmSenderOptions
   readonly #timing: AlarmTiming
+  readonly #attempted = new Map<string, Set<string>>()
 
   constructor(options: AlarmSenderOptions) {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
+  }
+
+  /** Names of the hooks that this process has told of an incident's opening, or tries to. */
+  attemptedOf(incident: string): ReadonlySet<string> {
+    return this.#attempted.get(incident) ?? new Set()
   }
 
   /** Delivers until `signal` aborts; attempts under way are ended then. Never rejects. */
@@ -86,12 +94,17 @@ export class AlarmSender {
 
   /**
    * Delivers what is due, to each hook until an attempt fails, for a program that ends then: the rest is for the next.
-   * Never rejects.
+   * Gives the hooks for which nothing is due any more. Never rejects.
    */
-  async runOnce(signal: AbortSignal): Promise<void> {
+  async runOnce(signal: AbortSignal): Promise<readonly Hook[]> {
     const { hooks, onFailed } = this.#options
-    const work = [...hooks.map((hook) => this.#deliverUntilFailed(hook, signal)), this.#count()]
+    const emptied: Hook[] = []
+    const deliver = async (hook: Hook): Promise<void> => {
+      if (await this.#deliverUntilFailed(hook, signal)) emptied.push(hook)
+    }
+    const work = [...hooks.map(deliver), this.#count()]
     await Promise.all(work.map((each) => each.catch(onFailed)))
+    return emptied
   }
 
   async #repeat(everyMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
@@ -112,8 +125,13 @@ export class AlarmSender {
     while (!signal.aborted) if ((await this.#deliverNext(hook, signal)) === undefined) return
   }
 
-  async #deliverUntilFailed(hook: Hook, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) if ((await this.#deliverNext(hook, signal)) !== 'delivered') return
+  /** Whether nothing is due any more. */
+  async #deliverUntilFailed(hook: Hook, signal: AbortSignal): Promise<boolean> {
+    while (!signal.aborted) {
+      const outcome = await this.#deliverNext(hook, signal)
+      if (outcome !== 'delivered') return outcome === undefined
+    }
+    return false
   }
 
   /** Undefined where nothing is due. */
@@ -131,6 +149,7 @@ export class AlarmSender {
     const { query, schema, origin } = this.#options
     const incident = await readIncident(query, schema, claimed.incident)
     if (incident === undefined) return { kind: 'dead', error: 'its incident is gone' }
+    if (claimed.news === 'opened') this.#noteAttempt(claimed.incident, hook.name)
     try {
       await settleWithin(attemptMs, hook.name, hook.deliver(alarmOf(origin, incident, claimed.news), signal))
       return { kind: 'delivered' }
@@ -138,6 +157,13 @@ export class AlarmSender {
       if (signal.aborted) return { kind: 'failed', error: endedAtStop, retryMs: 0 }
       return this.#settledAfter(error, claimed.attempts)
     }
+  }
+
+  #noteAttempt(incident: string, hook: string): void {
+    const hooks = this.#attempted.get(incident) ?? new Set()
+    this.#attempted.set(incident, hooks.add(hook))
+    const [oldest] = this.#attempted.keys()
+    if (this.#attempted.size > attemptedMax && oldest !== undefined) this.#attempted.delete(oldest)
   }
 
   #settledAfter(cause: unknown, attempts: number): Settled {

@@ -25,17 +25,26 @@ export type AlarmsOptions = DraftOptions & {
   readonly onFailed: (error: unknown) => void
   /** Told of a finding of which no incident was opened: there was no room, or the end came before. */
   readonly onDropped: (finding: IncidentFinding) => void
-  readonly timing?: Partial<{ readonly everyMs: number; readonly retryMaxMs: number; readonly lastMs: number }>
+  readonly timing?: Partial<{
+    readonly everyMs: number
+    readonly retryMaxMs: number
+    readonly lastMs: number
+    readonly oweMs: number
+  }>
 }
 
 type Raised = {
   readonly finding: IncidentFinding
   readonly draft: NewIncident
+  isNew: boolean
   /** Hooks that were not told without the queue. */
   untold: readonly Hook[]
 }
 
-const defaultTiming = { everyMs: 250, retryMaxMs: 30_000, lastMs: 2_000 }
+/** What the queue has, and may keep for itself. */
+type Owed = { readonly finding: IncidentFinding; readonly draft: NewIncident; readonly dueMs: number }
+
+const defaultTiming = { everyMs: 250, retryMaxMs: 30_000, lastMs: 2_000, oweMs: 15_000 }
 /** Findings of different places that wait to be opened. */
 const waitingMax = 1_000
 /** Of them, told without the queue at the same time; the others follow. */
@@ -45,12 +54,16 @@ const sendingMax = 8
  * Findings on their way to incidents and to the outside world. Whoever found something does not wait. Where the queue
  * cannot be written, because the database is away or somebody took its login, hooks are told at once from memory, and
  * again by the queue when that is back, with the same ids. What waits in memory is lost if the process ends before.
+ * Whoever writes to the database may make it say that all was told: of what is new hooks are told from memory where the
+ * queue does not hand it out.
  */
 export class Alarms {
   readonly #options: AlarmsOptions
   readonly #timing: typeof defaultTiming
   readonly #waiting = new Map<string, Raised>()
   readonly #sending = new Set<Promise<void>>()
+  readonly #owed = new Map<string, Owed>()
+  readonly #opening = new Set<Raised>()
 
   constructor(options: AlarmsOptions) {
     this.#options = options
@@ -59,11 +72,16 @@ export class Alarms {
 
   /** Opens an incident of the finding, soon, where none of its type and place is open. Waits for nothing. */
   raise(finding: IncidentFinding): void {
+    const isNew = finding.isNew === true
     const key = keyOf(finding)
-    if (this.#waiting.has(key)) return
+    const same = this.#waiting.get(key)
+    if (same !== undefined) {
+      same.isNew ||= isNew
+      return
+    }
     if (this.#waiting.size >= waitingMax) return void this.#options.onDropped(finding)
     const { hooks: untold, by } = this.#options
-    this.#waiting.set(key, { finding, draft: draftIncident(finding, by, this.#options), untold })
+    this.#waiting.set(key, { finding, draft: draftIncident(finding, by, this.#options), isNew, untold })
   }
 
   /** Opens and delivers until `signal` aborts, then opens what still waits. Never rejects. */
@@ -75,7 +93,9 @@ export class Alarms {
   /** Opens what was raised and delivers what can be delivered now, for a program that ends then. Never rejects. */
   async runOnce(signal: AbortSignal): Promise<void> {
     await this.#openAll(signal)
-    await Promise.all([this.#options.sender.runOnce(signal), ...this.#sending])
+    const emptied = await this.#options.sender.runOnce(signal)
+    this.#sendOwed(Number.POSITIVE_INFINITY, emptied, signal)
+    await Promise.all(this.#sending)
     await this.#end()
   }
 
@@ -83,6 +103,7 @@ export class Alarms {
     const { everyMs, retryMaxMs } = this.#timing
     for (let failures = 0; !signal.aborted; ) {
       failures = (await this.#openAll(signal)) ? 0 : failures + 1
+      this.#sendOwed(performance.now(), this.#options.hooks, signal)
       await sleep(Math.min(retryMaxMs, everyMs * 2 ** failures), undefined, { signal }).catch(() => {})
     }
   }
@@ -94,7 +115,7 @@ export class Alarms {
     const last = this.#waiting.size === 0 ? Promise.resolve(true) : this.#openAll(AbortSignal.timeout(lastMs))
     await settleWithin(lastMs, 'open incidents', last).catch(onFailed)
     await settleWithin(lastMs, 'alarms', Promise.all(this.#sending)).catch(onFailed)
-    for (const { finding } of this.#waiting.values()) onDropped(finding)
+    for (const { finding } of [...this.#opening, ...this.#waiting.values()]) onDropped(finding)
   }
 
   /** False where not all could be opened. */
@@ -112,7 +133,7 @@ export class Alarms {
       isWhole = false
       orElse()
     }
-    for (const [key, raised] of this.#waiting) {
+    for (const [key, raised] of [...this.#waiting]) {
       await tried(
         () => this.#open(key, raised),
         () => this.#sendUnstored(raised, signal),
@@ -122,11 +143,45 @@ export class Alarms {
     return isWhole
   }
 
-  async #open(key: string, { finding, draft }: Raised): Promise<void> {
-    const opened = await this.#options.office.openDraft(draft, finding)
-    this.#waiting.delete(key)
+  async #open(key: string, raised: Raised): Promise<void> {
+    const { finding, draft, isNew } = raised
+    const opened = await this.#openWaiting(key, raised)
+    if (isNew && !this.#owed.has(opened.id) && this.#owed.size < waitingMax) {
+      const dueMs = performance.now() + this.#timing.oweMs
+      this.#owed.set(opened.id, { finding, draft: { ...draft, id: opened.id }, dueMs })
+    }
     this.#options.onOpened(finding, opened)
     this.#options.onHandedOver?.(finding, opened.id)
+  }
+
+  /** What is raised meanwhile is another one. */
+  async #openWaiting(key: string, raised: Raised): Promise<OpenIncident> {
+    this.#waiting.delete(key)
+    this.#opening.add(raised)
+    try {
+      return await this.#options.office.openDraft(raised.draft, raised.finding)
+    } catch (error) {
+      this.#waiting.set(key, raised)
+      throw error
+    } finally {
+      this.#opening.delete(raised)
+    }
+  }
+
+  /** Hooks that the queue did not even try are told without it. */
+  #sendOwed(nowMs: number, hooks: readonly Hook[], signal: AbortSignal): void {
+    const { origin, sender, onSentUnstored } = this.#options
+    for (const [id, { finding, draft, dueMs }] of this.#owed) {
+      if (dueMs > nowMs || this.#sending.size >= sendingMax) continue
+      this.#owed.delete(id)
+      const attempted = sender.attemptedOf(id)
+      const untold = hooks.filter(({ name }) => !attempted.has(name))
+      if (untold.length === 0) continue
+      const sending = sendNow(untold, alarmOfUnstored(origin, draft), signal)
+        .then((sent) => onSentUnstored(finding, sent))
+        .finally(() => this.#sending.delete(sending))
+      this.#sending.add(sending)
+    }
   }
 
   #sendUnstored(raised: Raised, signal: AbortSignal): void {

@@ -14,6 +14,8 @@ export type IncidentFinding = {
   readonly detail: string
   /** JSON without payloads. */
   readonly evidence: Readonly<Record<string, unknown>>
+  /** Nobody was told of it before, by a memory outside of the database: hooks are told of it, whatever that says. */
+  readonly isNew?: boolean
 }
 
 type BoundedFinding = Omit<NewIncident, 'id' | 'firstSeen' | 'openedBy'>

@@ -192,6 +192,27 @@ test('a program that ends tells what it found before it ends; what failed is for
   expect(logged).toContain('no incident was opened of this finding')
 })
 
+test('a database that says that hooks were told already keeps them from nothing that is new', async () => {
+  const never = new AbortController().signal
+  const { id } = await desk.open().open(corrupt, 'somebody')
+  await desk.state.query('update security_state.alarms set delivered_at = now()')
+  const known = open(desk.state.query)
+  known.raise(corrupt)
+  await known.runOnce(never)
+  expect(receiver.received).toEqual([])
+  const found = open(desk.state.query)
+  found.raise({ ...corrupt, isNew: true })
+  await found.runOnce(never)
+  expect(receiver.received.map(({ body }) => JSON.parse(body) as object)).toMatchObject([
+    { type: 'incident.opened', data: { incident: { id, violationType: corrupt.violationType } } },
+  ])
+  // What the queue itself delivers is not told twice.
+  const other = open(desk.state.query)
+  other.raise({ ...corrupt, sequenceNumber: 8, isNew: true })
+  await other.runOnce(never)
+  expect(receiver.received).toHaveLength(2)
+})
+
 test('of findings without end a thousand wait; the others are told in the log', () => {
   const office = desk.open()
   let dropped = 0
