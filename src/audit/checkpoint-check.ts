@@ -1,6 +1,6 @@
 import { equalBytes, formatHex } from '../../tlog/bytes.ts'
-import type { Readable } from '../store/audit-reads.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import type { Readable } from '../store/readable.ts'
 import type { Findings } from './findings.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
 import type { TreeView } from './tree-view.ts'

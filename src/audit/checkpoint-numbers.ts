@@ -4,6 +4,8 @@ import type { Query } from '../store/session.ts'
 import type { Findings } from './findings.ts'
 import type { KnownHead } from './outside-check.ts'
 
+/** Of the newest checkpoints, whether one is missing. */
+export const checkpointsProbed = 10_000
 const gapsMax = 1_000
 
 /**

@@ -1,10 +1,12 @@
-import { type Readable, readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
+import { readRowsAbove } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
+import { readNewestHeads } from '../store/head-reads.ts'
+import type { Readable } from '../store/readable.ts'
 import type { Query } from '../store/session.ts'
 import { Findings } from './findings.ts'
-import type { SealCheck } from './head-check.ts'
 import { rollbacks } from './outside-check.ts'
 import type { Outside } from './reconcile.ts'
+import type { SealCheck } from './seal-check.ts'
 
 /** What a verifier knows before it looks. */
 export type KnownExtent = {

@@ -1,16 +1,14 @@
 import { equalBytes, formatHex } from '../../tlog/bytes.ts'
-import { readHeads, readHeadUpTo } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
+import { readHeads, readHeadUpTo } from '../store/head-reads.ts'
 import type { Query } from '../store/session.ts'
 import type { Findings } from './findings.ts'
 import type { EntryRange, RangeResult } from './range-check.ts'
+import type { SealCheck } from './seal-check.ts'
 import type { TreeView } from './tree-view.ts'
 
 /** Read at once. */
 const headsAtOnce = 2_000
-
-/** Whether a head's seal holds; undefined where the key is not at hand. */
-export type SealCheck = ((head: TreeHead) => boolean) | undefined
 
 /** Heads, one a commit, against the tree of the rows: seal, link, nodes, root, chain hash. */
 export class HeadCheck {

@@ -3,6 +3,7 @@ import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import { type CopiedRow, readBigintField, readTimestampField } from '../store/copy-out.ts'
 import { columnOf } from '../store/ledger-scan.ts'
+import type { ExpectedNodes } from './expected-nodes.ts'
 import type { FieldClass, RowFinding } from './finding.ts'
 import { FindingRuns } from './finding-runs.ts'
 import type { ResultBuffers, Workspace } from './range-buffers.ts'
@@ -118,7 +119,7 @@ export class RangeCheck {
   }
 
   /** When all rows came. `expected` as for settleTiles. */
-  end(tiles: RangeTiles, expected: Uint8Array | undefined): RangeResult {
+  end(tiles: RangeTiles, expected: ExpectedNodes | undefined): RangeResult {
     const { above, upTo } = this.#range
     if (this.#last < upTo) this.#addGap(upTo)
     const isEndThere = !this.#missing.has(upTo - above - 1)

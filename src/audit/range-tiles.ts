@@ -1,7 +1,9 @@
 import { equalBytes } from '../../tlog/bytes.ts'
+import { extendRange } from '../../tlog/compact-range.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import { midRootsBytes, rootOfFullTile } from '../../tlog/tile-nodes.ts'
+import type { ExpectedNodes } from './expected-nodes.ts'
 import { buildNodes, nodesAt, packedNodes, type RangeNodes, rangeLeaves } from './range-nodes.ts'
 
 /** A stored tile: 256 node hashes, and the 16 nodes half-way up where they are stored. */
@@ -46,16 +48,16 @@ export type SettledTree = {
 export type TreeRoom = { readonly settled: Uint8Array; readonly nodes: Uint8Array }
 
 /**
- * Compares the leaf hashes of a range with its tiles. Where they differ, whoever fits the node above is believed: the
- * tile of level 1, or, `expected`, the nodes of a signed head over this range (packed, biggest first). So an altered
- * row does not make the tree wrong, nor an altered tile its rows. Where nothing decides, the tile is believed: for many
- * of its leaves somebody holds a receipt.
+ * Compares the leaf hashes of a range with its tiles. Where they differ, whoever fits `expected` is believed, of which
+ * the log's seal is; where neither does, or the leaves are behind it, whoever fits the node above, of the tile of level
+ * 1. So an altered row does not make the tree wrong, nor altered tiles its rows. Where nothing decides, the tile is
+ * believed: for many of its leaves somebody holds a receipt.
  */
 export function settleTiles(
   firstTile: number,
   rows: RowLeaves,
   tiles: RangeTiles,
-  expected: Uint8Array | undefined,
+  expected: ExpectedNodes | undefined,
   room: TreeRoom,
   sha256: Sha256,
 ): SettledTree {
@@ -82,13 +84,13 @@ class Settling {
     this.#leaves.set(rows.stored)
   }
 
-  settle(expected: Uint8Array | undefined): SettledTree {
+  settle(expected: ExpectedNodes | undefined): SettledTree {
     const disputed = this.#findDisputed()
-    const undecided = disputed.filter((tile) => !this.#decideByParent(tile))
-    let nodes = buildNodes(this.#leaves, this.#sha256, this.#nodes)
-    if (undecided.length > 0 && expected !== undefined && !isAsExpected(nodes, expected)) {
-      nodes = this.#tryRows(undecided, expected)
-    }
+    const count = expected?.count ?? 0
+    const covered = disputed.filter((tile) => Math.min((tile + 1) * tileWidth, this.#leafCount) <= count)
+    const isDecided = expected !== undefined && this.#decideByHead(covered, expected)
+    for (const tile of disputed) if (!isDecided || !covered.includes(tile)) this.#decideByParent(tile)
+    const nodes = buildNodes(this.#leaves, this.#sha256, this.#nodes)
     this.#checkUpper(nodes)
     return { nodes, defects: this.#defects, disputed, isComplete: this.#isComplete() }
   }
@@ -120,37 +122,49 @@ class Settling {
     return [...this.#rows.computed.keys()].some(isIn) || [...this.#rows.missing].some(isIn)
   }
 
-  /** Whether the node above says who is right: the tile, the rows, or neither. */
-  #decideByParent(tile: number): boolean {
+  get #leafCount(): number {
+    return this.#leaves.length / hashBytes
+  }
+
+  /** The node above says who is right: the tile, the rows, or neither. */
+  #decideByParent(tile: number): void {
     const stored = this.#tiles.leaves[tile]
     const above = this.#tiles.roots?.hashes.subarray(tile * hashBytes, (tile + 1) * hashBytes)
-    if (above === undefined || tile >= this.#tiles.leaves.length) return false
-    if (equalBytes(rootOfFullTile(this.#leavesOf(tile), this.#sha256), above)) return true
+    if (above === undefined || tile >= this.#tiles.leaves.length) return
+    if (equalBytes(rootOfFullTile(this.#leavesOf(tile), this.#sha256), above)) return
     const computed = this.#computedLeaves(tile)
     if (computed !== undefined && equalBytes(rootOfFullTile(computed, this.#sha256), above)) {
       this.#leavesOf(tile).set(computed)
     }
     if (stored !== undefined) this.#addAltered(tile)
-    return true
   }
 
-  /** The nodes with the rows' own leaves, where these are what is expected; the same as before otherwise. */
-  #tryRows(tiles: readonly number[], expected: Uint8Array): RangeNodes {
+  /** Whether the tiles, or the rows' own leaves in place of them, are what a head says; then it is so. */
+  #decideByHead(tiles: readonly number[], expected: ExpectedNodes): boolean {
+    if (tiles.length === 0) return false
+    if (this.#isExpected(expected)) return true
     const before = this.#leaves.slice()
     for (const tile of tiles) {
       const computed = this.#computedLeaves(tile)
       if (computed !== undefined) this.#leavesOf(tile).set(computed)
     }
-    const nodes = buildNodes(this.#leaves, this.#sha256, this.#nodes)
-    if (!isAsExpected(nodes, expected)) {
+    if (!this.#isExpected(expected)) {
       this.#leaves.set(before)
-      return buildNodes(this.#leaves, this.#sha256, this.#nodes)
+      return false
     }
     for (const tile of tiles) {
       const stored = this.#tiles.leaves[tile]
       if (stored !== undefined && !equalBytes(stored.hashes, this.#leavesOf(tile))) this.#addAltered(tile)
     }
-    return nodes
+    return true
+  }
+
+  #isExpected({ count, packed, before }: ExpectedNodes): boolean {
+    if (before === undefined) {
+      return equalBytes(packedNodes(buildNodes(this.#leaves, this.#sha256, this.#nodes), count), packed)
+    }
+    const leaves = this.#leaves.subarray(0, count * hashBytes)
+    return equalBytes(extendRange(before, leaves, () => {}, this.#sha256).hashes, packed)
   }
 
   /** The leaves of a tile by the columns of its rows; undefined where one is not there. */
@@ -200,8 +214,4 @@ class Settling {
     }
     return true
   }
-}
-
-function isAsExpected(nodes: RangeNodes, expected: Uint8Array): boolean {
-  return equalBytes(packedNodes(nodes, nodes.leaves), expected)
 }

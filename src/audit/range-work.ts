@@ -4,6 +4,7 @@ import { readIdMismatches, readTileRows } from '../store/audit-reads.ts'
 import type { Schema } from '../store/batch.ts'
 import { openReadSession, type ReadConfig, type ReadSession } from '../store/copy-out.ts'
 import { scanLedger } from '../store/ledger-scan.ts'
+import type { ExpectedNodes } from './expected-nodes.ts'
 import { compareFindings, FindingRuns } from './finding-runs.ts'
 import { idFinding } from './id-findings.ts'
 import { createWorkspace, type ResultBuffers, type Workspace } from './range-buffers.ts'
@@ -12,8 +13,8 @@ import { rangeLeaves } from './range-nodes.ts'
 import type { RangeTiles } from './range-tiles.ts'
 import { RowHashes } from './row-hashes.ts'
 
-/** `expected`: of a range that is not full, the nodes of a signed head over it; see settleTiles. */
-export type RangeJob = { readonly range: EntryRange; readonly expected: Uint8Array | undefined }
+/** `expected`: what a head says of it; see settleTiles. */
+export type RangeJob = { readonly range: EntryRange; readonly expected: ExpectedNodes | undefined }
 
 /** With what its result is made in: new, or of a result that nobody looks at any more. */
 export type RangeRequest = RangeJob & { readonly buffers: ResultBuffers }

@@ -2,9 +2,10 @@ import { equalBytes, parseHex } from '../../tlog/bytes.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import { rootOfFullTile } from '../../tlog/tile-nodes.ts'
-import { countKnownIds, readNewestHeads, readStrayIds, readStrayTiles, readTileRows } from '../store/audit-reads.ts'
+import { countKnownIds, readStrayIds, readStrayTiles, readTileRows } from '../store/audit-reads.ts'
 import type { Schema } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
+import { readNewestHeads } from '../store/head-reads.ts'
 import type { Findings } from './findings.ts'
 
 // What no range of entries shows: tiles above ranges, and tiles and ids that belong to no entry.

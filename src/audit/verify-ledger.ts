@@ -1,14 +1,15 @@
-import { popcount } from '../../tlog/coords.ts'
-import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
-import { readCheckpoints, readNewestCheckpoints, readNewestHeads, readRowsAbove } from '../store/audit-reads.ts'
+import type { Sha256 } from '../../tlog/hash.ts'
+import { readCheckpoints, readNewestCheckpoints, readRowsAbove } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
+import { readNewestHeads } from '../store/head-reads.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
 import { checkNumbers } from './checkpoint-numbers.ts'
+import { readExpected } from './expected-nodes.ts'
 import type { Finding, TreeFinding } from './finding.ts'
 import { Findings } from './findings.ts'
 import { GrownTree } from './grown-tree.ts'
-import { HeadCheck, type SealCheck } from './head-check.ts'
+import { HeadCheck } from './head-check.ts'
 import { type KnownHead, OutsideCheck } from './outside-check.ts'
 import type { RangeResult } from './range-check.ts'
 import { joinEdges, type RangeEnd } from './range-join.ts'
@@ -16,6 +17,7 @@ import { rangeLeaves } from './range-nodes.ts'
 import type { RangeJob } from './range-work.ts'
 import { type AskOutside, readNewestSigned } from './reconcile.ts'
 import type { SchemaCheck } from './schema-check.ts'
+import type { SealCheck } from './seal-check.ts'
 import { checkStrays, checkTile } from './strays.ts'
 import { tamperedSchema } from './tampered-schema.ts'
 
@@ -107,7 +109,7 @@ class LedgerRun {
       await this.#askOutside()
       const head = await this.#findHead()
       size = head?.treeSize ?? 0
-      await this.#checkAll(size, head, signal)
+      await this.#checkAll(size, signal)
     } catch (error) {
       refusal = tamperedSchema(error)
       if (refusal === undefined) throw error
@@ -139,17 +141,28 @@ class LedgerRun {
     for (const finding of findings) this.#findings.addTree(finding)
   }
 
-  async #checkAll(size: number, head: TreeHead | undefined, signal: AbortSignal): Promise<void> {
+  async #checkAll(size: number, signal: AbortSignal): Promise<void> {
     const empty = { above: -1, upTo: 0 }
     await this.#heads.check(empty, undefined)
     await this.#checkpoints.check(empty, undefined)
     this.#outside.check(empty, undefined)
-    await this.#options.ranges.checkAll(rangesOf(size, head), (result) => this.#join(result, size), signal)
+    await this.#options.ranges.checkAll(await this.#jobsOf(size), (result) => this.#join(result, size), signal)
     await this.#checkpoints.checkRest(size)
     const { session, schema } = this.#options
     await checkNumbers(session.query, schema, { from: 0, seen: 0 }, this.#known, this.#findings)
     this.#outside.checkRest(size)
     await checkStrays(session, schema, size, this.#findings)
+  }
+
+  /** Ranges of the first `size` entries. */
+  async #jobsOf(size: number): Promise<readonly RangeJob[]> {
+    const { session, schema, isSealed } = this.#options
+    const jobs: RangeJob[] = []
+    for (let above = 0; above < size; above += rangeLeaves) {
+      const range = { above, upTo: Math.min(size, above + rangeLeaves) }
+      jobs.push({ range, expected: await readExpected(session.query, schema, isSealed, range) })
+    }
+    return jobs
   }
 
   /** The newest head that may be built upon; what stands above it is told. All of one moment. */
@@ -202,17 +215,4 @@ class LedgerRun {
   #addTile(level: number, index: number, problem: 'missing' | 'altered' | 'mid roots altered' | 'not full'): void {
     this.#findings.addTree({ kind: 'TILE_MISMATCH', level, index, problem })
   }
-}
-
-function* rangesOf(size: number, head: TreeHead | undefined): Generator<RangeJob, void> {
-  for (let above = 0; above < size; above += rangeLeaves) {
-    const upTo = Math.min(size, above + rangeLeaves)
-    const isFull = upTo - above === rangeLeaves
-    yield { range: { above, upTo }, expected: isFull ? undefined : nodesOfEnd(head, upTo - above) }
-  }
-}
-
-/** The nodes of a head over its last leaves, fewer than 65,536. */
-function nodesOfEnd(head: TreeHead | undefined, leaves: number): Uint8Array | undefined {
-  return head?.frontier.slice(-popcount(leaves) * hashBytes)
 }

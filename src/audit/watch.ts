@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ReadSession } from '../store/copy-out.ts'
-import { checkNumbers } from './checkpoint-numbers.ts'
+import { checkNumbers, checkpointsProbed } from './checkpoint-numbers.ts'
 import { describeFinding } from './describe-finding.ts'
+import { readExpected, readTailEnd } from './expected-nodes.ts'
 import { readExtent } from './extent.ts'
 import { type Finding, sequenceNumberOf } from './finding.ts'
 import { keyOf } from './finding-key.ts'
@@ -44,9 +45,6 @@ export type WatchOptions = Omit<TreeChecks, 'query'> & {
   readonly nowMs: () => number
   readonly timing?: Partial<WatchTiming>
 }
-
-/** Of the newest checkpoints, whether one is missing. */
-const checkpointsProbed = 10_000
 
 /**
  * The verifier that never ends: new entries at once; rows of the newest million when a probe says that they were changed;
@@ -215,7 +213,8 @@ export class Watch {
 
   async #checkTail(): Promise<void> {
     const above = this.#state.base.size
-    const upTo = Math.min(this.#size, above + this.#timing.stepEntries)
+    const tail = { above, verified: this.#verified, size: this.#size, stepEntries: this.#timing.stepEntries }
+    const upTo = await readTailEnd(this.#checks.query, this.#checks.schema, tail)
     await this.#probes.advance({ above: this.#verified, upTo })
     const result = await this.#check({ above, upTo })
     const joined = await joinTail(this.#checks, this.#state, result, this.#known)
@@ -291,8 +290,10 @@ export class Watch {
     await this.#tell((await checkAgain(this.#checks, this.#state, result, this.#known)).inOrder(range.upTo))
   }
 
-  #check(range: EntryRange): Promise<RangeResult> {
-    return this.#options.work.check({ range, expected: undefined, buffers: this.#buffers })
+  async #check(range: EntryRange): Promise<RangeResult> {
+    const { query, schema, isSealed } = this.#checks
+    const expected = await readExpected(query, schema, isSealed, range, this.#state.base)
+    return this.#options.work.check({ range, expected, buffers: this.#buffers })
   }
 
   async #tell(findings: readonly Finding[]): Promise<void> {

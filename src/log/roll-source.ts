@@ -1,9 +1,9 @@
 import type { Sha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
-import { readHeads } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import { readCheckpointsAfter, type StoredCheckpoint } from '../store/checkpoints.ts'
 import { entryReads, type StoredEntry } from '../store/entries.ts'
+import { readHeads } from '../store/head-reads.ts'
 import type { Query } from '../store/session.ts'
 import { openTileStore } from '../store/tile-store.ts'
 

@@ -1,67 +1,13 @@
 // What a verifier reads beside the rows of the ledger, as the auditors' role. A row may hold what no writer of ours
 // wrote: it is given as `unreadable` then, and nothing of what is given was checked.
-import type { Schema, TreeHead } from './batch.ts'
+import type { Schema } from './batch.ts'
 import { checkpointColumns, checkpointOf, type StoredCheckpoint } from './checkpoints.ts'
 import { asNumber, type ReadSession, readBigintField, readBytesField } from './copy-out.ts'
-import { headOf } from './heads.ts'
-import { type Row, readInteger, readIntegerOrNull, readText } from './row.ts'
+import { type Readable, readable } from './readable.ts'
+import { readInteger, readIntegerOrNull, readText } from './row.ts'
 import type { Query } from './session.ts'
 
-/** A row that says what we can read, or why it does not; `at` is its number or size, rounded above 2^53. */
-export type Readable<T> =
-  | { readonly kind: 'read'; readonly value: T }
-  | { readonly kind: 'unreadable'; readonly at: number; readonly reason: string }
-
-const headColumns = 'tree_size, root_hash, chain_hash, frontier, newest_timestamp, previous_size, previous_root, seal'
 const safeMax = Number.MAX_SAFE_INTEGER
-
-/** The newest heads, the newest first. */
-export async function readNewestHeads(query: Query, schema: Schema, limit: number): Promise<Readable<TreeHead>[]> {
-  const rows = await query(
-    `select ${headColumns}
-     from ${schema.evidence}.tree_heads
-     order by tree_size desc
-     limit $1`,
-    [limit],
-  )
-  return rows.map((row) => readable(row, 'tree_size', headOf))
-}
-
-/** Heads of sizes above `above`, up to `upTo`, in order. */
-export async function readHeads(
-  query: Query,
-  schema: Schema,
-  above: number,
-  upTo: number,
-  limit: number,
-): Promise<Readable<TreeHead>[]> {
-  const rows = await query(
-    `select ${headColumns}
-     from ${schema.evidence}.tree_heads
-     where tree_size > $1 and tree_size <= $2
-     order by tree_size
-     limit $3`,
-    [above, upTo, limit],
-  )
-  return rows.map((row) => readable(row, 'tree_size', headOf))
-}
-
-/** The head of a size, or the newest one below it; undefined where there is none. */
-export async function readHeadUpTo(
-  query: Query,
-  schema: Schema,
-  size: number,
-): Promise<Readable<TreeHead> | undefined> {
-  const [row] = await query(
-    `select ${headColumns}
-     from ${schema.evidence}.tree_heads
-     where tree_size <= $1
-     order by tree_size desc
-     limit 1`,
-    [size],
-  )
-  return row === undefined ? undefined : readable(row, 'tree_size', headOf)
-}
 
 /** Rows of the ledger above a size: how many, and which are the first and the last. */
 export async function readRowsAbove(
@@ -290,15 +236,6 @@ export async function readStrayIds(
 /** What no number of ours can say is said as the nearest that one can: it is wrong all the same. */
 function sayable(column: string): string {
   return `case when ${column} is not null then least(greatest(${column}, -${safeMax}), ${safeMax}) end`
-}
-
-function readable<T>(row: Row, key: string, read: (row: Row) => T): Readable<T> {
-  try {
-    return { kind: 'read', value: read(row) }
-  } catch (error) {
-    if (!(error instanceof RangeError || error instanceof TypeError)) throw error
-    return { kind: 'unreadable', at: Number(row[key]), reason: error.message }
-  }
 }
 
 /** What tells that rows of a range were changed since they were looked at last, without a look at what they say. */

@@ -274,6 +274,21 @@ test('what somebody has forgotten meanwhile is told again, what another verifier
   expect(found).toHaveLength(2)
 })
 
+test('an altered tile is all that a verifier finds that begins, and what it remembers is right', async () => {
+  await append(0, 700)
+  const flip = `update security.tiles set hashes = set_byte(hashes, 70, get_byte(hashes, 70) # 1) where tile_index = 1`
+  await tamper(home.database, flip)
+  const { found, settle } = await openWatch()
+  await settle()
+  expect(found.map(({ violationType, detail }) => [violationType, detail])).toEqual([
+    ['TILE_MISMATCH', expect.stringContaining('tile 1 of level 0')],
+  ])
+  await tamper(home.database, flip)
+  others = []
+  await settle()
+  expect(found).toHaveLength(1)
+})
+
 test('checkpoints that are removed are missed: in the middle, and all of them', async () => {
   for (let at = 0; at < 500; at += 100) await append(at, at + 100)
   const { found, settle } = await openWatch()
