@@ -6,6 +6,7 @@ import { columnOf } from '../store/ledger-scan.ts'
 import type { ExpectedNodes } from './expected-nodes.ts'
 import type { FieldClass, RowFinding } from './finding.ts'
 import { FindingRuns } from './finding-runs.ts'
+import { copyHash, hexAt, hexBytes, hexOrNull, readText } from './hash-text.ts'
 import type { ResultBuffers, Workspace } from './range-buffers.ts'
 import { nodesAt, type RangeNodes } from './range-nodes.ts'
 import { type RangeTiles, type SettledTree, settleTiles, type TileDefect } from './range-tiles.ts'
@@ -66,7 +67,6 @@ type Suspect = {
 }
 
 const zeros = '0'.repeat(64)
-const hexBytes = 2 * hashBytes
 
 /** Checks the rows of a range, one after the other, and then the tree that they make. */
 export class RangeCheck {
@@ -115,6 +115,23 @@ export class RangeCheck {
     this.#checkHashes(n - this.#range.above - 1, row)
     this.#keepHash(row)
     if (readBigintField(row, columnOf.knownAs) !== n) this.#hasOtherIds = true
+    this.#last = n
+  }
+
+  /** Number of the last row that came, or of the last before the range. */
+  get last(): number {
+    return this.#last
+  }
+
+  /** In the place of a row that is there, and that nobody can read. */
+  takeUnreadable(n: number, reason: string): void {
+    this.#rows++
+    if (n > this.#last + 1) this.#addGap(n - 1)
+    this.#missing.add(n - this.#range.above - 1)
+    const chainHash = { computed: null, stored: null, reason: `cannot be read: ${reason}` }
+    this.#found.add({ kind: 'PAYLOAD_CORRUPT', sequenceNumber: n, lastSequenceNumber: n, fields: 'payload', chainHash })
+    this.#lastHashLength = -1
+    this.#lastTimestamp = Number.NaN
     this.#last = n
   }
 
@@ -325,24 +342,4 @@ export class RangeCheck {
 function leafFields(problem: Unhashable | undefined, isPayloadHash: boolean): FieldClass {
   if (problem !== undefined) return problem.column
   return isPayloadHash ? 'timestamp, eventId, occurredAt, lamport, clientIp, writer or sourcePosition' : 'payloadHash'
-}
-
-/** Texts as evidence: of a hash at most 128 characters, whatever they are. */
-function readText(row: CopiedRow, name: 'previousHash' | 'currentHash'): string | undefined {
-  const length = lengthOf(row, name)
-  if (length < 0) return undefined
-  const start = startOf(row, name)
-  return new TextDecoder().decode(row.bytes.subarray(start, start + Math.min(length, 2 * hexBytes)))
-}
-
-function copyHash(row: CopiedRow, start: number, out: Uint8Array, place: number): void {
-  for (let i = 0, to = place * hashBytes; i < hashBytes; i++) out[to + i] = row.bytes[start + i] as number
-}
-
-function hexAt(bytes: Uint8Array, at: number): string {
-  return formatHex(bytes.subarray(at, at + hashBytes))
-}
-
-function hexOrNull(bytes: Uint8Array | undefined): string | null {
-  return bytes === undefined ? null : formatHex(bytes)
 }

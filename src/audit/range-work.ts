@@ -3,7 +3,8 @@ import { nativeSha256 } from '../ops/native-sha256.ts'
 import { readIdMismatches, readTileRows } from '../store/audit-reads.ts'
 import type { Schema } from '../store/batch.ts'
 import { openReadSession, type ReadConfig, type ReadSession } from '../store/copy-out.ts'
-import { scanLedger } from '../store/ledger-scan.ts'
+import { readNextNumber, scanLedger } from '../store/ledger-scan.ts'
+import { isDamage } from '../store/outage.ts'
 import type { ExpectedNodes } from './expected-nodes.ts'
 import { compareFindings, FindingRuns } from './finding-runs.ts'
 import { idFinding } from './id-findings.ts'
@@ -32,6 +33,8 @@ export async function openRangeWork(config: ReadConfig, schema: Schema): Promise
   return { check: (request) => checkRange(session, schema, hashes, workspace, request), close: () => session.close() }
 }
 
+/** Rows of a range that cannot be read; of more the database is broken as a whole. */
+const unreadableMax = 1_000
 /** Entries of a range whose ids are told one by one. */
 const idMismatchesMax = 1_000
 
@@ -43,13 +46,27 @@ async function checkRange(
   { range, expected, buffers }: RangeRequest,
 ): Promise<RangeResult> {
   const check = new RangeCheck(range, hashes, { ...workspace, ...buffers }, nativeSha256)
-  await scanLedger(session, schema, range.above, range.upTo, (row) => check.take(row))
+  await scanRows(session, schema, range, check)
   const result = check.end(await readTiles(session, schema, range), expected)
   if (!result.hasOtherIds) return result
   const mismatches = await readIdMismatches(session.query, schema, range.above, range.upTo, idMismatchesMax)
   const runs = new FindingRuns()
   for (const mismatch of mismatches) runs.add(idFinding(mismatch))
   return { ...result, findings: [...result.findings, ...runs.inOrder()].sort(compareFindings) }
+}
+
+/** A row that the database cannot read is one that was altered: those behind it are read all the same. */
+async function scanRows(session: ReadSession, schema: Schema, range: EntryRange, check: RangeCheck): Promise<void> {
+  for (let unreadable = 0; ; unreadable++) {
+    try {
+      return await scanLedger(session, schema, check.last, range.upTo, (row) => check.take(row))
+    } catch (error) {
+      if (!isDamage(error) || unreadable >= unreadableMax) throw error
+      const next = await readNextNumber(session.query, schema, check.last, range.upTo)
+      if (next === undefined) throw error
+      check.takeUnreadable(next, error.message)
+    }
+  }
 }
 
 async function readTiles(session: ReadSession, schema: Schema, { above, upTo }: EntryRange): Promise<RangeTiles> {

@@ -1,5 +1,7 @@
 import type { Schema } from './batch.ts'
 import { asNumber, type CopiedRow, type ReadSession } from './copy-out.ts'
+import { readInteger } from './row.ts'
+import type { Query } from './session.ts'
 
 /**
  * The columns of a row as it is scanned. The types are said again in the statement: where a superuser gave a column
@@ -55,4 +57,22 @@ function statementOf(schema: Schema, above: number, upTo: number): string {
     where a.sequence_number > ${asNumber(above)} and a.sequence_number <= ${asNumber(upTo)}
     order by a.sequence_number
   ) to stdout (format binary)`
+}
+
+/** The number of the next row behind `above`, up to `upTo`, by the key alone; undefined where there is none. */
+export async function readNextNumber(
+  query: Query,
+  schema: Schema,
+  above: number,
+  upTo: number,
+): Promise<number | undefined> {
+  const [row] = await query(
+    `select sequence_number
+     from ${schema.evidence}.audit_logs
+     where sequence_number > $1 and sequence_number <= $2
+     order by sequence_number
+     limit 1`,
+    [above, upTo],
+  )
+  return row === undefined ? undefined : readInteger(row, 'sequence_number')
 }

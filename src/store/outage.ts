@@ -25,3 +25,11 @@ export function namedOutage(error: unknown): unknown {
   const isPlain = error instanceof Error && error.constructor === Error && !('code' in error)
   return isPlain ? new DatabaseOutage(error.message, { cause: error }) : error
 }
+
+/** SQLSTATEs of files that are not what the database wrote: data or an index corrupted, an error of input or output. */
+const damage = /^(XX|58)/
+
+/** Whether the database could not read what it has stored. */
+export function isDamage(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && damage.test(String(error.code))
+}

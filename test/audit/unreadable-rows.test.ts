@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { tamper, verify } from '../support/audit.ts'
+import { copyOf } from '../support/database-copy.ts'
+import { createTestLog, recordOf, recordsOf, submit } from '../support/log.ts'
+
+/** What is too long for a row stands beside it; without that the row cannot be read. */
+const withoutLongValues = `
+  set allow_system_table_mods = on;
+  do $$ declare beside regclass; begin
+    select reltoastrelid into beside from pg_class where oid = 'security.audit_logs_p0000000000000001'::regclass;
+    update pg_class set relkind = 'r' where oid = beside;
+    execute format('delete from %s', beside);
+    update pg_class set relkind = 't' where oid = beside;
+  end $$`
+
+test('rows that cannot be read are named, and keep nothing else from being checked', async () => {
+  const home = await createTestLog()
+  const running = await home.start()
+  const long = { text: randomBytes(20_000).toString('base64') }
+  await submit(running.log, [...recordsOf(0, 300), { ...recordOf(300), payload: long }, ...recordsOf(301, 400)])
+  await submit(running.log, [{ ...recordOf(400), payload: long }, ...recordsOf(401, 500)])
+  await running.log.waitForCheckpoint(500)
+  await running.stop()
+  const copy = await copyOf(home.database)
+  try {
+    const alter = `update security.audit_logs set client_ip = '203.0.113.9' where sequence_number in (7, 350, 499)`
+    await tamper(copy, `${alter}; ${withoutLongValues}`)
+    const report = await verify(copy, home.keys)
+    expect(report.findings.map(({ violationType, sequenceNumber }) => [violationType, sequenceNumber])).toEqual([
+      ['LEAF_MISMATCH', 7],
+      ['PAYLOAD_CORRUPT', 301],
+      ['LEAF_MISMATCH', 350],
+      ['PAYLOAD_CORRUPT', 401],
+      ['LEAF_MISMATCH', 499],
+    ])
+    expect(report.findings[1]?.detail).toContain('cannot be read: ')
+    expect(report.totalLogsScanned).toBe(500)
+  } finally {
+    await copy.drop()
+    await home.drop()
+  }
+})
