@@ -4,6 +4,13 @@ import { readInteger } from './row.ts'
 import type { Query } from './session.ts'
 
 /**
+ * What a superuser put there may be longer than memory is: it is no payload of ours, whatever is in it. Only what is
+ * stored in more than 16 KiB can have so much text: compression makes it 255 times as small at most.
+ */
+const payload = `case when pg_column_size(payload) > 16384 and octet_length(payload::text) > 4194304
+  then '"longer than a payload may be"' else payload end`
+
+/**
  * The columns of a row as it is scanned. The types are said again in the statement: where a superuser gave a column
  * another type, its values are still read, if they can be.
  */
@@ -13,7 +20,7 @@ const columns = [
   ['actorId', 'actor_id', 'text'],
   ['action', 'action', 'text'],
   ['resource', 'resource', 'text'],
-  ['payload', 'payload', 'jsonb'],
+  ['payload', 'PAYLOAD', 'jsonb'],
   ['previousHash', 'previous_hash', 'text'],
   ['currentHash', 'current_hash', 'text'],
   ['clientIp', 'client_ip', 'text'],
@@ -50,9 +57,9 @@ export function scanLedger(
 }
 
 function statementOf(schema: Schema, above: number, upTo: number): string {
-  const list = columns.map(([, column, type]) => `${column}::${type}`).join(', ')
+  const list = columns.map(([, column, type]) => `(${column})::${type}`).join(', ')
   return `copy (
-    select ${list.replace('IDS', `${schema.evidence}.entry_ids`)}
+    select ${list.replace('PAYLOAD', payload).replace('IDS', `${schema.evidence}.entry_ids`)}
     from ${schema.evidence}.audit_logs a
     where a.sequence_number > ${asNumber(above)} and a.sequence_number <= ${asNumber(upTo)}
     order by a.sequence_number

@@ -25,7 +25,11 @@ test('rows that cannot be read are named, and keep nothing else from being check
   const copy = await copyOf(home.database)
   try {
     const alter = `update security.audit_logs set client_ip = '203.0.113.9' where sequence_number in (7, 350, 499)`
-    await tamper(copy, `${alter}; ${withoutLongValues}`)
+    await tamper(copy, async (client) => {
+      await client.query(`${alter}; ${withoutLongValues}`)
+      // What was deleted there is read until it is swept away.
+      await client.query('vacuum security.audit_logs_p0000000000000001')
+    })
     const report = await verify(copy, home.keys)
     expect(report.findings.map(({ violationType, sequenceNumber }) => [violationType, sequenceNumber])).toEqual([
       ['LEAF_MISMATCH', 7],
@@ -36,6 +40,26 @@ test('rows that cannot be read are named, and keep nothing else from being check
     ])
     expect(report.findings[1]?.detail).toContain('cannot be read: ')
     expect(report.totalLogsScanned).toBe(500)
+  } finally {
+    await copy.drop()
+    await home.drop()
+  }
+})
+
+test('a payload that is longer than memory is not read', async () => {
+  const home = await createTestLog()
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 20))
+  await running.log.waitForCheckpoint(20)
+  await running.stop()
+  const copy = await copyOf(home.database)
+  try {
+    const payload = `jsonb_build_object('text', repeat('x', 100000000))`
+    await tamper(copy, `update security.audit_logs set payload = ${payload} where sequence_number = 7`)
+    const before = process.memoryUsage().rss
+    const report = await verify(copy, home.keys)
+    expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000)
+    expect(report.findings).toMatchObject([{ violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 7, fields: 'payload' }])
   } finally {
     await copy.drop()
     await home.drop()
