@@ -1,4 +1,5 @@
 import type { Sha256 } from '../../tlog/hash.ts'
+import { loggableMessage } from '../ops/describe-error.ts'
 import { readCheckpoints, readNewestCheckpoints, readRowsAbove } from '../store/audit-reads.ts'
 import type { Schema, TreeHead } from '../store/batch.ts'
 import type { ReadSession } from '../store/copy-out.ts'
@@ -70,7 +71,8 @@ const headsMax = 1_000
 /**
  * One pass over the whole ledger (DESIGN section 6): each row against itself and the row before it, all rows against the
  * tree, and the tree against its tiles, heads and checkpoints and against what is known outside. All findings are told,
- * and a broken row does not make those behind it findings. Rejects where it cannot check, with the database's error.
+ * and a broken row does not make those behind it findings. Rejects where it cannot check, with the database's error,
+ * unless it has found something before.
  */
 export async function verifyLedger(options: VerifyOptions, signal: AbortSignal): Promise<Verification> {
   return new LedgerRun(options).run(signal)
@@ -112,7 +114,7 @@ class LedgerRun {
       await this.#checkAll(size, signal)
     } catch (error) {
       refusal = tamperedSchema(error)
-      if (refusal === undefined) throw error
+      if (refusal === undefined) return this.#endedBy(error, size, signal)
     }
     const { session, schemaCheck } = this.#options
     const { findings, notChecked, unknown } = await schemaCheck.review(session.query)
@@ -120,6 +122,16 @@ class LedgerRun {
     for (const finding of findings.length > 0 || refusal === undefined ? findings : [refusal]) {
       this.#findings.addTree(finding)
     }
+    return this.#result(size, notChecked, unknown === undefined ? [] : [unknown])
+  }
+
+  /** What was found before the end is a violation all the same. */
+  #endedBy(error: unknown, size: number, signal: AbortSignal): Verification {
+    if (this.#findings.isEmpty || signal.aborted || !(error instanceof Error)) throw error
+    return this.#result(size, [], [`what is behind entry ${this.#joinedSize}: ${loggableMessage(error)}`])
+  }
+
+  #result(size: number, notChecked: readonly string[], missed: readonly string[]): Verification {
     return {
       treeSize: size,
       root: this.#tree.root(this.#joinedSize),
@@ -128,7 +140,7 @@ class LedgerRun {
       findings: this.#findings.inOrder(size),
       omitted: this.#findings.omitted,
       notChecked,
-      missed: [...this.#notAsked, ...(unknown === undefined ? [] : [unknown])],
+      missed: [...this.#notAsked, ...missed],
     }
   }
 

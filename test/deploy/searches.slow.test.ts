@@ -121,7 +121,8 @@ describe('a server says', () => {
   test('that its verifier works, with how far it is', () => {
     expect(lines.find(({ msg }) => msg === 'verified')).toMatchObject({
       ...{ level: 30, isSecure: true, verifiedSize: expect.any(Number), size: expect.any(Number), findings: 0 },
-      ...{ checkedMs: expect.any(Number), coveredMs: null },
+      // A pass over so few entries may be over when the first line is written.
+      ...{ checkedMs: expect.any(Number), coveredMs: expect.toBeOneOf([null, expect.any(Number)]) },
     })
   })
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { openReadSession, type ReadSession } from '../../src/store/copy-out.ts'
-import { verify } from '../support/audit.ts'
+import { DatabaseOutage } from '../../src/store/outage.ts'
+import { tamper, verify } from '../support/audit.ts'
 import { createTestLog, recordsOf, submit } from '../support/log.ts'
 
 /** `first` is run before the first statement that `before` fits. */
@@ -40,6 +41,27 @@ test.each([
   } finally {
     await session.close()
     await running.stop()
+    await home.drop()
+  }
+})
+
+test('what was found before the database went away is told, and that the rest was not checked', async () => {
+  const home = await createTestLog()
+  const running = await home.start()
+  await submit(running.log, recordsOf(0, 300))
+  await running.log.waitForCheckpoint(300)
+  await running.stop()
+  const session = await openReadSession(home.database.as('auditor_reader_role'))
+  const away = (): Promise<void> => Promise.reject(new DatabaseOutage('the database is gone'))
+  const lost = doingFirst(session, /lag\(/, away)
+  try {
+    await expect(verify(home.database, home.keys, [], { session: lost })).rejects.toThrow('the database is gone')
+    await tamper(home.database, `update security.audit_logs set payload = '{}' where sequence_number = 7`)
+    const report = await verify(home.database, home.keys, [], { session: doingFirst(session, /lag\(/, away) })
+    expect(report).toMatchObject({ isSecure: false, isComplete: false, violationType: 'PAYLOAD_CORRUPT' })
+    expect(report.notChecked).toEqual([expect.stringContaining('the database is gone')])
+  } finally {
+    await session.close()
     await home.drop()
   }
 })
