@@ -8,7 +8,7 @@ import type { VerifierStanding } from '../api/server.ts'
 import { formatUuid } from '../tlog/uuid.ts'
 import { beat } from './audit/beat.ts'
 import { raisedFinding } from './audit/raised-finding.ts'
-import type { KnownFinding } from './audit/verifier-state.ts'
+import { coveredMsOf, type KnownFinding } from './audit/verifier-state.ts'
 import type { WatchProgress } from './audit/watch-progress.ts'
 import type { TokenOffice } from './auth/token-office.ts'
 import { forgetIncident, readState, statePath } from './cli/verify/state.ts'
@@ -24,7 +24,7 @@ import type { LogIncident } from './log/incident.ts'
 import type { LogPlace } from './log/log-options.ts'
 import { openHooks } from './ops/hooks/open-hooks.ts'
 import type { Logger } from './ops/logger.ts'
-import type { Metrics } from './ops/metrics.ts'
+import type { Metrics, VerifierReadings } from './ops/metrics.ts'
 import { storableText } from './ops/storable-text.ts'
 import { openContainment } from './serve-containment.ts'
 import type { Stateful } from './serve-log.ts'
@@ -53,6 +53,7 @@ type Message =
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'unchecked'; readonly reason: string }
   | { readonly kind: 'unstored'; readonly reason: string }
+  | { readonly kind: 'rewritten'; readonly from: number; readonly to: number }
 
 export type VerifierEvents = {
   /** Told once of each finding, over all starts. */
@@ -68,6 +69,8 @@ export class Verifier {
   #failure: string | undefined
   /** Its process is gone, and no other has told where it stands. */
   #hasEnded = false
+  /** How often rows of a range were found written again that say what they said. */
+  #rewritten = 0
   #saidAt = Number.NEGATIVE_INFINITY
   #heardAt = Number.POSITIVE_INFINITY
 
@@ -88,6 +91,11 @@ export class Verifier {
   get silence(): string | undefined {
     const silentMs = performance.now() - this.#heardAt
     return silentMs < silentMaxMs ? undefined : `it has told nothing for ${Math.floor(silentMs / 1_000)} s`
+  }
+
+  /** For the metrics; undefined before it could look the first time. */
+  get readings(): VerifierReadings | undefined {
+    return this.#progress && { ...this.#progress, rewritten: this.#rewritten }
   }
 
   get hasEnded(): boolean {
@@ -155,6 +163,10 @@ export class Verifier {
         return
       case 'unchecked':
         logger.warn({ reason: message.reason }, 'the verifier does not check all')
+        return
+      case 'rewritten':
+        this.#rewritten++
+        logger.warn({ from: message.from, to: message.to }, 'rows were written again and say what they said')
         return
       case 'unstored':
         logger.error({ reason: message.reason }, 'a finding or the progress of the verifier could not be stored')
@@ -291,7 +303,7 @@ function failureOf(verifier: Verifier | undefined): string | null {
   return verifier?.hasEnded === true ? 'its process has ended; it is started again' : (verifier?.silence ?? null)
 }
 
-function reachedOf({ checkedMs, missed: _, ...progress }: WatchProgress): Reached {
+function reachedOf({ checkedMs, missed: _, scanned: _scanned, ...progress }: WatchProgress): Reached {
   return { ...progress, checkedMs: checkedMs ?? null }
 }
 
@@ -300,9 +312,10 @@ async function readReached(config: Config, { origin, keys }: Instance): Promise<
   try {
     const state = await readState(config, { origin, sealKey: keys.sealKey })
     if (state === undefined) return nothingKnown
-    const { base, coveredMs, rangeRoots, sweep, findings } = state
+    const { base, look, rangeRoots, sweep, findings } = state
     return {
-      ...{ ...nothingKnown, verifiedSize: base.size, coveredMs, findings: findings.length },
+      ...{ ...nothingKnown, verifiedSize: base.size, checkedMs: look.checkedMs },
+      ...{ coveredMs: coveredMsOf(state), findings: findings.length },
       ...{ ranges: rangeRoots.length, rangesDone: Math.min(sweep.next, rangeRoots.length) },
     }
   } catch {

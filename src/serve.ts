@@ -91,7 +91,7 @@ async function serveDatabase(
   const metrics: Metrics = createMetrics(() => ({
     ...readingsOf(server),
     ...expiryOf(certificate?.pair),
-    ...{ verifier: verifier.verifier?.progress, verifyWithinHours: verifier.verifier && config.verifyWithinHours },
+    ...{ verifier: verifier.verifier?.readings, verifyWithinHours: verifier.verifier && config.verifyWithinHours },
     watchRules: rules?.readings(),
   }))
   // What it is told while the log opens waits until it runs, and then the acts can be signed.

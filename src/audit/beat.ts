@@ -11,6 +11,7 @@ export type VerifierReading = { readonly progress: WatchProgress | undefined; re
 /** Tells the dead-man service how a verifier is, once a minute until `signal`; of one that is silent nothing. */
 export async function beat(read: () => VerifierReading, heartbeat: Heartbeat, signal: AbortSignal): Promise<void> {
   let toldMs: number | undefined
+  heartbeat.start()
   while (!signal.aborted) {
     await sleep(beatMs, undefined, { signal }).catch(() => {})
     if (signal.aborted) break
@@ -19,6 +20,7 @@ export async function beat(read: () => VerifierReading, heartbeat: Heartbeat, si
     else if (progress?.checkedMs === undefined || progress.checkedMs === toldMs) continue
     else beatRound(heartbeat, progress)
     toldMs = progress?.checkedMs
+    heartbeat.start()
   }
   await heartbeat.close()
 }

@@ -3,7 +3,7 @@ import { formatHex, parseHex } from '../../tlog/bytes.ts'
 import { asCompactRange, type CompactRange, emptyRange } from '../../tlog/compact-range.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
 import type { Finding } from './finding.ts'
-import type { KnownProbe } from './probes.ts'
+import type { KnownProbes } from './probes.ts'
 
 /** A finding as it is remembered: what it was when it was seen first. */
 export type KnownFinding = {
@@ -14,6 +14,27 @@ export type KnownFinding = {
   readonly detail: string
   /** Milliseconds since 1970. */
   readonly firstSeenMs: number
+}
+
+/** The last look at a log; milliseconds since 1970. */
+export type Look = {
+  /** When the last that could check all that it should ended; null before. */
+  readonly checkedMs: number | null
+  /** What could not be checked then; null where all could. */
+  readonly missed: string | null
+  /** By when a verifier is to have looked again; null where only others know, as of a job. */
+  readonly dueMs: number | null
+}
+
+/** The last pass over all rows; milliseconds since 1970. */
+export type FullPass = {
+  readonly startedMs: number
+  readonly endedMs: number
+  readonly size: number
+  /** Whether it could check all that it should. */
+  readonly isComplete: boolean
+  /** What is told of a verifier's rounds is not told by having been found here. */
+  readonly findings: readonly KnownFinding[]
 }
 
 /**
@@ -34,7 +55,11 @@ export type VerifierState = {
   readonly sweep: { readonly next: number; readonly startedMs: number }
   /** When all that was there had been hashed again the last time, the whole beginning with it; null before. */
   readonly coveredMs: number | null
-  readonly probes: readonly KnownProbe[]
+  /** Null before the first. */
+  readonly probed: KnownProbes | null
+  readonly look: Look
+  /** Null before the first. */
+  readonly full: FullPass | null
   readonly findings: readonly KnownFinding[]
 }
 
@@ -46,17 +71,32 @@ export const emptyState: VerifierState = {
   rangeRoots: [],
   sweep: { next: 0, startedMs: 0 },
   coveredMs: null,
-  probes: [],
+  probed: null,
+  look: { checkedMs: null, missed: null, dueMs: null },
+  full: null,
   findings: [],
+}
+
+/** What rounds and the last full pass found. */
+export function findingsOf({ findings, full }: VerifierState): readonly KnownFinding[] {
+  const keys = new Set(findings.map(({ key }) => key))
+  return [...findings, ...(full?.findings.filter(({ key }) => !keys.has(key)) ?? [])]
+}
+
+/** Since when all has been hashed again, by rounds or by a full pass; null before. */
+export function coveredMsOf({ coveredMs, full }: VerifierState): number | null {
+  if (full === null || !full.isComplete || (coveredMs !== null && coveredMs > full.startedMs)) return coveredMs
+  return full.startedMs
 }
 
 /** Of a clock that was ahead nothing is believed: else what is due would wait until then. */
 export function withoutFuture(state: VerifierState, nowMs: number): VerifierState {
-  const { sweep, coveredMs } = state
+  const { sweep, coveredMs, full } = state
   return {
     ...state,
     sweep: { ...sweep, startedMs: sweep.startedMs > nowMs ? 0 : sweep.startedMs },
     coveredMs: coveredMs !== null && coveredMs > nowMs ? null : coveredMs,
+    full: full !== null && full.startedMs > nowMs ? null : full,
   }
 }
 
@@ -80,12 +120,13 @@ export function parseState(text: string, origin: string, key: Uint8Array): Verif
   if (got.length !== want.length || !timingSafeEqual(got, want)) {
     throw new Error('the state of the verifier is not what it wrote: it was altered, or is of another log or key')
   }
-  // Whoever has the key wrote it: the shape is ours.
+  // Whoever has the key wrote it: the shape is ours. One of an older version lacks members.
   const { size, frontier, lastTimestamp, ...rest } = JSON.parse(line) as Omit<VerifierState, 'base'> & {
     readonly size: number
     readonly frontier: string
   }
   return {
+    ...emptyState,
     ...rest,
     base: asCompactRange(asTreeSize(size), parseHex(frontier)),
     lastTimestamp: lastTimestamp ?? Number.NaN,

@@ -11,6 +11,8 @@ export type WatchProgress = {
   readonly ranges: number
   readonly rangesDone: number
   readonly findings: number
+  /** Rows that were hashed since it was started, each as often as it was. */
+  readonly scanned: number
   /** Who could not be asked, and what could not be compared, when that was tried last; undefined where all could. */
   readonly missed: string | undefined
 }

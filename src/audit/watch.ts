@@ -19,32 +19,30 @@ import { checkStrays, checkTile, upperTilesOf } from './strays.ts'
 import { checkAgain } from './sweep-check.ts'
 import { joinTail, type TreeChecks } from './tail-check.ts'
 import { tamperedSchema } from './tampered-schema.ts'
-import { Told } from './told.ts'
-import { type KnownFinding, type VerifierState, withoutFuture } from './verifier-state.ts'
+import { coveredMsOf, type KnownFinding, type VerifierState, withoutFuture } from './verifier-state.ts'
+import { WatchMemory, type WatchMemoryOptions } from './watch-memory.ts'
 import type { WatchProgress } from './watch-progress.ts'
 import { defaultTiming, rangeEveryMs, type WatchTiming } from './watch-timing.ts'
 
-export type WatchOptions = Omit<TreeChecks, 'query'> & {
-  /** Of the verifier's login, one connection each. */
-  readonly session: ReadSession
-  readonly work: RangeWork
-  readonly schemaCheck: Pick<SchemaCheck, 'review'>
-  /** What others know of this log now: asked before the database is. */
-  readonly askOutside: AskOutside
-  /**
-   * Findings as somebody else remembers them who kept a state since this one was kept: another verifier, or one who had
-   * findings forgotten. Undefined where nobody did.
-   */
-  readonly readOthers: () => Promise<readonly KnownFinding[] | undefined>
-  /** Kept outside of the database. */
-  readonly save: (state: VerifierState) => Promise<void>
-  /** Told once of each. */
-  readonly onFinding: (finding: Finding, known: KnownFinding) => Promise<void>
-  /** Told once of each reason why something cannot be checked, while the rest is. */
-  readonly onNotChecked: (reason: string) => void
-  readonly nowMs: () => number
-  readonly timing?: Partial<WatchTiming>
-}
+export type WatchOptions = Omit<TreeChecks, 'query'> &
+  Omit<WatchMemoryOptions, 'saveMs'> & {
+    /** Of the verifier's login, one connection each. */
+    readonly session: ReadSession
+    readonly work: RangeWork
+    readonly schemaCheck: Pick<SchemaCheck, 'review'>
+    /** What others know of this log now: asked before the database is. */
+    readonly askOutside: AskOutside
+    /** Told once of each. */
+    readonly onFinding: (finding: Finding, known: KnownFinding) => Promise<void>
+    /** Told once of each reason why something cannot be checked, while the rest is. */
+    readonly onNotChecked: (reason: string) => void
+    /** Rows of the range were written again since they were probed last, and say what they said. */
+    readonly onRewritten: (range: EntryRange) => void
+    /** By when it will have looked again; null where that is not known. */
+    readonly dueMs: () => number | null
+    readonly nowMs: () => number
+    readonly timing?: Partial<WatchTiming>
+  }
 
 /**
  * The verifier that never ends: new entries at once; rows of the newest million when a probe says that they were changed;
@@ -57,14 +55,12 @@ export class Watch {
   readonly #checks: TreeChecks
   readonly #probes: Probes
   readonly #buffers = createResultBuffers()
-  readonly #told: Told
+  readonly #memory: WatchMemory
   readonly #notChecked = new Set<string>()
-  #state: VerifierState
-  #savedAt = Number.NEGATIVE_INFINITY
-  #isSaved = true
   #size = 0
   #verified: number
   #checkedMs: number | undefined
+  #scanned = 0
   #probedAt = Number.NEGATIVE_INFINITY
   #rangeTookMs = 0
   /** Ranges of findings that were forgotten. */
@@ -74,8 +70,6 @@ export class Watch {
   /** Why the schema could not be compared when it was looked at last, where it could not. */
   #schemaUnknown: string | undefined
   #notAsked: readonly string[] = []
-  /** Why the state could not be kept when that was tried last. */
-  #notKept: string | undefined
   /** What others knew when they were asked last. */
   #known: readonly KnownHead[] = []
 
@@ -84,23 +78,32 @@ export class Watch {
     this.#options = options
     this.#timing = { ...defaultTiming, ...timing }
     this.#checks = { query: session.query, schema, sha256, isSealed, review }
-    this.#probes = new Probes(session.query, schema, state.probes)
-    this.#told = new Told(state.findings)
-    this.#state = withoutFuture(state, options.nowMs())
+    this.#probes = new Probes(session.query, schema, state.probed)
+    this.#memory = new WatchMemory(withoutFuture(state, options.nowMs()), { ...options, saveMs: this.#timing.saveMs })
     this.#verified = state.base.size
   }
 
+  get #state(): VerifierState {
+    return this.#memory.state
+  }
+
+  /** What was found, ever. */
+  get findings(): readonly KnownFinding[] {
+    return this.#memory.told.findings
+  }
+
   get progress(): WatchProgress {
-    const { coveredMs, sweep } = this.#state
+    const { sweep } = this.#state
     const ranges = Math.ceil(this.#verified / rangeLeaves)
     return {
       verifiedSize: this.#verified,
       size: this.#size,
       checkedMs: this.#checkedMs,
-      coveredMs,
+      coveredMs: coveredMsOf(this.#state),
       ranges,
       rangesDone: Math.min(sweep.next, ranges),
-      findings: this.#told.findings.length,
+      findings: this.#memory.told.findings.length,
+      scanned: this.#scanned,
       missed: this.#missed,
     }
   }
@@ -153,7 +156,7 @@ export class Watch {
 
   /** Whoever cannot be asked is not one who knows nothing: the rest is checked all the same. */
   get #missed(): string | undefined {
-    const reasons = [...this.#notAsked, this.#schemaUnknown, this.#notKept].filter((each) => each !== undefined)
+    const reasons = [...this.#notAsked, this.#schemaUnknown, this.#memory.notKept].filter((each) => each !== undefined)
     return reasons.length === 0 ? undefined : reasons.join('; ')
   }
 
@@ -218,7 +221,7 @@ export class Watch {
     await this.#probes.advance({ above: this.#verified, upTo })
     const result = await this.#check({ above, upTo })
     const joined = await joinTail(this.#checks, this.#state, result, this.#known)
-    this.#change({ ...joined.state, probes: this.#probes.known })
+    this.#memory.change({ ...joined.state, probed: this.#probes.known })
     this.#verified = upTo
     await this.#tell(joined.findings.inOrder(upTo))
   }
@@ -238,8 +241,11 @@ export class Watch {
 
   async #probe(): Promise<void> {
     await this.#checkNumbers(Math.max(0, this.#nextCheckpoint - checkpointsProbed))
-    for (const range of await this.#probes.look(this.#there)) await this.#checkAgain(range)
-    this.#change({ ...this.#state, probes: this.#probes.known })
+    for (const { range, isRewritten } of await this.#probes.look(this.#there)) {
+      const isAsItWas = await this.#checkAgain(range)
+      if (isRewritten && isAsItWas) this.#options.onRewritten(range)
+    }
+    this.#memory.change({ probed: this.#probes.known })
   }
 
   /** The next range of the round; a round ends with the rows of no full range. */
@@ -253,8 +259,7 @@ export class Watch {
     this.#rangeTookMs = performance.now() - startedAt
     const isEnd = (next + 1) * rangeLeaves >= there
     if (isEnd) await this.#checkAround()
-    this.#change({
-      ...this.#state,
+    this.#memory.change({
       sweep: { next: next + 1, startedMs },
       ...(isEnd ? { coveredMs: startedMs } : {}),
     })
@@ -285,21 +290,26 @@ export class Watch {
     await this.#tell(findings.inOrder(this.#size))
   }
 
-  async #checkAgain(range: EntryRange): Promise<void> {
+  /** Whether it is as it should be. */
+  async #checkAgain(range: EntryRange): Promise<boolean> {
     const result = await this.#check(range)
-    await this.#tell((await checkAgain(this.#checks, this.#state, result, this.#known)).inOrder(range.upTo))
+    const findings = await checkAgain(this.#checks, this.#state, result, this.#known)
+    await this.#tell(findings.inOrder(range.upTo))
+    return findings.isEmpty
   }
 
   async #check(range: EntryRange): Promise<RangeResult> {
     const { query, schema, isSealed } = this.#checks
     const expected = await readExpected(query, schema, isSealed, range, this.#state.base)
+    this.#scanned += range.upTo - range.above
     return this.#options.work.check({ range, expected, buffers: this.#buffers })
   }
 
   async #tell(findings: readonly Finding[]): Promise<void> {
+    const { told } = this.#memory
     for (const finding of findings) {
       const key = keyOf(finding)
-      if (!this.#told.takes(key)) continue
+      if (!told.takes(key)) continue
       const known: KnownFinding = {
         key,
         violationType: finding.kind,
@@ -308,11 +318,11 @@ export class Watch {
         firstSeenMs: this.#options.nowMs(),
       }
       await this.#options.onFinding(finding, known)
-      this.#told.add(known)
-      this.#change(this.#state)
+      told.add(known)
+      this.#memory.change({})
       await this.#keep(false)
     }
-    if (this.#told.hasUnkept) await this.#keep(true)
+    if (told.hasUnkept) await this.#keep(true)
   }
 
   /** What somebody has forgotten is told again where it is still there: soon, and not when its turn comes. */
@@ -325,26 +335,14 @@ export class Watch {
     }
   }
 
-  #change(state: VerifierState): void {
-    this.#state = state
-    this.#isSaved = false
-  }
-
   async #keep(isUrgent: boolean): Promise<void> {
-    const now = performance.now()
-    if (this.#isSaved || (!isUrgent && now - this.#savedAt < this.#timing.saveMs)) return
-    this.#savedAt = now
-    try {
-      const others = await this.#options.readOthers()
-      if (others !== undefined) this.#lookAgain(this.#told.adopt(others))
-      await this.#options.save({ ...this.#state, findings: this.#told.findings })
-      this.#notKept = undefined
-    } catch (error) {
-      // What is looked for does not wait for it.
-      this.#notKept = `what it remembers cannot be kept: ${(error as Error).message}`
-      return
+    const { state } = this.#memory
+    const look = {
+      checkedMs: this.#checkedMs ?? state.look.checkedMs,
+      missed: this.#missed ?? null,
+      dueMs: this.#options.dueMs(),
     }
-    this.#told.kept()
-    this.#isSaved = true
+    if (look.missed !== state.look.missed) this.#memory.change({ look })
+    this.#lookAgain(await this.#memory.keep(isUrgent, { look }))
   }
 }

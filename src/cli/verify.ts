@@ -4,8 +4,9 @@ import { explainStart } from './describe-error.ts'
 import { readSchedule } from './schedule.ts'
 import { vkeyOptions } from './verifier-key.ts'
 import { verifyAgainst } from './verify/against.ts'
-import { forget, showStatus, verifyAlways } from './verify/modes.ts'
+import { forget, verifyAlways } from './verify/modes.ts'
 import { verifyEvery, verifyRound, verifyWhole } from './verify/rounds.ts'
+import { showStatus } from './verify/status.ts'
 
 export const verifyCommand: Command = {
   summary: 'check the ledger against its hashes, its tree and all that was signed',
@@ -21,7 +22,8 @@ nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_V
   --every TIME      such a round every 30s, 10m or 6h, or when cron's five fields say ('*/10 * * * *', the host's time)
     --full-every TIME               and instead of it, when this is due, one as --full is
   --watch           without an end: new entries within two seconds, changes of the newest million within a minute
-  --status          where the verifier of this log stands, and what it found; asks no database
+  --status          where the verifier of this log stands, and what it found, rounds and --full; asks no database. Status 2
+                    where it has not looked for longer than it should, or could not check all
   --forget          forgets what was found, when it is settled: what is still there is told again, of the newest million
                     with the next probe
   --full            every row, once, by several connections
@@ -31,11 +33,10 @@ nothing. A server may run meanwhile, and runs a verifier of its own (DENDROLOG_V
                     own tiles folder, or another server; names the entries that differ, and the first checkpoint that does
     --vkey VKEY, --vkey-file FILE   as above
     --ca FILE                       PEM certificate of the CA of an https server, where the system does not know it
-  --json            of a round {"isSecure", "verifiedSize", "size", "checkedMs", "coveredMs", "ranges", "rangesDone",
-                    "findings"} after a line for each new finding; of --full {"isSecure", "totalLogsScanned",
-                    "tamperedLogSequence", "violationType", "failureDetails", "findings": [{violationType, detail, …}],
-                    "findingsOmitted", "treeSize", "rootHash", "checkpoints", "seconds", "isComplete", "notChecked"}; its first five are
-                    of the first finding
+  --json            {"isSecure", "totalLogsScanned", "tamperedLogSequence", "violationType", "failureDetails", "findings":
+                    [{violationType, detail, …}], …}, the first five of the first finding. Of --full also "findingsOmitted",
+                    "treeSize", "rootHash", "checkpoints", "seconds", "isComplete", "notChecked"; of a round "verifiedSize",
+                    "size", "checkedMs", "coveredMs", "ranges", "rangesDone", after a line for each new finding
 
 What rounds remember (verifier-state in the data folder, under the log's seal key) is outside of the database. --full needs no
 more than DENDROLOG_READER_URL, and says what it could not check without the folder. An embedded PostgreSQL that is not

@@ -31,6 +31,7 @@ export type VerifierReadings = {
   readonly checkedMs: number | undefined
   readonly coveredMs: number | null
   readonly findings: number
+  readonly rewritten: number
 }
 
 /** All that is measured. The names are what dashboards and alerts know. */
@@ -173,7 +174,12 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
   ['leader', '1 where this server sequences and signs', ({ isLeader }) => (isLeader ? 1 : 0)],
   ['body_bytes', 'Bytes of request bodies under way', ({ bodyBytes }) => bodyBytes],
   ['verified_size', 'Entries that the verifier has hashed', ({ verifier }) => verifier?.verifiedSize],
-  ['verifier_lag', 'Entries that it has not yet', ({ verifier }) => verifier && verifier.size - verifier.verifiedSize],
+  // Of one that looks no more its own size stands still.
+  [
+    'verifier_lag',
+    'Entries that it has not yet',
+    ({ verifier, publishedSize }) => verifier && Math.max(verifier.size, publishedSize) - verifier.verifiedSize,
+  ],
   [
     'verifier_checked_timestamp_seconds',
     'When the verifier could check the last time',
@@ -190,6 +196,11 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
     ({ verifyWithinHours }) => verifyWithinHours && verifyWithinHours * 3_600,
   ],
   ['verifier_findings', 'Violations that the verifier has found', ({ verifier }) => verifier?.findings],
+  [
+    'verifier_rewritten',
+    'Times, since the start, that rows were found written again that say what they said',
+    ({ verifier }) => verifier?.rewritten,
+  ],
   ['watch_rules_size', 'Entries that the watch rules have seen', ({ watchRules }) => watchRules?.size],
   ['watch_rules_lag', 'Entries that they have not yet', ({ watchRules }) => watchRules?.lag],
   [

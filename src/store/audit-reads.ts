@@ -241,20 +241,29 @@ function sayable(column: string): string {
 /** What tells that rows of a range were changed since they were looked at last, without a look at what they say. */
 export type RangeProbe = {
   readonly rows: number
-  /** Sum of the transactions that wrote the rows, below 2^53 for a range: an update is another transaction's row. */
-  readonly writers: number
+  /** Of the hashes of the rows' places and of the transactions that wrote them, modulo `probeSumMax`. */
+  readonly sum: number
 }
 
-/** Of the rows with numbers above `above`, up to `upTo`. */
-export async function probeRange(query: Query, schema: Schema, above: number, upTo: number): Promise<RangeProbe> {
+/** Two of them are added without a loss. */
+export const probeSumMax: number = 2 ** 52
+
+/** Of the rows with numbers above one, up to another. `seed`: of the hashes, below 2^53. */
+export async function probeRange(
+  query: Query,
+  schema: Schema,
+  { above, upTo }: Span,
+  seed: number,
+): Promise<RangeProbe> {
   const [row = {}] = await query(
-    // The sum of all xmin, modulo 2^32: by ages it takes half the time. Bounds as those of partitions, for the planner.
+    // Takes as long as a sum of xmin, which who holds transactions open can meet. Bounds as those of partitions, for the
+    // planner.
     `select count(*) as rows,
-       mod(mod(count(*) * age('3'::xid) - coalesce(sum(age(xmin)), 0), 4294967296) + 4294967296, 4294967296) as writers
+       coalesce(mod(mod(sum(hashtidextended(ctid, xmin::text::bigint # $3::bigint)), $4) + $4, $4), 0) as sum
      from ${schema.evidence}.audit_logs
      where sequence_number >= $1
        and sequence_number < $2`,
-    [above + 1, upTo + 1],
+    [above + 1, upTo + 1, seed, probeSumMax],
   )
-  return { rows: readInteger(row, 'rows'), writers: readInteger(row, 'writers') }
+  return { rows: readInteger(row, 'rows'), sum: readInteger(row, 'sum') }
 }

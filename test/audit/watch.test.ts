@@ -1,5 +1,7 @@
+import { Client } from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { KnownHead } from '../../src/audit/outside-check.ts'
+import type { EntryRange } from '../../src/audit/range-check.ts'
 import { openRangeWork } from '../../src/audit/range-work.ts'
 import { signatureReview } from '../../src/audit/signature-review.ts'
 import {
@@ -30,6 +32,7 @@ let home: TestLog
 let running: RunningLog
 let stored: string | undefined
 let others: readonly KnownFinding[] | undefined
+let rewritten: EntryRange[]
 const closing: (() => Promise<void>)[] = []
 
 beforeEach(async () => {
@@ -37,6 +40,7 @@ beforeEach(async () => {
   running = await home.start()
   stored = undefined
   others = undefined
+  rewritten = []
 })
 afterEach(async () => {
   await Promise.all(closing.splice(0).map((close) => close()))
@@ -66,8 +70,12 @@ async function openWatch(timing: Partial<WatchTiming> = {}, known: readonly Know
       if (others === undefined) return undefined
       const findings = others
       others = undefined
-      return findings
+      return { ...emptyState, findings }
     },
+    onRewritten: (range) => {
+      rewritten.push(range)
+    },
+    dueMs: () => null,
     save: async (next) => {
       stored = formatState(next, origin, sealKey)
     },
@@ -93,6 +101,31 @@ async function append(from: number, to: number): Promise<void> {
 async function rootOf(size: number): Promise<Hash> {
   const edge = await edgeFromTiles(running.log.tiles, asTreeSize(size), nativeSha256)
   return rangeRoot(asCompactRange(edge.size, edge.frontier), nativeSha256)
+}
+
+type Held = { readonly client: Client; readonly xid: number }
+
+/** Transactions that have their numbers, and have done nothing yet. */
+async function holdTransactions(count: number): Promise<readonly Held[]> {
+  const held: Held[] = []
+  for (let i = 0; i < count; i++) {
+    const client = new Client(home.database.admin)
+    await client.connect()
+    await client.query('begin')
+    const { rows } = await client.query<{ xid: number }>('select pg_current_xact_id()::text::float8 as xid')
+    held.push({ client, xid: rows[0]?.xid ?? 0 })
+  }
+  return held
+}
+
+/** The transactions that wrote the rows of entries. */
+async function writersOf(...sequenceNumbers: number[]): Promise<number[]> {
+  const statement = `select xmin::text::float8 as xid
+    from security.audit_logs
+    where sequence_number = any($1)
+    order by sequence_number`
+  const rows = await asSuperuser(home.database, async (client) => await client.query(statement, [sequenceNumbers]))
+  return rows.rows.map(({ xid }: { xid: number }) => xid)
 }
 
 const brief = (found: readonly KnownFinding[]): unknown[] =>
@@ -164,6 +197,55 @@ describe('a row that was changed after it was verified', () => {
     await settle()
     expect(brief(found)).toEqual([['PAYLOAD_CORRUPT', 300]])
     expect(watch.progress.coveredMs).toBeGreaterThan(Number(before))
+  })
+
+  test('by transactions whose numbers have the sum of those before is seen by the probe', async () => {
+    await append(0, 100)
+    const held = await holdTransactions(24)
+    try {
+      await append(100, 200)
+      const { found, settle } = await openWatch({ rangeMs: 3_600_000 })
+      await settle()
+      const [one = 0, other = 0] = await writersOf(50, 150)
+      const pair = held
+        .flatMap((a, i) => held.slice(i + 1).map((b) => [a, b] as const))
+        .find(([a, b]) => a.xid + b.xid === one + other)
+      await tamper(home.database, async () => {
+        await pair?.[0].client.query(`update security.audit_logs set payload = '{}' where sequence_number = 50; commit`)
+        await pair?.[1].client.query(
+          `update security.audit_logs set payload = '{}' where sequence_number = 150; commit`,
+        )
+      })
+      const [oneNow = 0, otherNow = 0] = await writersOf(50, 150)
+      expect([oneNow + otherNow, oneNow === one]).toEqual([one + other, false])
+      await settle()
+      expect(brief(found)).toEqual([
+        ['PAYLOAD_CORRUPT', 50],
+        ['PAYLOAD_CORRUPT', 150],
+      ])
+    } finally {
+      await Promise.all(held.map(({ client }) => client.end()))
+    }
+  })
+
+  test('and changed back is told, and is no finding', async () => {
+    await append(0, 300)
+    const { found, settle } = await openWatch({ rangeMs: 3_600_000 })
+    await settle()
+    expect(rewritten).toEqual([])
+    const where = 'where sequence_number = 7'
+    await tamper(
+      home.database,
+      `create table kept as select payload from security.audit_logs ${where};
+       update security.audit_logs set payload = '{}' ${where};
+       update security.audit_logs set payload = (select payload from kept) ${where};
+       drop table kept`,
+    )
+    await settle()
+    expect(found).toEqual([])
+    expect(rewritten).toEqual([{ above: 0, upTo: 300 }])
+    await settle()
+    expect(rewritten).toHaveLength(1)
   })
 
   test('does not stop the verifier from going on', async () => {

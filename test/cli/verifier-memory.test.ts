@@ -23,7 +23,7 @@ test('what a verifier found in ten thousand rows, of a log of a milliard, is rem
     const memory = openMemory(config, log)
     await memory.write(state)
     expect(await readState(config, log)).toEqual(state)
-    expect(await openMemory(config, log).readOthers()).toHaveLength(10_000)
+    expect(await openMemory(config, log).readOthers()).toEqual(state)
     await expect(readState(config, { ...log, sealKey: randomBytes(32) })).rejects.toThrow(
       join(folder, 'verifier-state'),
     )

@@ -170,6 +170,6 @@ test('rounds of a job say the same, and forgotten findings are told again', asyn
   expect(status).toBe(1)
   expect(lines).toMatchObject([
     { violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 300 },
-    { isSecure: false, findings: 1 },
+    { isSecure: false, violationType: 'PAYLOAD_CORRUPT', findings: [{ sequenceNumber: 300 }] },
   ])
 })

@@ -1,7 +1,8 @@
 import { formatHex } from '../../../tlog/bytes.ts'
 import { RangeThreads } from '../../audit/range-threads.ts'
 import { type AskOutside, askOutside } from '../../audit/reconcile.ts'
-import { reportOf, type VerificationReport } from '../../audit/report.ts'
+import { type FindingReport, reportOf, type VerificationReport } from '../../audit/report.ts'
+import type { FullPass, KnownFinding } from '../../audit/verifier-state.ts'
 import { verifyLedger } from '../../audit/verify-ledger.ts'
 import { type Config, ConfigError, readAuditorConfig } from '../../config.ts'
 import { schemaNames } from '../../instance.ts'
@@ -12,12 +13,18 @@ import type { VkeyValues } from '../verifier-key.ts'
 import { type Knowledge, readKnowledge } from './knowledge.ts'
 import { openSchemaCheck } from './open-schema-check.ts'
 import { verifierSource } from './outside.ts'
+import { rememberPass } from './state.ts'
 
 export type FullOptions = {
   readonly vkey: VkeyValues
   readonly threads: number | undefined
   readonly onProgress: (checked: number, size: number) => void
+  /** What it found could not be kept with what rounds remember. */
+  readonly onUnkept: (error: unknown) => void
 }
+
+/** Of one pass, for `verify --status`: the report has all. */
+const rememberedMax = 1_000
 
 /** Verifies the ledger of the settings. Rejects where it cannot be checked. */
 export async function verifyFully(options: FullOptions, signal: AbortSignal): Promise<VerificationReport> {
@@ -47,7 +54,7 @@ async function run(
   signal: AbortSignal,
 ): Promise<VerificationReport> {
   const schema = schemaNames(config)
-  const startedAt = performance.now()
+  const [startedAt, startedMs] = [performance.now(), Date.now()]
   const session = await openReadSession(login)
   try {
     const threads = await RangeThreads.open({ config: login, schema }, options.threads)
@@ -59,11 +66,24 @@ async function run(
       const ask: AskOutside = (stored) => askOutside({ ...outside, sources }, review, stored)
       const verification = await verifyLedger({ ...parts, schemaCheck, askOutside: ask }, signal)
       const seconds = (performance.now() - startedAt) / 1_000
-      return reportOf(verification, formatHex(verification.root), notChecked, seconds)
+      const report = reportOf(verification, formatHex(verification.root), notChecked, seconds)
+      if (log !== undefined) await rememberPass(config, log, passOf(report, startedMs)).catch(options.onUnkept)
+      return report
     } finally {
       await threads.close()
     }
   } finally {
     await session.close()
   }
+}
+
+function passOf({ treeSize, isComplete, findings }: VerificationReport, startedMs: number): FullPass {
+  const endedMs = Date.now()
+  const known = (finding: FindingReport): KnownFinding => knownOf(finding, endedMs)
+  return { startedMs, endedMs, size: treeSize, isComplete, findings: findings.slice(0, rememberedMax).map(known) }
+}
+
+function knownOf({ violationType, detail, key, sequenceNumber }: FindingReport, firstSeenMs: number): KnownFinding {
+  const number = typeof sequenceNumber === 'number' ? sequenceNumber : null
+  return { key, violationType, sequenceNumber: number, detail, firstSeenMs }
 }

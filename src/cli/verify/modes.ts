@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { beat } from '../../audit/beat.ts'
 import type { RaisedFinding } from '../../audit/raised-finding.ts'
 import type { WatchProgress } from '../../audit/watch-progress.ts'
+import type { Config } from '../../config.ts'
 import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
 import { describeError } from '../describe-error.ts'
-import { countOf, describeKnown, eventsOf, iso, say, tellFailure } from './said.ts'
+import { countOf, eventsOf, say, tellFailure } from './said.ts'
 import { openTeller } from './teller.ts'
-import { forgetFindings, readStatus, withWatch } from './watch.ts'
+import { forgetFindings, withWatch } from './watch.ts'
 
 const retryMs = 5_000
 const retryMaxMs = 60_000
@@ -17,6 +18,9 @@ const niceness = 10
 const tellMs = 1_000
 /** How often alarms that wait are tried, where no server does it. */
 const waitingMs = 60_000
+/** Within which it keeps what it remembers, also on a machine that has other things to do; in probes, and at least. */
+const dueProbes = 3
+const dueMinMs = 300_000
 
 /** Verifies until `signal`. */
 export async function verifyAlways(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
@@ -85,7 +89,7 @@ async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watchin
   }
   while (!until.aborted) {
     try {
-      await withWatch(eventsOf(isJson, watching.onFinding), until, async (watch) => {
+      await withWatch(eventsOf(isJson, watching.onFinding), dueOf, until, async (watch) => {
         const telling = setInterval(() => tell(watch.progress), tellMs)
         try {
           pauseMs = retryMs
@@ -108,25 +112,9 @@ async function watchUntil(until: AbortSignal, isJson: boolean, watching: Watchin
   return found === 0 ? exitHolds : exitViolation
 }
 
-/** Where the verifier of this log stands, by what it remembers. */
-export async function showStatus(isJson: boolean): Promise<ExitStatus> {
-  const status = await readStatus()
-  if (status === undefined) {
-    if (isJson) printJson({ error: 'no verifier has run yet' })
-    else printLine('no verifier of this log has run yet')
-    return exitCouldNotCheck
-  }
-  const { state, writtenMs } = status
-  const { base, coveredMs, findings, rangeRoots, sweep } = state
-  if (isJson) {
-    const ranges = { ranges: rangeRoots.length, rangesDone: Math.min(sweep.next, rangeRoots.length) }
-    printJson({ isSecure: findings.length === 0, verifiedSize: base.size, writtenMs, coveredMs, ...ranges, findings })
-  } else {
-    const covered = coveredMs === null ? 'not yet all hashed a second time' : `all hashed again since ${iso(coveredMs)}`
-    printLine(`verified at least to entry ${base.size} at ${iso(writtenMs)}; ${covered}; ${countOf(findings.length)}`)
-    for (const finding of findings) printLine(`  ${describeKnown(finding)}`)
-  }
-  return findings.length === 0 ? exitHolds : exitViolation
+function dueOf({ verifyProbeSeconds }: Config): () => number {
+  const withinMs = Math.max(dueMinMs, dueProbes * verifyProbeSeconds * 1_000)
+  return () => Date.now() + withinMs
 }
 
 export async function forget(isJson: boolean): Promise<ExitStatus> {

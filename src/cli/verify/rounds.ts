@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { beatRound } from '../../audit/beat.ts'
 import { placeIn, type RaisedFinding } from '../../audit/raised-finding.ts'
 import type { FindingReport, VerificationReport } from '../../audit/report.ts'
+import type { KnownFinding } from '../../audit/verifier-state.ts'
+import type { WatchProgress } from '../../audit/watch-progress.ts'
 import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation, printJson, printLine } from '../command.ts'
 import { describeError } from '../describe-error.ts'
 import type { Schedule } from '../schedule.ts'
@@ -10,14 +12,21 @@ import { type FullOptions, verifyFully } from './full.ts'
 import { showProgress } from './progress.ts'
 import { describeProgress, eventsOf, say, tellFailure } from './said.ts'
 import { openTeller, type Teller } from './teller.ts'
-import { withWatch } from './watch.ts'
+import { type DueOf, withWatch } from './watch.ts'
 
-type Values = Omit<FullOptions, 'onProgress'>
+type Values = Omit<FullOptions, 'onProgress' | 'onUnkept'>
 type Round = (teller: Teller, isJson: boolean, signal: AbortSignal) => Promise<ExitStatus>
 
 /** One round: all that is new, a probe, and as much of the rest as is due. */
 export function verifyRound(isJson: boolean, signal: AbortSignal): Promise<ExitStatus> {
-  return withTeller((teller) => runRound(round, teller, isJson, signal))
+  return withTeller((teller) =>
+    runRound(
+      round(() => () => null),
+      teller,
+      isJson,
+      signal,
+    ),
+  )
 }
 
 /** Every row, once. */
@@ -42,8 +51,11 @@ export function verifyEvery(
       const startedMs = Date.now()
       const isFull = startedMs >= fullAtMs
       if (isFull) fullAtMs = fullSchedule?.next(startedMs) ?? fullAtMs
+      // The one after the next: a round takes its time.
+      const dueOf: DueOf = () => () => schedule.next(schedule.next(Date.now())) + lateMs
       try {
-        last = await runRound(isFull ? full({ vkey: {}, threads: undefined }) : round, teller, isJson, signal)
+        const work = isFull ? full({ vkey: {}, threads: undefined }) : round(dueOf)
+        last = await runRound(work, teller, isJson, signal)
       } catch (error) {
         if (signal.aborted) break
         last = tellFailure(error, isJson)
@@ -54,6 +66,8 @@ export function verifyEvery(
   })
 }
 
+/** A round may be late by so much. */
+const lateMs = 300_000
 /** Timers take 2^31 ms at most. */
 const sleepMaxMs = 3_600_000
 
@@ -82,36 +96,54 @@ async function runRound(work: Round, teller: Teller, isJson: boolean, signal: Ab
   }
 }
 
-const round: Round = async (teller, isJson, signal) => {
-  const found: RaisedFinding[] = []
-  const progress = await withWatch(
-    eventsOf(isJson, (finding) => found.push(finding)),
-    signal,
-    async (watch) => {
+function round(dueOf: DueOf): Round {
+  return async (teller, isJson, signal) => {
+    const found: RaisedFinding[] = []
+    const events = eventsOf(isJson, (finding) => found.push(finding))
+    const { progress, findings } = await withWatch(events, dueOf, signal, async (watch) => {
       try {
         await watch.runOnce(signal)
       } finally {
         // While an embedded database still runs.
         await teller.tell(found, signal)
       }
-      return watch.progress
-    },
-  )
-  if (progress.missed !== undefined) {
-    if (progress.findings === 0) throw new Error(progress.missed)
-    say(`not all could be checked: ${progress.missed}`)
+      return watch
+    })
+    if (progress.missed !== undefined) {
+      if (progress.findings === 0) throw new Error(progress.missed)
+      say(`not all could be checked: ${progress.missed}`)
+    }
+    if (isJson) printJson(roundReport(progress, findings))
+    else printLine(describeProgress(progress))
+    if (teller.heartbeat !== undefined) beatRound(teller.heartbeat, progress)
+    return progress.findings === 0 ? exitHolds : exitViolation
   }
-  if (isJson) printJson({ isSecure: progress.findings === 0, ...progress })
-  else printLine(describeProgress(progress))
-  if (teller.heartbeat !== undefined) beatRound(teller.heartbeat, progress)
-  return progress.findings === 0 ? exitHolds : exitViolation
+}
+
+/** As that of a full pass; the first five members are of the first finding. */
+function roundReport(
+  { scanned, missed, ...progress }: WatchProgress,
+  findings: readonly KnownFinding[],
+): Readonly<Record<string, unknown>> {
+  const [first] = findings
+  return {
+    isSecure: first === undefined,
+    totalLogsScanned: scanned,
+    tamperedLogSequence: first?.sequenceNumber ?? null,
+    violationType: first?.violationType ?? null,
+    failureDetails: first?.detail ?? null,
+    ...progress,
+    ...(missed === undefined ? {} : { missed }),
+    findings,
+  }
 }
 
 function full(values: Values): Round {
   return async ({ heartbeat, tell }, isJson, signal) => {
     const progress = showProgress(isJson)
+    const onUnkept = (error: unknown): void => say(`--status does not know of this pass: ${describeError(error)}`)
     try {
-      const report = await verifyFully({ ...values, onProgress: progress.show }, signal)
+      const report = await verifyFully({ ...values, onProgress: progress.show, onUnkept }, signal)
       progress.end()
       if (isJson) printJson(report)
       else process.stdout.write(describeReport(report))

@@ -19,6 +19,12 @@ export function eventsOf(isJson: boolean, onFinding: (finding: RaisedFinding) =>
       process.send?.({ kind: 'unchecked', reason })
       say(`not checked: ${reason}`)
     },
+    onRewritten: ({ above, upTo }) => {
+      process.send?.({ kind: 'rewritten', from: above + 1, to: upTo })
+      say(
+        `rows of the entries ${above + 1} to ${upTo} were written again since they were looked at, and say what they said`,
+      )
+    },
     onUnstored: (error) => {
       process.send?.({ kind: 'unstored', reason: describeError(error) })
       say(`could not be stored in the database: ${describeError(error)}`)

@@ -1,7 +1,15 @@
 // What the verifier of a data folder remembers, as a file there.
 import { join, resolve } from 'node:path'
 import { raisedFinding } from '../../audit/raised-finding.ts'
-import { formatState, type KnownFinding, parseState, type VerifierState } from '../../audit/verifier-state.ts'
+import {
+  emptyState,
+  type FullPass,
+  findingsOf,
+  formatState,
+  type KnownFinding,
+  parseState,
+  type VerifierState,
+} from '../../audit/verifier-state.ts'
 import type { Config } from '../../config.ts'
 import { isAbout } from '../../incident/finding.ts'
 import { readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
@@ -20,8 +28,8 @@ export async function readState(config: Config, log: OwnLog): Promise<VerifierSt
 /** The file, and who else writes to it. */
 export type VerifierMemory = {
   readonly read: () => Promise<VerifierState | undefined>
-  /** Findings in what somebody else wrote since it was read or written here; undefined where nobody did, or it is gone. */
-  readonly readOthers: () => Promise<readonly KnownFinding[] | undefined>
+  /** What somebody else wrote since it was read or written here; undefined where nobody did, or it is gone. */
+  readonly readOthers: () => Promise<VerifierState | undefined>
   readonly write: (state: VerifierState) => Promise<void>
 }
 
@@ -36,12 +44,10 @@ export function openMemory(config: Config, log: OwnLog): VerifierMemory {
     readOthers: async () => {
       const text = await readSecretFile(path, stateBytesMax)
       if (text === undefined || text === known) return undefined
-      return parse(config, log, text)?.findings
+      return parse(config, log, text)
     },
     write: async (state) => {
-      const text = formatState(state, log.origin, log.sealKey)
-      await writeSecretFile(path, text)
-      known = text
+      known = await writeState(config, log, state)
     },
   }
 }
@@ -53,15 +59,32 @@ export async function forgetSettled(
   isSettled: (finding: KnownFinding) => boolean,
 ): Promise<number> {
   const state = await readState(config, log)
-  const findings = state?.findings.filter((finding) => !isSettled(finding))
-  if (state === undefined || findings === undefined || findings.length === state.findings.length) return 0
-  await writeSecretFile(statePath(config), formatState({ ...state, findings, probes: [] }, log.origin, log.sealKey))
-  return state.findings.length - findings.length
+  if (state === undefined) return 0
+  const open = (findings: readonly KnownFinding[]): KnownFinding[] => findings.filter((each) => !isSettled(each))
+  const { full } = state
+  const rest = {
+    ...{ ...state, findings: open(state.findings), probed: null },
+    full: full && { ...full, findings: open(full.findings) },
+  }
+  const forgotten = findingsOf(state).length - findingsOf(rest).length
+  if (forgotten > 0) await writeState(config, log, rest)
+  return forgotten
+}
+
+/** What a full pass found is not what rounds have told: that is left to them. */
+export async function rememberPass(config: Config, log: OwnLog, full: FullPass): Promise<void> {
+  await writeState(config, log, { ...((await readState(config, log)) ?? emptyState), full })
 }
 
 /** Forgets what a closed incident was about. */
 export function forgetIncident(config: Config, log: OwnLog, key: string): Promise<number> {
   return forgetSettled(config, log, (finding) => isAbout(key, raisedFinding(finding, {})))
+}
+
+async function writeState(config: Config, { origin, sealKey }: OwnLog, state: VerifierState): Promise<string> {
+  const text = formatState(state, origin, sealKey)
+  await writeSecretFile(statePath(config), text)
+  return text
 }
 
 function parse(config: Config, { origin, sealKey }: OwnLog, text: string | undefined): VerifierState | undefined {

@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { formatUuid } from '../../../tlog/uuid.ts'
 import type { Finding } from '../../audit/finding.ts'
+import type { EntryRange } from '../../audit/range-check.ts'
 import { openRangeWork } from '../../audit/range-work.ts'
 import { askOutside } from '../../audit/reconcile.ts'
 import { emptyState, type KnownFinding, type VerifierState } from '../../audit/verifier-state.ts'
@@ -17,7 +17,7 @@ import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
 import { readKnowledge } from './knowledge.ts'
 import { openSchemaCheck } from './open-schema-check.ts'
-import { forgetSettled, type OwnLog, openMemory, readState, statePath } from './state.ts'
+import { forgetSettled, type OwnLog, openMemory, readState } from './state.ts'
 
 /** What is told while a verifier works. */
 export type WatchEvents = {
@@ -25,7 +25,12 @@ export type WatchEvents = {
   readonly onNotChecked: (reason: string) => void
   /** A finding could be told, but not be stored in the database. */
   readonly onUnstored: (error: unknown) => void
+  /** Rows were written again since they were looked at, and say what they said: somebody was there. */
+  readonly onRewritten: (range: EntryRange) => void
 }
+
+/** By when a verifier will have looked again; null where that is not known. */
+export type DueOf = (config: Config) => () => number | null
 
 /** A verifier of the log in the data folder. */
 export type OpenedWatch = { readonly watch: Watch; readonly close: () => Promise<void> }
@@ -36,10 +41,15 @@ const coverShare = 0.8
 const statementTimeoutMs = 10_000
 
 /** Works with a verifier of the log in the data folder; its login is the verifier's. */
-export function withWatch<T>(events: WatchEvents, signal: AbortSignal, work: (watch: Watch) => Promise<T>): Promise<T> {
+export function withWatch<T>(
+  events: WatchEvents,
+  dueOf: DueOf,
+  signal: AbortSignal,
+  work: (watch: Watch) => Promise<T>,
+): Promise<T> {
   const config = readConfig()
   return withLocalLogin(config, 'verifier', signal, async (login) => {
-    const { watch, close } = await openWatch(config, login, events)
+    const { watch, close } = await openWatch(config, login, dueOf(config), events)
     try {
       return await work(watch)
     } finally {
@@ -48,7 +58,12 @@ export function withWatch<T>(events: WatchEvents, signal: AbortSignal, work: (wa
   })
 }
 
-async function openWatch(config: Config, login: ReadConfig, events: WatchEvents): Promise<OpenedWatch> {
+async function openWatch(
+  config: Config,
+  login: ReadConfig,
+  dueMs: () => number | null,
+  events: WatchEvents,
+): Promise<OpenedWatch> {
   const knowledge = await readKnowledge(config, {})
   const log = ownLog(config, knowledge)
   const schema = schemaNames(config)
@@ -61,6 +76,7 @@ async function openWatch(config: Config, login: ReadConfig, events: WatchEvents)
     ...{ isSealed: knowledge.isSealed, review: knowledge.review },
     askOutside: (stored) => askOutside(knowledge.outside, knowledge.review, stored),
     ...{ schemaCheck: await openSchemaCheck(config), onNotChecked: events.onNotChecked },
+    ...{ onRewritten: events.onRewritten, dueMs },
     readOthers: memory.readOthers,
     save: async (next) => {
       await memory.write(next)
@@ -85,12 +101,10 @@ function timingOf({ verifyWithinHours, verifyProbeSeconds }: Config): Partial<Wa
   return { coverMs: coverShare * verifyWithinHours * hourMs, probeMs, rangeMs: 2 * probeMs }
 }
 
-/** What a verifier of the log in the data folder remembers, and when it was written; undefined before the first one. */
-export async function readStatus(): Promise<{ readonly state: VerifierState; readonly writtenMs: number } | undefined> {
+/** What a verifier of the log in the data folder remembers; undefined before the first one. */
+export async function readStatus(): Promise<VerifierState | undefined> {
   const config = readConfig()
-  const state = await readState(config, ownLog(config, await readKnowledge(config, {})))
-  if (state === undefined) return undefined
-  return { state, writtenMs: (await stat(statePath(config))).mtimeMs }
+  return readState(config, ownLog(config, await readKnowledge(config, {})))
 }
 
 /** Forgets what was found: what is still there is told again, of the newest million with the next probe. */
