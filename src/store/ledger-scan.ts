@@ -57,13 +57,21 @@ export function scanLedger(
 }
 
 function statementOf(schema: Schema, above: number, upTo: number): string {
-  const list = columns.map(([, column, type]) => `(${column})::${type}`).join(', ')
+  const list = columns.map(([, column, type]) => bounded(`(${column})::${type}`, type)).join(', ')
   return `copy (
     select ${list.replace('PAYLOAD', payload).replace('IDS', `${schema.evidence}.entry_ids`)}
     from ${schema.evidence}.audit_logs a
     where a.sequence_number > ${asNumber(above)} and a.sequence_number <= ${asNumber(upTo)}
     order by a.sequence_number
   ) to stdout (format binary)`
+}
+
+/** More than what any of them may have is as good as all of it. */
+const textBytesMax = 4_096
+
+function bounded(value: string, type: string): string {
+  if (type !== 'text' && type !== 'bytea') return value
+  return `case when octet_length(${value}) > ${textBytesMax} then substr(${value}, 1, ${textBytesMax + 1}) else ${value} end`
 }
 
 /** The number of the next row behind `above`, up to `upTo`, by the key alone; undefined where there is none. */

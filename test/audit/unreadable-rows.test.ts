@@ -46,7 +46,14 @@ test('rows that cannot be read are named, and keep nothing else from being check
   }
 })
 
-test('a payload that is longer than memory is not read', async () => {
+test.each([
+  [
+    'payload',
+    `payload = jsonb_build_object('text', repeat('x', 100000000))`,
+    { violationType: 'PAYLOAD_CORRUPT', fields: 'payload' },
+  ],
+  ['text', `source_position = repeat('x', 100000000)`, { violationType: 'LEAF_MISMATCH' }],
+])('a %s that is longer than memory is not read', async (_, change, want) => {
   const home = await createTestLog()
   const running = await home.start()
   await submit(running.log, recordsOf(0, 20))
@@ -54,12 +61,11 @@ test('a payload that is longer than memory is not read', async () => {
   await running.stop()
   const copy = await copyOf(home.database)
   try {
-    const payload = `jsonb_build_object('text', repeat('x', 100000000))`
-    await tamper(copy, `update security.audit_logs set payload = ${payload} where sequence_number = 7`)
+    await tamper(copy, `update security.audit_logs set ${change} where sequence_number = 7`)
     const before = process.memoryUsage().rss
     const report = await verify(copy, home.keys)
     expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000)
-    expect(report.findings).toMatchObject([{ violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 7, fields: 'payload' }])
+    expect(report.findings).toMatchObject([{ ...want, sequenceNumber: 7 }])
   } finally {
     await copy.drop()
     await home.drop()
