@@ -122,13 +122,18 @@ class LedgerRun {
     for (const finding of findings.length > 0 || refusal === undefined ? findings : [refusal]) {
       this.#findings.addTree(finding)
     }
-    return this.#result(size, notChecked, unknown === undefined ? [] : [unknown])
+    const missed = refusal === undefined ? [] : [this.#behind(refusal.kind)]
+    return this.#result(size, notChecked, unknown === undefined ? missed : [...missed, unknown])
   }
 
   /** What was found before the end is a violation all the same. */
   #endedBy(error: unknown, size: number, signal: AbortSignal): Verification {
     if (this.#findings.isEmpty || signal.aborted || !(error instanceof Error)) throw error
-    return this.#result(size, [], [`what is behind entry ${this.#joinedSize}: ${loggableMessage(error)}`])
+    return this.#result(size, [], [this.#behind(loggableMessage(error))])
+  }
+
+  #behind(reason: string): string {
+    return `what is behind entry ${this.#joinedSize}: ${reason}`
   }
 
   #result(size: number, notChecked: readonly string[], missed: readonly string[]): Verification {
