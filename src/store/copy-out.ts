@@ -2,7 +2,7 @@ import pg from 'pg'
 import { copyHeader, postgresEpochMicroseconds } from './copy-binary.ts'
 import { namedOutage } from './outage.ts'
 import type { Row } from './row.ts'
-import type { Query } from './session.ts'
+import { pinNames, type Query } from './session.ts'
 
 /**
  * A row as COPY sends it in binary: field i is bytes[starts[i], starts[i] + lengths[i]), its length -1 where it is null.
@@ -53,7 +53,7 @@ export async function openReadSession(config: ReadConfig): Promise<ReadSession> 
   }
   try {
     await client.connect()
-    await run(`set search_path = pg_catalog, pg_temp; set default_transaction_read_only = on; set enable_sort = off; set enable_bitmapscan = off; set jit = off;
+    await run(`${pinNames}; set default_transaction_read_only = on; set enable_sort = off; set enable_bitmapscan = off; set jit = off;
       set application_name = 'dendrolog verify'`)
   } catch (error) {
     void client.end().catch(() => {})

@@ -34,6 +34,12 @@ export const committerName = 'dendrolog commit'
 const writerStatementTimeoutMs = 60_000
 const copyChunkBytes = 262_144
 
+/**
+ * Names of ours have their schemas, others are PostgreSQL's own: whatever is set for a role or a database, nothing of
+ * another schema takes their places.
+ */
+export const pinNames = 'set search_path = pg_catalog, pg_temp'
+
 /** Statements that wait for a connection of a pool at most: as many as clients connect at once. */
 const waitingMaxDefault = 4_096
 
@@ -65,6 +71,8 @@ export function openPool(
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + 1_000,
     keepAlive: true,
+    // The pool waits for it, and passes on why it failed.
+    onConnect: (client) => client.query(pinNames),
   })
   // A backend that is killed while idle reports here and nowhere else; the next query takes a fresh connection.
   pool.on('error', () => {})
@@ -103,7 +111,7 @@ export async function openSession(config: pg.ClientConfig, idleTimeoutMs: number
   // Whatever a database or a role is set to: "logged" is said of what is on the disk.
   await client.query(`select set_config('synchronous_commit', 'on', false)
      where current_setting('synchronous_commit') in ('off', 'local')`)
-  await client.query(`set application_name = '${committerName}'`)
+  await client.query(`set application_name = '${committerName}'; ${pinNames}`)
   const warnings: string[] = []
   client.on('notice', (notice) => {
     // Severities are translated, codes are not: 00000 is what a mere NOTICE has.

@@ -438,6 +438,36 @@ describe('what a superuser does is named:', () => {
       tampered('setting session_replication_role of the database', 'was not made by a migration: replica'),
     ])
   })
+
+  test('has settings that put other names before PostgreSQL’s own, and no others of names', async () => {
+    await asSuperuser(
+      copy.admin,
+      `do $$ begin
+         execute format('alter database %I set search_path = "$user", public', current_database());
+         execute format('alter role verifier_role in database %I set search_path = pg_catalog, security', current_database());
+         execute format('alter role auditor_reader_role in database %I set search_path = other, pg_catalog', current_database());
+       end $$`,
+    )
+    expect(brief(await review())).toEqual([
+      tampered('setting search_path of role auditor_reader_role', 'was not made by a migration: other, pg_catalog'),
+    ])
+  })
+
+  test('has tables of incidents and alarms that keep what is written to them', async () => {
+    await asSuperuser(
+      copy.admin,
+      `create function public.swallow() returns trigger language plpgsql as 'begin return null; end';
+       create trigger swallow before insert on security_state.alarms for each row execute function public.swallow();
+       create rule nothing as on insert to security_state.opened_incidents do instead nothing;
+       grant delete on security_state.incidents to application_role;
+       create table security_state.of_somebody (n integer)`,
+    )
+    expect(brief(await review())).toEqual([
+      tampered('security_state.alarms', 'trigger swallow was added: enabled type 7 with 0 public.swallow'),
+      tampered('security_state.incidents', 'grant DELETE to application_role was added: given'),
+      tampered('security_state.opened_incidents', 'rule nothing was added: enabled'),
+    ])
+  })
 })
 
 describe('a log of other names', () => {

@@ -38,7 +38,10 @@ test('a database that has other types for the auditors shows them no other rows'
       `${secondFace} update security.audit_logs set payload = '{"evil": true}' where sequence_number = 7`,
     )
     const { findings } = await verify(copy, home.keys)
-    expect(findings).toMatchObject([{ violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 7, fields: 'payload' }])
+    expect(findings).toMatchObject([
+      { violationType: 'PAYLOAD_CORRUPT', sequenceNumber: 7, fields: 'payload' },
+      { violationType: 'SCHEMA_TAMPERED', object: 'setting search_path of role auditor_reader_role' },
+    ])
   } finally {
     await copy.drop()
     await home.drop()

@@ -145,17 +145,18 @@ describe('a host whose clock was set', () => {
   })
 })
 
-/** Gives the writer a clock of the database that can be set apart, in microseconds. */
+/** Gives the database a clock that can be set apart, in microseconds. */
 async function ownDatabaseClock({ database }: TestLog): Promise<(microseconds: number) => Promise<void>> {
-  await asSuperuser(database, async (admin) => {
-    await admin.query('create schema clock')
-    await admin.query('create table clock.shift as select 0::bigint as microseconds')
-    await admin.query(`create function clock.clock_timestamp() returns timestamptz language sql security definer
-      as $$ select pg_catalog.clock_timestamp() + microseconds * interval '1 microsecond' from clock.shift $$`)
-    await admin.query('grant usage on schema clock to app_writer_role')
-    const { rows } = await admin.query<{ name: string }>('select current_database() as name')
-    await admin.query(`alter role app_writer_role in database ${rows[0]?.name} set search_path = clock, pg_catalog`)
-  })
+  await asSuperuser(database, (admin) =>
+    admin.query(`
+      create schema clock;
+      grant usage on schema clock to public;
+      create table clock.shift as select 0::bigint as microseconds;
+      grant select on clock.shift to public;
+      alter function pg_catalog.clock_timestamp() rename to real_clock;
+      create function pg_catalog.clock_timestamp() returns timestamptz language sql volatile
+        as 'select pg_catalog.real_clock() + microseconds * interval ''1 microsecond'' from clock.shift'`),
+  )
   return async (microseconds) => {
     await asSuperuser(database, (admin) => admin.query('update clock.shift set microseconds = $1', [microseconds]))
   }

@@ -5,7 +5,10 @@ const dangerousRoles = `
   'pg_database_owner', 'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
   'pg_execute_server_program', 'pg_maintain', 'pg_create_subscription'`
 
-/** Settings that switch triggers, foreign keys or the guard off, or open the catalogs, and what they are otherwise. */
+/**
+ * Settings that switch triggers, foreign keys or the guard off, or open the catalogs, and what they are otherwise. Others
+ * are an administrator's: time limits, memory, libraries that watch statements.
+ */
 const settings = `
   settings (name, harmless) as (
     values ('session_replication_role', 'origin'), ('event_triggers', 'on'), ('allow_system_table_mods', 'off')
@@ -104,6 +107,19 @@ join settings s on s.name = split_part(c.text, '=', 1)
 where d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
   and (d.setrole = 0 or d.setrole in (select oid from roles))
   and substr(c.text, length(s.name) + 2) <> s.harmless
+
+union all
+-- Names of PostgreSQL's own that another schema gives first: whoever reads the ledger with them sees what that says.
+select
+  'setting search_path of '
+    || coalesce('role ' || (select r.rolname from roles r where r.oid = d.setrole), 'the database'),
+  'value',
+  split_part(c.text, '=', 2)
+from pg_db_role_setting d
+cross join lateral unnest(d.setconfig) as c (text)
+where d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+  and (d.setrole = 0 or d.setrole in (select oid from roles))
+  and c.text ~ '^search_path=.*,.*\\mpg_catalog\\M'
 
 union all
 select 'setting ' || s.name || ' of the server', 'value', p.setting

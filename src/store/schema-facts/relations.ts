@@ -104,7 +104,7 @@ const protection = `
     where a.attrelid = r.oid
       and a.attacl is not null`
 
-/** Tables of the evidence and of the guard, and the partitions of the ledger wherever they are. */
+/** Tables of the evidence, of the guard and of what changes, and the partitions of the ledger wherever they are. */
 export const relationFacts: string = `
 with ${administrators},
 relations as materialized (
@@ -114,6 +114,8 @@ relations as materialized (
   where c.relkind in ('r', 'p', 'v', 'm', 'f')
     and (
       n.nspname in ($1::text, $1::text || '_guard')
+      -- Segments of the search tables are compared row by row.
+      or n.nspname = $1::text || '_state' and not c.relispartition
       or c.oid in (
         select i.inhrelid
         from pg_inherits i
