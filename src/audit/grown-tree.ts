@@ -24,11 +24,7 @@ export class GrownTree implements TreeView {
   /** Takes the next range, and gives the tiles of level 2 and above that are full now: level, index, hashes. */
   add(range: RangeResult): readonly { readonly level: number; readonly index: number; readonly hashes: Uint8Array }[] {
     const full: { level: number; index: number; hashes: Uint8Array }[] = []
-    const last = this.#range
-    if (last !== undefined) {
-      const root = nodesAt(last.nodes, rangeLevel) as Hash
-      this.#before = appendLeafHash(this.#before, root, this.#sha256)
-    }
+    if (this.#range !== undefined) this.#before = this.#grownBy(this.#range)
     this.#range = range
     if (range.upTo % rangeLeaves !== 0) return full
     let node: Uint8Array = nodesAt(range.nodes, rangeLevel)
@@ -46,12 +42,18 @@ export class GrownTree implements TreeView {
   packed(size: number): Uint8Array {
     const range = this.#range
     if (range === undefined || size <= range.above) return this.#before.hashes
+    // A full range is a leaf among others, which runs together with those before it.
+    if (size - range.above === rangeLeaves) return this.#grownBy(range).hashes
     return Buffer.concat([this.#before.hashes, packedNodes(range.nodes, size - range.above)])
   }
 
   root(size: number): Hash {
     const packed = this.packed(size)
     return packed.length === 0 ? emptyRoot : foldRight(packed, this.#sha256)
+  }
+
+  #grownBy({ nodes }: RangeResult): CompactRange {
+    return appendLeafHash(this.#before, nodesAt(nodes, rangeLevel) as Hash, this.#sha256)
   }
 
   /** The chain hash of the last of `size` entries, as its row says it. */
