@@ -1,7 +1,7 @@
-import type { CompactRange } from '../../tlog/compact-range.ts'
-import { popcount } from '../../tlog/coords.ts'
+import { type CompactRange, emptyRange } from '../../tlog/compact-range.ts'
+import { asTreeSize, popcount } from '../../tlog/coords.ts'
 import { hashBytes } from '../../tlog/hash.ts'
-import type { Schema } from '../store/batch.ts'
+import type { Schema, TreeHead } from '../store/batch.ts'
 import { readHeadSize, readHeadsDown } from '../store/head-reads.ts'
 import type { Query } from '../store/session.ts'
 import { rangeLeaves } from './range-nodes.ts'
@@ -21,7 +21,8 @@ const headsMax = 20
 
 /**
  * By the newest head within the range whose seal holds; undefined where there is none. Of a range that begins at a
- * multiple of 65,536 nodes stand alone, unless it is full: they run together with those before it.
+ * multiple of 65,536 nodes stand alone, unless it is full: they run together with those before it, which the heads say
+ * too.
  */
 export async function readExpected(
   query: Query,
@@ -30,16 +31,41 @@ export async function readExpected(
   { above, upTo }: { readonly above: number; readonly upTo: number },
   before?: CompactRange,
 ): Promise<ExpectedNodes | undefined> {
-  const isAligned = above % rangeLeaves === 0
-  if (!isAligned && before?.size !== above) return undefined
-  const last = isAligned ? Math.min(upTo, above + rangeLeaves - 1) : upTo
-  for (const head of await readHeadsDown(query, schema, above, last, headsMax)) {
+  const read = (from: number, to: number): Promise<TreeHead | undefined> =>
+    readSealed(query, schema, isSealed, from, to)
+  if (above % rangeLeaves !== 0) {
+    if (before?.size !== above) return undefined
+    const head = await read(above + 1, upTo)
+    return head && { count: head.treeSize - above, packed: head.frontier, before }
+  }
+  const within = await read(above, Math.min(upTo, above + rangeLeaves - 1))
+  const behind = upTo - above === rangeLeaves ? await read(upTo, upTo + rangeLeaves - 1) : undefined
+  if (behind !== undefined && (within !== undefined || above === 0)) {
+    const known = within === undefined ? emptyRange : beginningOf(within, above)
+    return { count: rangeLeaves, packed: beginningOf(behind, upTo).hashes, before: known }
+  }
+  if (within === undefined || within.treeSize === above) return undefined
+  const count = within.treeSize - above
+  return { count, packed: within.frontier.slice(-popcount(count) * hashBytes), before: undefined }
+}
+
+/** The tree of `size`, a multiple of 65,536, by a head that has fewer than 65,536 entries more: its nodes begin alike. */
+function beginningOf({ frontier }: TreeHead, size: number): CompactRange {
+  return { size: asTreeSize(size), hashes: frontier.slice(0, popcount(size) * hashBytes) }
+}
+
+/** The newest head of sizes `from` to `to` whose seal holds, and whose nodes are as many as they must be. */
+async function readSealed(
+  query: Query,
+  schema: Schema,
+  isSealed: SealCheck,
+  from: number,
+  to: number,
+): Promise<TreeHead | undefined> {
+  const heads = await readHeadsDown(query, schema, from - 1, to, headsMax)
+  for (const head of heads) {
     if (head.kind === 'unreadable' || isSealed?.(head.value) === false) continue
-    const { treeSize, frontier } = head.value
-    const count = treeSize - above
-    return isAligned
-      ? { count, packed: frontier.slice(-popcount(count) * hashBytes), before: undefined }
-      : { count, packed: frontier, before }
+    if (head.value.frontier.length === popcount(head.value.treeSize) * hashBytes) return head.value
   }
   return undefined
 }
