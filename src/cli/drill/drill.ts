@@ -3,6 +3,8 @@ import type { LogEvent } from '../../client/index.ts'
 import type { Outcome } from './attack.ts'
 import { makeLab } from './lab.ts'
 import { runStage, type Stage } from './stage.ts'
+import { alteredTile, grownFinding, unreadableRow } from './stages/doubtful.ts'
+import { killedVerifier, lostMemory, otherTypes, suppressedAlarms } from './stages/hidden.ts'
 import { rechained, rewritten, schemaTampered, tail, tailReplaced, tailRows, twoFaces } from './stages/history.ts'
 import {
   clockBack,
@@ -19,6 +21,7 @@ import { rows } from './stages/rows.ts'
 /** In the order in which they are told. Those that wait for a verifier come first. */
 const stages: readonly Stage[] = [
   ...[rows, rechained, rewritten, tailRows, tail, tailReplaced, schemaTampered, twoFaces],
+  ...[suppressedAlarms, grownFinding, lostMemory, killedVerifier, otherTypes, unreadableRow, alteredTile],
   ...[stolenWriter, registeredId, restoredBackup, clockBack, silencedVerifier, restoredSnapshot, stolenKeys, refused],
 ]
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { chmod, cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,6 +28,8 @@ export type Lab = {
   readonly size: number
   /** An entry with a separator in its action, for those who know the chain's weakness. */
   readonly separatorAt: number
+  /** An entry whose payload is too long for its row, and stands beside the table. */
+  readonly longAt: number
   /** What a monitor saw last. */
   readonly seen: SignedCheckpoint
   /** `database` and `files` may be of different times: what somebody restored. */
@@ -98,7 +101,7 @@ async function fill(
   vkey: string,
   events: readonly LogEvent[],
   signal: AbortSignal,
-): Promise<Pick<Lab, 'size' | 'separatorAt' | 'seen'>> {
+): Promise<Pick<Lab, 'size' | 'separatorAt' | 'longAt' | 'seen'>> {
   const { folder, admin } = shared
   const original = copyAt(shared, 'now', 'dendrolog')
   const atBackup = Math.floor((events.length * 2) / 3)
@@ -108,10 +111,13 @@ async function fill(
   )
   await cp(folderOf(folder, 'now'), folderOf(folder, 'before'), { recursive: true })
   const separator = { actorId: 'alice', action: 'read||it', resource: 'doc/1', payload: {} }
-  const seen = await append(original, vkey, [...events.slice(atBackup), separator], signal)
+  // What is random is not compressed.
+  const payload = { text: randomBytes(longBytes).toString('base64') }
+  const long = { actorId: 'alice', action: 'doc.read', resource: 'doc/2', payload }
+  const seen = await append(original, vkey, [...events.slice(atBackup), separator, long], signal)
   // A server may have logged acts of its own when it stopped.
   const size = await original.asSuperuser((query) => readSize(query, schema))
-  return { size, separatorAt: events.length + 1, seen }
+  return { size, separatorAt: events.length + 1, longAt: events.length + 2, seen }
 }
 
 /** Starts a server, submits, and stops it again; resolves with the checkpoint of all. */
@@ -143,6 +149,9 @@ async function append(
     await server.stop()
   }
 }
+
+/** More than of any other event: payloads of two thousand and more stand beside the table. */
+const longBytes = 30_000
 
 /** Several heads, so that there is one to cut the log at. */
 const eventsOfBatch = 100

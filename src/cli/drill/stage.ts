@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { ToldAlarm } from './alarm-receiver.ts'
 import type { Attack, Outcome } from './attack.ts'
 import type { Copy } from './copy.ts'
@@ -56,6 +58,13 @@ export async function runStage(
   } finally {
     await Promise.all(servers.map((server) => server.stop()))
   }
+}
+
+/** A copy whose verifier knows nothing yet. */
+export async function copyForBeginner(lab: Lab, name: string): Promise<Copy> {
+  const copy = await lab.copy(name)
+  await rm(join(copy.folder, 'verifier-state'), { force: true })
+  return copy
 }
 
 /** Waits for the alarm of an attack that was carried out at `doneAt` (`performance.now()`). */
