@@ -20,9 +20,9 @@ export type ExpectedNodes = {
 const headsMax = 20
 
 /**
- * By the newest head within the range whose seal holds; undefined where there is none. Of a range that begins at a
- * multiple of 65,536 nodes stand alone, unless it is full: they run together with those before it, which the heads say
- * too.
+ * By the newest head within the range whose seal holds; none where there is none. Of a range that begins at a multiple
+ * of 65,536 nodes stand alone. What is behind that head in a full one says the next head, whose nodes run together with
+ * those before the range, which heads say too.
  */
 export async function readExpected(
   query: Query,
@@ -30,23 +30,32 @@ export async function readExpected(
   isSealed: SealCheck,
   { above, upTo }: { readonly above: number; readonly upTo: number },
   before?: CompactRange,
-): Promise<ExpectedNodes | undefined> {
+): Promise<readonly ExpectedNodes[]> {
   const read = (from: number, to: number): Promise<TreeHead | undefined> =>
     readSealed(query, schema, isSealed, from, to)
   if (above % rangeLeaves !== 0) {
-    if (before?.size !== above) return undefined
-    const head = await read(above + 1, upTo)
-    return head && { count: head.treeSize - above, packed: head.frontier, before }
+    const head = before?.size === above ? await read(above + 1, upTo) : undefined
+    return head === undefined ? [] : [{ count: head.treeSize - above, packed: head.frontier, before }]
   }
   const within = await read(above, Math.min(upTo, above + rangeLeaves - 1))
   const behind = upTo - above === rangeLeaves ? await read(upTo, upTo + rangeLeaves - 1) : undefined
-  if (behind !== undefined && (within !== undefined || above === 0)) {
-    const known = within === undefined ? emptyRange : beginningOf(within, above)
-    return { count: rangeLeaves, packed: beginningOf(behind, upTo).hashes, before: known }
-  }
-  if (within === undefined || within.treeSize === above) return undefined
-  const count = within.treeSize - above
-  return { count, packed: within.frontier.slice(-popcount(count) * hashBytes), before: undefined }
+  return [...saidWithin(within, above), ...saidBehind(within, behind, above)]
+}
+
+function saidWithin(head: TreeHead | undefined, above: number): readonly ExpectedNodes[] {
+  if (head === undefined || head.treeSize === above) return []
+  const count = head.treeSize - above
+  return [{ count, packed: head.frontier.slice(-popcount(count) * hashBytes), before: undefined }]
+}
+
+function saidBehind(
+  within: TreeHead | undefined,
+  behind: TreeHead | undefined,
+  above: number,
+): readonly ExpectedNodes[] {
+  if (behind === undefined || (within === undefined && above > 0)) return []
+  const before = within === undefined ? emptyRange : beginningOf(within, above)
+  return [{ count: rangeLeaves, packed: beginningOf(behind, above + rangeLeaves).hashes, before }]
 }
 
 /** The tree of `size`, a multiple of 65,536, by a head that has fewer than 65,536 entries more: its nodes begin alike. */

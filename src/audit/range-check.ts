@@ -136,7 +136,7 @@ export class RangeCheck {
   }
 
   /** When all rows came. `expected` as for settleTiles. */
-  end(tiles: RangeTiles, expected: ExpectedNodes | undefined): RangeResult {
+  end(tiles: RangeTiles, expected: readonly ExpectedNodes[]): RangeResult {
     const { above, upTo } = this.#range
     if (this.#last < upTo) this.#addGap(upTo)
     const isEndThere = !this.#missing.has(upTo - above - 1)

@@ -1,10 +1,10 @@
 import { equalBytes } from '../../tlog/bytes.ts'
-import { extendRange } from '../../tlog/compact-range.ts'
 import { hashBytes, type Sha256 } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import { midRootsBytes, rootOfFullTile } from '../../tlog/tile-nodes.ts'
 import type { ExpectedNodes } from './expected-nodes.ts'
-import { buildNodes, nodesAt, packedNodes, type RangeNodes, rangeLeaves } from './range-nodes.ts'
+import { buildNodes, nodesAt, type RangeNodes, rangeLeaves } from './range-nodes.ts'
+import { chooseLeaves } from './tile-choice.ts'
 
 /** A stored tile: 256 node hashes, and the 16 nodes half-way up where they are stored. */
 export type StoredTile = { readonly hashes: Uint8Array; readonly midRoots: Uint8Array | undefined }
@@ -49,15 +49,16 @@ export type TreeRoom = { readonly settled: Uint8Array; readonly nodes: Uint8Arra
 
 /**
  * Compares the leaf hashes of a range with its tiles. Where they differ, whoever fits `expected` is believed, of which
- * the log's seal is; where neither does, or the leaves are behind it, whoever fits the node above, of the tile of level
- * 1. So an altered row does not make the tree wrong, nor altered tiles its rows. Where nothing decides, the tile is
- * believed: for many of its leaves somebody holds a receipt.
+ * the log's seal is: of each tile by itself, since rows may be altered here and tiles there. Where neither does, or the
+ * leaves are behind it, whoever fits the node above, of the tile of level 1. So an altered row does not make the tree
+ * wrong, nor altered tiles its rows. Where nothing decides, the tile is believed: for many of its leaves somebody holds
+ * a receipt.
  */
 export function settleTiles(
   firstTile: number,
   rows: RowLeaves,
   tiles: RangeTiles,
-  expected: ExpectedNodes | undefined,
+  expected: readonly ExpectedNodes[],
   room: TreeRoom,
   sha256: Sha256,
 ): SettledTree {
@@ -69,6 +70,8 @@ class Settling {
   readonly #firstTile: number
   readonly #rows: RowLeaves
   readonly #tiles: RangeTiles
+  /** Of them, those that are as long as a tile. */
+  readonly #stored: RangeTiles['leaves']
   readonly #sha256: Sha256
   readonly #leaves: Uint8Array
   readonly #nodes: Uint8Array
@@ -78,18 +81,18 @@ class Settling {
     this.#firstTile = firstTile
     this.#rows = rows
     this.#tiles = tiles
+    this.#stored = tiles.leaves.map((tile) => (tile?.hashes.length === tileWidth * hashBytes ? tile : undefined))
     this.#sha256 = sha256
     this.#nodes = room.nodes
     this.#leaves = room.settled.subarray(0, rows.stored.length)
     this.#leaves.set(rows.stored)
   }
 
-  settle(expected: ExpectedNodes | undefined): SettledTree {
+  settle(expected: readonly ExpectedNodes[]): SettledTree {
     const disputed = this.#findDisputed()
-    const count = expected?.count ?? 0
-    const covered = disputed.filter((tile) => Math.min((tile + 1) * tileWidth, this.#leafCount) <= count)
-    const isDecided = expected !== undefined && this.#decideByHead(covered, expected)
-    for (const tile of disputed) if (!isDecided || !covered.includes(tile)) this.#decideByParent(tile)
+    const decided = new Set<number>()
+    for (const head of expected) this.#decideByHead(disputed, head, decided)
+    for (const tile of disputed) if (!decided.has(tile)) this.#decideByParent(tile)
     const nodes = buildNodes(this.#leaves, this.#sha256, this.#nodes)
     this.#checkUpper(nodes)
     return { nodes, defects: this.#defects, disputed, isComplete: this.#isComplete() }
@@ -98,10 +101,11 @@ class Settling {
   /** Takes the tiles' leaves where rows have others. What is left of the rows is the end without a full tile. */
   #findDisputed(): number[] {
     const disputed: number[] = []
-    const { leaves } = this.#tiles
+    const leaves = this.#stored
     for (const [tile, stored] of leaves.entries()) {
       if (stored === undefined) {
-        this.#defects.push({ level: 0, index: this.#firstTile + tile, problem: 'missing' })
+        const problem = this.#tiles.leaves[tile] === undefined ? 'missing' : 'altered'
+        this.#defects.push({ level: 0, index: this.#firstTile + tile, problem })
         if (this.#hasDoubt(tile)) disputed.push(tile)
       } else if (!equalBytes(this.#leavesOf(tile), stored.hashes)) {
         this.#leavesOf(tile).set(stored.hashes)
@@ -126,45 +130,42 @@ class Settling {
     return this.#leaves.length / hashBytes
   }
 
+  #decideByHead(disputed: readonly number[], head: ExpectedNodes, decided: Set<number>): void {
+    const isKnown = (tile: number): boolean => Math.min((tile + 1) * tileWidth, this.#leafCount) <= head.count
+    const open = disputed.filter((tile) => isKnown(tile) && !decided.has(tile))
+    if (open.length === 0) return
+    const disputes = open.map((tile) => ({ tile, options: this.#optionsOf(tile) }))
+    for (const [tile, leaves] of chooseLeaves(this.#leaves, disputes, head, this.#sha256)) {
+      this.#take(tile, leaves)
+      decided.add(tile)
+    }
+  }
+
   /** The node above says who is right: the tile, the rows, or neither. */
   #decideByParent(tile: number): void {
-    const stored = this.#tiles.leaves[tile]
     const above = this.#tiles.roots?.hashes.subarray(tile * hashBytes, (tile + 1) * hashBytes)
-    if (above === undefined || tile >= this.#tiles.leaves.length) return
-    if (equalBytes(rootOfFullTile(this.#leavesOf(tile), this.#sha256), above)) return
+    if (above === undefined || tile >= this.#stored.length) return
+    const isRight = (option: Uint8Array): boolean => equalBytes(rootOfFullTile(option, this.#sha256), above)
+    const right = this.#optionsOf(tile).find(isRight)
+    if (right !== undefined) this.#take(tile, right)
+    else if (this.#stored[tile] !== undefined) this.#addAltered(tile)
+  }
+
+  #take(tile: number, leaves: Uint8Array): void {
+    const stored = this.#stored[tile]
+    this.#leavesOf(tile).set(leaves)
+    if (stored !== undefined && !equalBytes(stored.hashes, leaves)) this.#addAltered(tile)
+  }
+
+  /** Leaves that the tile may have: as it is stored, as the column of its rows has them, and as their other columns have. */
+  #optionsOf(tile: number): readonly Uint8Array[] {
+    const start = tile * tileWidth * hashBytes
+    const column = this.#rows.stored.slice(start, start + tileWidth * hashBytes)
     const computed = this.#computedLeaves(tile)
-    if (computed !== undefined && equalBytes(rootOfFullTile(computed, this.#sha256), above)) {
-      this.#leavesOf(tile).set(computed)
-    }
-    if (stored !== undefined) this.#addAltered(tile)
-  }
-
-  /** Whether the tiles, or the rows' own leaves in place of them, are what a head says; then it is so. */
-  #decideByHead(tiles: readonly number[], expected: ExpectedNodes): boolean {
-    if (tiles.length === 0) return false
-    if (this.#isExpected(expected)) return true
-    const before = this.#leaves.slice()
-    for (const tile of tiles) {
-      const computed = this.#computedLeaves(tile)
-      if (computed !== undefined) this.#leavesOf(tile).set(computed)
-    }
-    if (!this.#isExpected(expected)) {
-      this.#leaves.set(before)
-      return false
-    }
-    for (const tile of tiles) {
-      const stored = this.#tiles.leaves[tile]
-      if (stored !== undefined && !equalBytes(stored.hashes, this.#leavesOf(tile))) this.#addAltered(tile)
-    }
-    return true
-  }
-
-  #isExpected({ count, packed, before }: ExpectedNodes): boolean {
-    if (before === undefined) {
-      return equalBytes(packedNodes(buildNodes(this.#leaves, this.#sha256, this.#nodes), count), packed)
-    }
-    const leaves = this.#leaves.subarray(0, count * hashBytes)
-    return equalBytes(extendRange(before, leaves, () => {}, this.#sha256).hashes, packed)
+    const rows = computed === undefined ? [] : [column, computed]
+    const stored = this.#stored[tile]
+    const options = stored === undefined ? rows : [stored.hashes, ...rows]
+    return options.filter((option, i) => options.findIndex((other) => equalBytes(other, option)) === i)
   }
 
   /** The leaves of a tile by the columns of its rows; undefined where one is not there. */
@@ -181,7 +182,7 @@ class Settling {
 
   #checkUpper(nodes: RangeNodes): void {
     const mids = nodesAt(nodes, 4)
-    for (const [tile, stored] of this.#tiles.leaves.entries()) {
+    for (const [tile, stored] of this.#stored.entries()) {
       const want = mids.subarray(tile * midRootsBytes, (tile + 1) * midRootsBytes)
       this.#checkMids(0, this.#firstTile + tile, stored, want)
     }
@@ -210,7 +211,7 @@ class Settling {
 
   #isComplete(): boolean {
     for (const place of this.#rows.missing) {
-      if (this.#tiles.leaves[Math.floor(place / tileWidth)] === undefined) return false
+      if (this.#stored[Math.floor(place / tileWidth)] === undefined) return false
     }
     return true
   }

@@ -14,8 +14,8 @@ import { rangeLeaves } from './range-nodes.ts'
 import type { RangeTiles } from './range-tiles.ts'
 import { RowHashes } from './row-hashes.ts'
 
-/** `expected`: what a head says of it; see settleTiles. */
-export type RangeJob = { readonly range: EntryRange; readonly expected: ExpectedNodes | undefined }
+/** `expected`: what heads say of it; see settleTiles. */
+export type RangeJob = { readonly range: EntryRange; readonly expected: readonly ExpectedNodes[] }
 
 /** With what its result is made in: new, or of a result that nobody looks at any more. */
 export type RangeRequest = RangeJob & { readonly buffers: ResultBuffers }

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { rangeLeaves } from '../../src/audit/range-nodes.ts'
 import { openRangeWork } from '../../src/audit/range-work.ts'
 import { signatureReview } from '../../src/audit/signature-review.ts'
@@ -16,6 +16,9 @@ import { asSuperuser, copyOf } from '../support/database-copy.ts'
 import { createTestLog, origin, schema, submit, type TestLog } from '../support/log.ts'
 
 // Two full ranges of 65,536 entries and the beginning of a third: the heads between them, and tiles with those above them.
+
+// Each test verifies all of it three times.
+vi.setConfig({ testTimeout: 240_000 })
 
 const size = 2 * rangeLeaves + 300
 const batch = 8_192

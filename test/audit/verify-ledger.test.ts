@@ -262,6 +262,33 @@ describe('what is stored of the tree', () => {
     expect(report.tamperedLogSequence).toBeNull()
   })
 
+  test.each([
+    ['a payload', [10, 500, 650], `payload = '{}'`, 'PAYLOAD_CORRUPT'],
+    ['what only the leaf is of', [10, 500, 650], `client_ip = '203.0.113.9'`, 'LEAF_MISMATCH'],
+    // Of an unfinished tile nobody else has the leaf.
+    ['a leaf hash too', [10], `client_ip = '203.0.113.9', leaf_hash = sha256('x')`, 'LEAF_MISMATCH'],
+  ])('a tile is named, and no other row, where of rows was altered %s', async (_, places, set, kind) => {
+    const { findings } = await afterTampering(
+      `${update(set, `sequence_number in (${places})`)};
+      update security.tiles set ${flip('hashes')} where tile_index = 1`,
+    )
+    expect(
+      findings.map(({ violationType, sequenceNumber, index }) => [violationType, sequenceNumber ?? index]),
+    ).toEqual([...places.map((place) => [kind, place]), ['TILE_MISMATCH', 1]])
+  })
+
+  test.each([`hashes || '\\x00'`, `substr(hashes, 1, 320)`, `''::bytea`])(
+    'a tile of another length is named, and no row is: %s',
+    async (hashes) => {
+      const report = await afterTampering(
+        `alter table security.tiles drop constraint tiles_hashes_check;
+        update security.tiles set hashes = ${hashes} where tile_index = 1`,
+      )
+      const found = report.findings.filter(({ violationType }) => violationType !== 'SCHEMA_TAMPERED')
+      expect(found).toMatchObject([{ violationType: 'TILE_MISMATCH', level: 0, index: 1, problem: 'altered' }])
+    },
+  )
+
   test('tile and row altered alike is told by the heads', async () => {
     const report = await afterTampering(async (client) => {
       const { rows } = await client.query<{ hashes: Buffer }>('select hashes from security.tiles where tile_index = 0')
