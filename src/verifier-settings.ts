@@ -24,7 +24,7 @@ export const verifierSettings: Readonly<Record<Name, Setting>> = {
   ),
   verifyProbeSeconds: setting(
     'DENDROLOG_VERIFY_PROBE_SECONDS',
-    '40',
+    '48',
     's',
     'the newest million entries are probed for changes this often',
   ),

@@ -25,7 +25,7 @@ export const defaultTiming: WatchTiming = {
   restWhileBusy: 30,
   busyRate: 2_000,
   stepEntries: 8_192,
-  probeMs: 40_000,
+  probeMs: 48_000,
   coverMs: 20 * 3_600_000,
   rangeMs: 60_000,
   rangeShare: 0.01,
