@@ -16,7 +16,7 @@ export type Plan = {
   readonly growthSmall: number
   readonly growthLarge: number
   readonly readSeconds: number
-  /** How long the verifier is watched on an idle log; some of its probes. */
+  /** How long the verifier is watched on an idle log: whole numbers of its probes, and of the ranges that it hashes again. */
   readonly idleSeconds: number
   /** Before the first run of a server, not counted. */
   readonly warmUpSeconds: number
@@ -77,7 +77,7 @@ const fullSizes = {
   growthSmall: 1_000_000,
   growthLarge: 10_000_000,
   readSeconds: 8,
-  idleSeconds: 120,
+  idleSeconds: 288,
   warmUpSeconds: 3,
 }
 
