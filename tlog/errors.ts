@@ -24,6 +24,8 @@ export type TlogErrorCode =
   | 'malformed-leaf'
   | 'malformed-receipt'
   | 'malformed-evidence'
+  | 'malformed-policy'
+  | 'malformed-request'
   | 'unknown-leaf-format'
   | 'unverified-note'
   | 'invalid-signature'
