@@ -61,6 +61,7 @@ const mayImportAll = [
 
 const packages: Readonly<Record<string, readonly string[]>> = {
   '@noble/hashes': ['tlog'],
+  '@noble/post-quantum': ['src/ops'],
   '@aws-sdk/client-s3': ['src/log'],
   pg: ['src/store', 'src/log', 'src/instance.ts', 'src/new-instance.ts', 'src/cli', 'bench'],
   'pg-copy-streams': ['src/store', 'bench'],

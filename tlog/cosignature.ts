@@ -93,9 +93,13 @@ export function cosignatureTime({ signature }: NoteSignature): number | undefine
 /** `subtree/v1`, name, time, origin, start, end, hash (TLS presentation language); `malformed-key`, `malformed-checkpoint`. */
 function subtreeMessage(name: string, time: bigint, { origin, start, end, hash }: Subtree): Uint8Array {
   const [nameBytes, originBytes] = [encodeUtf8(name), encodeUtf8(origin)]
-  if (nameBytes.length > nameBytesMax) throw new TlogError('malformed-key', `cosigner's name: ${nameBytes.length} bytes`)
+  if (nameBytes.length > nameBytesMax)
+    throw new TlogError('malformed-key', `cosigner's name: ${nameBytes.length} bytes`)
   if (originBytes.length > nameBytesMax) {
-    throw new TlogError('malformed-checkpoint', `origin: ${originBytes.length} bytes, ML-DSA signs up to ${nameBytesMax}`)
+    throw new TlogError(
+      'malformed-checkpoint',
+      `origin: ${originBytes.length} bytes, ML-DSA signs up to ${nameBytesMax}`,
+    )
   }
   return concatBytes(
     encodeUtf8(subtreeLabel),

@@ -2,6 +2,13 @@
  * The export list of `dendrolog/tlog`: what an auditor needs to check a log without its server. The folder's own files
  * import each other, never this one.
  */
+export {
+  type AddCheckpoint,
+  addCheckpointBytesMax,
+  formatAddCheckpoint,
+  parseAddCheckpoint,
+  sizeMediaType,
+} from './add-checkpoint.ts'
 export { concatBytes, equalBytes, formatBase64, formatHex, parseBase64, parseHex } from './bytes.ts'
 export { chainHash, chainText, genesisHash } from './chain.ts'
 export {
@@ -32,6 +39,15 @@ export {
   type TreeNode,
   type TreeSize,
 } from './coords.ts'
+export {
+  type CosignatureCheck,
+  type CosigningKey,
+  cosign,
+  cosignatureTime,
+  cosignatureVerifier,
+  cosignSubtree,
+  type Subtree,
+} from './cosignature.ts'
 export { decodeLeaf, encodeLeaf, type LeafFields, leafBytesMax, leafFormat } from './entry.ts'
 export { bundleEntryBytesMax, decodeEntryBundle, encodeEntryBundle, tileOfEntryBundle } from './entry-bundle.ts'
 export { TlogError, type TlogErrorCode } from './errors.ts'
@@ -159,3 +175,12 @@ export { formatMicroseconds, parseOccurredAt } from './time.ts'
 export { edgeFromTiles, type TreeEdge } from './tree-edge.ts'
 export { foreignUuid, formatUuid, parseUuid, parseUuidV7, uuidUnixMs, uuidVersion } from './uuid.ts'
 export { checkConsistency, checkInclusion, consistencyProofLength, inclusionProofLength } from './verify.ts'
+export {
+  isQuorum,
+  type PolicyGroup,
+  type PolicyLog,
+  type PolicyWitness,
+  parsePolicy,
+  policyBytesMax,
+  type WitnessPolicy,
+} from './witness-policy.ts'

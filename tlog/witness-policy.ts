@@ -71,18 +71,11 @@ class PolicyParser {
     const items = line.split(/[ \t]+/).filter((item) => item !== '')
     const [keyword, ...rest] = items
     if (keyword === undefined || keyword.startsWith('#')) return
-    switch (keyword) {
-      case 'log':
-        return this.#takeLog(rest)
-      case 'witness':
-        return this.#takeWitness(rest)
-      case 'group':
-        return this.#takeGroup(rest)
-      case 'quorum':
-        return this.#takeQuorum(rest)
-      default:
-        throw malformed(`want log, witness, group or quorum, got ${quote(keyword)}`)
-    }
+    if (keyword === 'log') this.#takeLog(rest)
+    else if (keyword === 'witness') this.#takeWitness(rest)
+    else if (keyword === 'group') this.#takeGroup(rest)
+    else if (keyword === 'quorum') this.#takeQuorum(rest)
+    else throw malformed(`want log, witness, group or quorum, got ${quote(keyword)}`)
   }
 
   end(): WitnessPolicy {
