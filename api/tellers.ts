@@ -17,5 +17,5 @@ export type Refusal = {
 export type ProblemTellers = {
   readonly onUnexpected: OnUnexpected
   readonly onRefused: (refusal: Refusal) => void
-  readonly metrics: Pick<Metrics, 'problems'>
+  readonly metrics: { readonly problems: Pick<Metrics['problems'], 'inc'> }
 }

@@ -108,7 +108,7 @@ export {
 } from './note.ts'
 export {
   cosignatureKeyType,
-  type Ed25519PublicKey,
+  type SeedPublicKey,
   ecdsaKeyType,
   ed25519KeyType,
   formatSkey,

@@ -27,17 +27,17 @@ export type VerifierKey = {
   readonly publicKey: Uint8Array
 }
 
-/** An Ed25519 private key with its name: a 32-byte seed (RFC 8032 5.1.5). */
+/** A private key with its name: a 32-byte seed, of Ed25519 (RFC 8032 5.1.5) or of ML-DSA-44 (FIPS 204 5.1). */
 export type SignerKey = {
   readonly name: string
   /** uint32, of the public key. */
   readonly keyId: number
-  readonly type: typeof ed25519KeyType | typeof cosignatureKeyType
+  readonly type: typeof ed25519KeyType | typeof cosignatureKeyType | typeof mlDsaKeyType
   readonly seed: Uint8Array
 }
 
-/** The 32-byte Ed25519 public key of a 32-byte seed. Injected: SHA-256 is all the cryptography of this folder. */
-export type Ed25519PublicKey = (seed: Uint8Array) => Uint8Array
+/** The public key of a 32-byte seed. Injected: SHA-256 is all the cryptography of this folder. */
+export type SeedPublicKey = (seed: Uint8Array, type: SignerKey['type']) => Uint8Array
 
 const seedBytes = 32
 const ed25519Bytes = 32
@@ -91,17 +91,17 @@ export function parseVkey(text: string): VerifierKey {
   return key
 }
 
-/** Names an Ed25519 seed (32 bytes), for notes (0x01) or cosignatures (0x04); `malformed-key` as in `namedKey`. */
+/** Names a seed (32 bytes), for notes (0x01) or cosignatures (0x04, 0x06); `malformed-key` as in `namedKey`. */
 export function namedSeed(
   name: string,
   type: SignerKey['type'],
   seed: Uint8Array,
-  publicKeyOf: Ed25519PublicKey,
+  publicKeyOf: SeedPublicKey,
 ): SignerKey {
   if (seed.length !== seedBytes) {
-    throw new TlogError('malformed-key', `Ed25519 seed: got ${seed.length} bytes, want ${seedBytes}`)
+    throw new TlogError('malformed-key', `seed: got ${seed.length} bytes, want ${seedBytes}`)
   }
-  return { name, keyId: namedKey(name, type, publicKeyOf(seed)).keyId, type, seed }
+  return { name, keyId: namedKey(name, type, publicKeyOf(seed, type)).keyId, type, seed }
 }
 
 /** `PRIVATE+KEY+name+hex key ID+base64(type || seed)`. Secret. */
@@ -110,12 +110,12 @@ export function formatSkey(key: SignerKey): string {
 }
 
 /** Reads a signer key; `malformed-key` as in `parseVkey`. No error message shows any of the text. */
-export function parseSkey(text: string, publicKeyOf: Ed25519PublicKey): SignerKey {
+export function parseSkey(text: string, publicKeyOf: SeedPublicKey): SignerKey {
   if (!text.startsWith(signerPrefix)) throw new TlogError('malformed-key', `skey: does not start with ${signerPrefix}`)
   const { name, keyId, typed } = splitKey(text.slice(signerPrefix.length), 'skey')
   const type = typed[0] ?? 0
-  if (type !== ed25519KeyType && type !== cosignatureKeyType) {
-    throw new TlogError('malformed-key', `skey: type ${type}, want ${ed25519KeyType} or ${cosignatureKeyType}`)
+  if (type !== ed25519KeyType && type !== cosignatureKeyType && type !== mlDsaKeyType) {
+    throw new TlogError('malformed-key', `skey: type ${type} is of no seed`)
   }
   const key = namedSeed(name, type, typed.subarray(1), publicKeyOf)
   if (formatKeyId(key.keyId) !== keyId) throw new TlogError('malformed-key', 'skey: the key ID is not that of the seed')

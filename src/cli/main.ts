@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   drill: async () => (await import('./drill.ts')).drillCommand,
   incident: async () => (await import('./incident.ts')).incidentCommand,
   recover: async () => (await import('./recover.ts')).recoverCommand,
+  witness: async () => (await import('./witness.ts')).witnessCommand,
   rules: async () => (await import('./rules.ts')).rulesCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
   config: async () => (await import('./config.ts')).configCommand,
