@@ -6,10 +6,12 @@ export type OutsideAnswer = { readonly status: number; readonly headers: Headers
 export type OutsideRequest = {
   readonly method: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Uint8Array
+  /** Of what is answered so much is read; the beginning, for people, where it does not say. */
+  readonly charactersMax?: number
 }
 
-const answerCharactersMax = 1_000
+const beginningCharacters = 1_000
 
 /**
  * Sends a request and reads the beginning of what is answered, all of it within `timeoutMs`. Whatever kept it from
@@ -17,7 +19,7 @@ const answerCharactersMax = 1_000
  */
 export async function requestOutside(
   url: URL,
-  { method, headers = {}, body }: OutsideRequest,
+  { method, headers = {}, body, charactersMax = beginningCharacters }: OutsideRequest,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<OutsideAnswer> {
@@ -26,9 +28,9 @@ export async function requestOutside(
     const response = await fetch(url, {
       ...{ method, headers: { 'user-agent': 'dendrolog', ...headers }, redirect: 'manual' },
       ...{ signal: AbortSignal.any([signal, late]) },
-      ...(body === undefined ? {} : { body }),
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : new Uint8Array(body) }),
     })
-    return { status: response.status, headers: response.headers, text: await readBeginning(response) }
+    return { status: response.status, headers: response.headers, text: await readBeginning(response, charactersMax) }
   } catch (error) {
     if (signal.aborted) throw new Error('was stopped')
     throw new Error(late.aborted ? `no answer within ${timeoutMs} ms` : `no answer: ${reasonOf(error)}`)
@@ -36,15 +38,15 @@ export async function requestOutside(
 }
 
 /** What stands in an answer's body is for people: its beginning does, and a receiver need not end it. */
-async function readBeginning({ body }: Response): Promise<string> {
+async function readBeginning({ body }: Response, charactersMax: number): Promise<string> {
   if (body === null) return ''
   const decoder = new TextDecoder()
   let text = ''
   for await (const chunk of body) {
     text += decoder.decode(chunk as Uint8Array, { stream: true })
-    if (text.length >= answerCharactersMax) break
+    if (text.length >= charactersMax) break
   }
-  return text.slice(0, answerCharactersMax)
+  return text.slice(0, charactersMax)
 }
 
 /** The code of what is behind Node's `fetch failed`; messages may quote the URL. */
