@@ -108,9 +108,7 @@ test('monitors read what was cosigned last by the hash of the origin', async () 
   const answer = await app.request(vectors.monitoringPath)
   expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([200, '*'])
   const note = await answer.text()
-  expect(note).toMatch(
-    /^log\.example\.com\/tlog\n5\n.+\n\n— log\.example\.com\/tlog .*\n— witness\.example\/w1 .*\n$/,
-  )
+  expect(note).toMatch(/^log\.example\.com\/tlog\n5\n.+\n\n— log\.example\.com\/tlog .*\n— witness\.example\/w1 .*\n$/)
   for (const other of [`/${'0'.repeat(64)}/checkpoint`, '/checkpoint', '/']) {
     expect((await app.request(other)).status).toBe(404)
   }
