@@ -108,7 +108,6 @@ export {
 } from './note.ts'
 export {
   cosignatureKeyType,
-  type SeedPublicKey,
   ecdsaKeyType,
   ed25519KeyType,
   formatSkey,
@@ -119,6 +118,7 @@ export {
   namedSeed,
   parseSkey,
   parseVkey,
+  type SeedPublicKey,
   type SignerKey,
   sthKeyType,
   type VerifierKey,

@@ -21,6 +21,17 @@ export function checkInclusion(
   root: Uint8Array,
   hash: Sha256 = nobleSha256,
 ): void {
+  checkRoot('inclusion-mismatch', `leaf ${index} in ${size}`, rootFromInclusion(index, size, leaf, proof, hash), root)
+}
+
+/** The root that the proof leads to, for those who have a signature over it and not itself; `malformed-proof`. */
+export function rootFromInclusion(
+  index: LeafIndex,
+  size: TreeSize,
+  leaf: Uint8Array,
+  proof: readonly Uint8Array[],
+  hash: Sha256 = nobleSha256,
+): Hash {
   const path = checkHashes(proof, inclusionProofLength(index, size))
   let fn: number = index
   let sn = size - 1
@@ -35,7 +46,7 @@ export function checkInclusion(
     fn = Math.floor(fn / 2)
     sn = Math.floor(sn / 2)
   }
-  checkRoot('inclusion-mismatch', `leaf ${index} in ${size}`, r, root)
+  return r
 }
 
 /**
@@ -51,6 +62,21 @@ export function checkConsistency(
   proof: readonly Uint8Array[],
   hash: Sha256 = nobleSha256,
 ): void {
+  const root = rootFromConsistency(from, to, fromRoot, proof, hash)
+  checkRoot('consistency-mismatch', `from ${from} to ${to}, new root`, root, toRoot)
+}
+
+/**
+ * The root of the larger tree that the proof leads to from that of the smaller one; `malformed-proof`, and
+ * `consistency-mismatch` where it leads to another root of the smaller one.
+ */
+export function rootFromConsistency(
+  from: TreeSize,
+  to: TreeSize,
+  fromRoot: Uint8Array,
+  proof: readonly Uint8Array[],
+  hash: Sha256 = nobleSha256,
+): Hash {
   const hashes = checkHashes(proof, consistencyProofLength(from, to))
   let fn = from / 2 ** trailingZeros(from) - 1
   let sn = Math.floor((to - 1) / 2 ** trailingZeros(from))
@@ -71,7 +97,7 @@ export function checkConsistency(
     sn = Math.floor(sn / 2)
   }
   checkRoot('consistency-mismatch', `from ${from} to ${to}, old root`, fr, fromRoot)
-  checkRoot('consistency-mismatch', `from ${from} to ${to}, new root`, sr, toRoot)
+  return sr
 }
 
 /** Count of hashes of the one inclusion proof; throws `malformed-proof` unless 0 <= `index` < `size`. */
