@@ -2,10 +2,10 @@ import type { Principal } from '../src/auth/principal.ts'
 import type { TokenOffice } from '../src/auth/token-office.ts'
 import type { IncidentOffice } from '../src/incident/incident-office.ts'
 import type { Door } from '../src/ingest/door.ts'
+import type { PublishedCheckpoint } from '../src/log/cosigned.ts'
 import type { Log } from '../src/log/log.ts'
 import type { Metrics } from '../src/ops/metrics.ts'
 import type { SearchTables } from '../src/search/search-tables.ts'
-import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import type { EntryReads } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -62,6 +62,12 @@ export type Server = {
   readonly identity: LogIdentity
   readonly limits: ApiLimits
   readonly times: ApiTimes
+  /** Who cosigns its checkpoints; undefined where nobody does. */
+  readonly witnesses:
+    | { readonly hasQuorum: boolean; readonly known: readonly { readonly name: string; readonly vkey: string }[] }
+    | undefined
+  /** Whether a checkpoint is published only when they have. */
+  readonly publishesAfterQuorum: boolean
   /** Bytes of the bodies that are under way, of all requests. */
   readonly bodyBudget: ByteBudget
   /** Bytes of the entries that are being read and answered, of all requests. */
@@ -80,7 +86,7 @@ export type Server = {
   /** Of the ledger. */
   readonly entries: EntryReads
   /** Up to `limit` checkpoints with numbers above `after`, in order. */
-  readonly readCheckpoints: (after: number, limit: number) => Promise<readonly StoredCheckpoint[]>
+  readonly readCheckpoints: (after: number, limit: number) => Promise<readonly PublishedCheckpoint[]>
   readonly search: Omit<SearchTables, 'run'>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */

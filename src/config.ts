@@ -18,49 +18,51 @@ import {
 } from './setting-values.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
 import { readVerifierSettings, type VerifierSettings, verifierSettings } from './verifier-settings.ts'
+import { readWitnessSettings, type WitnessSettings, witnessSettings } from './witness-settings.ts'
 
 export { ConfigError } from './setting-values.ts'
 
-export type Config = VerifierSettings & {
-  readonly databaseUrl: string | undefined
-  readonly roleUrls: RoleUrls
-  readonly dataDir: string
-  readonly pgBin: string | undefined
-  readonly schema: string
-  readonly rolePrefix: string
-  readonly allowUnsafeDatabase: boolean
-  readonly host: string
-  readonly port: number
-  /** Files of certificates and key; undefined: plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined
-  readonly origin: string | undefined
-  /** A path, or a URL: postgres://… or s3://bucket/key. */
-  readonly signerState: string | undefined
-  readonly objectStore: ObjectStore
-  readonly checkpointIntervalMs: number
-  readonly resignIntervalMs: number
-  readonly poolEntriesMax: number
-  readonly poolBytesMax: number
-  readonly batchEntriesMax: number
-  readonly batchBytesMax: number
-  readonly bodyBytesMax: number
-  readonly recordsMax: number
-  readonly publicEntries: boolean
-  readonly tileFiles: boolean
-  readonly publicMetrics: boolean
-  readonly publicDocs: boolean
-  readonly requestsPerSecond: number
-  readonly entriesPerSecond: number
-  readonly actSumIntervalMs: number
-  readonly recordStarts: boolean
-  readonly trustProxy: boolean
-  readonly logLevel: string
-  /** A file; undefined: no watch rules. */
-  readonly watchRules: string | undefined
-  readonly heartbeat: HeartbeatSettings
-  readonly hooks: HookSettings
-  readonly containment: ContainmentSettings
-}
+export type Config = VerifierSettings &
+  WitnessSettings & {
+    readonly databaseUrl: string | undefined
+    readonly roleUrls: RoleUrls
+    readonly dataDir: string
+    readonly pgBin: string | undefined
+    readonly schema: string
+    readonly rolePrefix: string
+    readonly allowUnsafeDatabase: boolean
+    readonly host: string
+    readonly port: number
+    /** Files of certificates and key; undefined: plain HTTP. */
+    readonly tls: { readonly cert: string; readonly key: string } | undefined
+    readonly origin: string | undefined
+    /** A path, or a URL: postgres://… or s3://bucket/key. */
+    readonly signerState: string | undefined
+    readonly objectStore: ObjectStore
+    readonly checkpointIntervalMs: number
+    readonly resignIntervalMs: number
+    readonly poolEntriesMax: number
+    readonly poolBytesMax: number
+    readonly batchEntriesMax: number
+    readonly batchBytesMax: number
+    readonly bodyBytesMax: number
+    readonly recordsMax: number
+    readonly publicEntries: boolean
+    readonly tileFiles: boolean
+    readonly publicMetrics: boolean
+    readonly publicDocs: boolean
+    readonly requestsPerSecond: number
+    readonly entriesPerSecond: number
+    readonly actSumIntervalMs: number
+    readonly recordStarts: boolean
+    readonly trustProxy: boolean
+    readonly logLevel: string
+    /** A file; undefined: no watch rules. */
+    readonly watchRules: string | undefined
+    readonly heartbeat: HeartbeatSettings
+    readonly hooks: HookSettings
+    readonly containment: ContainmentSettings
+  }
 
 /** Connections of the roles; all of them or none, but for the verifier's. */
 export type RoleUrls =
@@ -168,6 +170,7 @@ const settings = {
     'a proxy terminates TLS: every HOST is allowed',
   ),
   ...verifierSettings,
+  ...witnessSettings,
   watchRules: setting('DENDROLOG_WATCH_RULES', '', 'file', 'rules by which new entries are watched; empty: none'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
@@ -212,6 +215,7 @@ export function readConfig(environment: Environment = process.env): Config {
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     ...readVerifierSettings(text),
+    ...readWitnessSettings(text),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
     watchRules: optional(settings.watchRules),
     heartbeat: readHeartbeat(text),

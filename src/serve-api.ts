@@ -4,18 +4,19 @@ import { RateLimiter } from '../api/rate-limit.ts'
 import type { Server } from '../api/server.ts'
 import type { Tokens } from './auth/tokens.ts'
 import type { Config } from './config.ts'
+import type { Witnesses } from './cosign/witnesses.ts'
 import { makeId } from './ingest/make-id.ts'
 import type { Database, Instance } from './instance.ts'
 import type { Acts } from './log/acts.ts'
 import type { Log } from './log/log.ts'
 import { reportRefusals, reportRequests } from './log/report.ts'
+import { readCosignedAfter } from './log/witnessed-checkpoints.ts'
 import type { Logger } from './ops/logger.ts'
 import type { Metrics, Readings } from './ops/metrics.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
 import type { SearchTables } from './search/search-tables.ts'
 import type { Stateful } from './serve-log.ts'
 import type { ServedVerifier } from './serve-verifier.ts'
-import { readCheckpointsAfter } from './store/checkpoints.ts'
 import { entryReads, findSequenceNumber } from './store/entries.ts'
 import type { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
@@ -47,6 +48,7 @@ export type Parts = {
   readonly acts: Acts
   readonly tokens: Tokens
   readonly verifier: ServedVerifier
+  readonly witnesses: Witnesses | undefined
 }
 
 export function createServer({ config, log, search, watch, logger, metrics, acts, tokens, ...parts }: Parts): Server {
@@ -57,6 +59,8 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
     limits: config,
+    witnesses: parts.witnesses,
+    publishesAfterQuorum: config.publishesAfterQuorum,
     times: { answerMs: answerMaxMs, paceMs: bodyPaceMs },
     bodyBudget: new ByteBudget(bodiesMax * config.bodyBytesMax, (bodiesMax / 2) * config.bodyBytesMax),
     readBudget: new ByteBudget(readBytesMax),
@@ -80,7 +84,7 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     rateLimiter: new RateLimiter(),
     entries: entryReads(log.reader.query, schema),
     search,
-    readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
+    readCheckpoints: (after, limit) => readCosignedAfter(log.reader.query, schema, parts.witnesses, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
     onEntriesRead: acts.noteRead,
@@ -98,6 +102,7 @@ export function readingsOf({ log, search, bodyBudget }: Server): Readings {
   const [publishedAtMs, searchedSize] = [log.published.timestampMs, search.position()]
   return {
     ...{ pendingEntries, integratedSize, publishedSize, isReady, isLeader, publishedAtMs },
+    witnessedSize: log.checkpoints.witnessed?.treeSize,
     ...{ searchedSize, searchCheckedSize: search.provenSize() },
     bodyBytes: bodyBudget.bytesTaken,
   }

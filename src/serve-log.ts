@@ -6,6 +6,7 @@ import type { PublishingStop } from './incident/publishing-stop.ts'
 import { type Database, expectedLogin, type Instance, keysFolderOf } from './instance.ts'
 import { isShared } from './log/cell-place.ts'
 import { systemClock } from './log/clock.ts'
+import type { Witnessing } from './log/cosigned.ts'
 import { LogIncident } from './log/incident.ts'
 import type { IncidentRecord } from './log/incident-record.ts'
 import { Log } from './log/log.ts'
@@ -45,7 +46,7 @@ export function openLog(
   { commitSeconds, batchEntries, publishSeconds }: Metrics,
   { signing, committing }: Threads,
   tileFiles: TileFiles | undefined,
-  publishing: PublishingStop,
+  { publishing, witnessing }: { readonly publishing: PublishingStop; readonly witnessing: Witnessing | undefined },
 ): Promise<Log> {
   const { writer, reader, signer } = database.connections
   const report = reportIncidents(logger)
@@ -63,6 +64,7 @@ export function openLog(
     checkpointIntervalMs: config.checkpointIntervalMs,
     resignIntervalMs: config.resignIntervalMs,
     ...(tileFiles === undefined ? {} : { tileFiles }),
+    witnessing,
     openSigner: () => openHeldSigner(publishing, () => openSignerIn(signing)),
     openCommitter: () => openCommitterIn(committing),
     prepareLeading: () => {

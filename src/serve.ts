@@ -24,6 +24,7 @@ import { refuseLockedWriter } from './serve-containment.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
 import { readRulesFile, serveRules } from './serve-rules.ts'
 import { openVerifier, raiseStop } from './serve-verifier.ts'
+import { openWitnessing, readWitnesses } from './serve-witnesses.ts'
 import type { SignAct } from './store/acts.ts'
 import { isSelfSigned, type KeyPair, readKeyPair, verifiableHost } from './tls/key-pair.ts'
 import { runPairWatch, watchPair } from './tls/watched-pair.ts'
@@ -105,8 +106,11 @@ async function serveDatabase(
   })
   const threads = threadsOf(config, database, instance)
   const tileFiles = await openTileFiles(config, instance, logger)
-  const { publishing } = verifier
-  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles, publishing)
+  const { publishing, alarms } = verifier
+  const witnesses = await readWitnesses(config, instance.keys.vkey)
+  const witnessing = witnesses && openWitnessing(witnesses, { config, instance, alarms, logger, metrics })
+  const holding = { publishing, witnessing }
+  const log = await openLog(config, database, instance, logger, record, metrics, threads, tileFiles, holding)
   const watch = watchLogins(config, log, stateful, logger)
   const search = openSearch(log, database, stateful, logger, record, metrics)
   const acts = await openLogActs(log, instance.keys, logger, {
@@ -119,7 +123,21 @@ async function serveDatabase(
   })
   const { office } = verifier
   const rules = rulesFile && serveRules(rulesFile, { config, log, database, stateful, office, logger, metrics })
-  const parts = { config, database, instance, log, search, stateful, watch, logger, metrics, acts, tokens, verifier }
+  const parts = {
+    config,
+    database,
+    instance,
+    log,
+    search,
+    stateful,
+    watch,
+    logger,
+    metrics,
+    acts,
+    tokens,
+    verifier,
+    witnesses,
+  }
   const server: Server = createServer(parts)
   const { http, close } = createHttpServer(createApp(server), undefined, pair)
   const certificate = config.tls && pair && watchPair(config.tls, pair, logger, (renewed) => renewPair(http, renewed))

@@ -1,11 +1,12 @@
 import type { Context, Hono } from 'hono'
 import { refusedListedMax } from '../../src/ingest/quarantine.ts'
 import { payloadBytesMax, payloadDepthMax, recordBytesMax } from '../../src/ingest/record.ts'
+import { servedNote } from '../../src/log/cosigned.ts'
 import { openToBrowsers } from '../cors.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, type Operation } from '../operation.ts'
 import { choice, readQuery, withDefault } from '../parameters.ts'
-import { retryAfterText } from '../problem.ts'
+import { Problem, retryAfterText } from '../problem.ts'
 import {
   base64,
   base64Hash,
@@ -30,6 +31,7 @@ export function routeLog(app: Hono<Env>, server: Server): void {
   const { bodyBytesMax, recordsMax, checkpointIntervalMs, resignIntervalMs } = server.limits
   openToBrowsers(app, '/v1/log')
   openToBrowsers(app, '/checkpoint')
+  openToBrowsers(app, '/v1/checkpoints/witnessed')
   const about = {
     ...{ origin, vkey, sthPublicKey, logId },
     keys: [
@@ -45,7 +47,8 @@ export function routeLog(app: Hono<Env>, server: Server): void {
       payloadDepth: payloadDepthMax,
     },
     intervals: { checkpointMs: checkpointIntervalMs, resignMs: resignIntervalMs },
-    witnesses: [],
+    witnesses: (server.witnesses?.known ?? []).map(({ name, vkey }) => ({ name, vkey })),
+    publish: server.publishesAfterQuorum ? 'after-quorum' : 'at-once',
   }
   app.get(
     '/v1/log',
@@ -57,7 +60,15 @@ export function routeLog(app: Hono<Env>, server: Server): void {
   const noteHeaders = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' }
   app.get(
     '/checkpoint',
-    describe(checkpoint, (c) => c.body(server.log.published.note, 200, noteHeaders)),
+    describe(checkpoint, (c) => c.body(servedNote(server.log.published), 200, noteHeaders)),
+  )
+  app.get(
+    '/v1/checkpoints/witnessed',
+    describe(witnessedCheckpoint, (c) => {
+      const { witnessed } = server.log.checkpoints
+      if (witnessed === undefined) throw new Problem('not-found', 'the witnesses have cosigned no checkpoint yet')
+      return c.body(servedNote(witnessed), 200, noteHeaders)
+    }),
   )
   // Always for everybody: orchestrators and load balancers that ask have no tokens, and are told codes and sizes only.
   app.get(
@@ -100,7 +111,8 @@ const about: JsonSchema = named(
       ...{ refusedListed: integer(), payloadBytes: integer(), payloadDepth: integer() },
     }),
     intervals: object({ checkpointMs: integer(), resignMs: integer() }),
-    witnesses: listOf(text),
+    witnesses: listOf(object({ name: text, vkey: { ...text, description: 'C2SP verifier key of its cosignatures' } })),
+    publish: oneOf('at-once', 'after-quorum'),
   }),
 )
 
@@ -117,6 +129,14 @@ const checkpoint: Operation = {
   summary: 'The newest checkpoint (C2SP tlog-tiles)',
   who: 'everybody',
   answers: { 200: { doc: 'A signed note', content: { 'text/plain': checkpointNote } } },
+}
+
+const witnessedCheckpoint: Operation = {
+  id: 'readWitnessedCheckpoint',
+  summary: 'The newest checkpoint that the quorum of the witnesses has cosigned',
+  who: 'everybody',
+  answers: { 200: { doc: 'A signed note with its cosignatures', content: { 'text/plain': checkpointNote } } },
+  problems: ['not-found'],
 }
 
 const alive: Operation = {

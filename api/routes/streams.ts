@@ -1,8 +1,8 @@
 import type { Context, Hono } from 'hono'
+import { type PublishedCheckpoint, servedNote } from '../../src/log/cosigned.ts'
 import { entryJson } from '../../src/log/entry-json.ts'
 import { Unavailable } from '../../src/log/incident.ts'
 import { countThatFits, readPublishedEntries } from '../../src/log/published-entries.ts'
-import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { isOutage } from '../../src/store/outage.ts'
 import { formatBase64 } from '../../tlog/bytes.ts'
 import { answerReadOf, publishedLog, readersOf, readFactor, requireReader } from '../answer-read.ts'
@@ -159,25 +159,28 @@ async function* checkpointEvents(server: Server, after: number, signal: AbortSig
   for (let last = after; !signal.aborted; ) {
     const newest = log.published
     if (newest.number <= last) {
-      await log.nextCheckpoint(last)
+      await log.checkpoints.nextAfter(last)
       continue
     }
     const missed = newest.number === last + 1 ? [newest] : await readCheckpoints(last, entriesAtOnce)
     if (missed.length > 0) yield missed.map(checkpointEvent)
     last = missed.at(-1)?.number ?? last
     // A database that has lost what was published is not asked again at once.
-    if (missed.length === 0) await log.nextCheckpoint(newest.number)
+    if (missed.length === 0) await log.checkpoints.nextAfter(newest.number)
   }
 }
 
-function checkpointEvent(checkpoint: StoredCheckpoint): ServerEvent {
+function checkpointEvent(checkpoint: PublishedCheckpoint): ServerEvent {
   return { id: checkpoint.number, event: 'checkpoint', data: JSON.stringify(checkpointJson(checkpoint)) }
 }
 
 /** `timestamp` in milliseconds, as in the STH; `root` and `treeHeadSignature` (DigitallySigned) in base64. */
-function checkpointJson({ number, treeSize, root, timestampMs, note, sthSignature }: StoredCheckpoint): object {
-  const signature = formatBase64(sthSignature)
-  return { number, treeSize, root: formatBase64(root), timestamp: timestampMs, note, treeHeadSignature: signature }
+function checkpointJson(checkpoint: PublishedCheckpoint): object {
+  const { number, treeSize, root, timestampMs, sthSignature } = checkpoint
+  return {
+    ...{ number, treeSize, root: formatBase64(root), timestamp: timestampMs, note: servedNote(checkpoint) },
+    treeHeadSignature: formatBase64(sthSignature),
+  }
 }
 
 /**
@@ -190,7 +193,7 @@ async function* entryEvents(server: Server, turns: Turns, after: number, signal:
     const checkpoint = log.published
     if (checkpoint.treeSize <= last) {
       // Not for the entry itself: a client that left would leave somebody waiting for it.
-      await log.nextCheckpoint(checkpoint.number)
+      await log.checkpoints.nextAfter(checkpoint.number)
       continue
     }
     const share = new BudgetShare(server.readBudget)
@@ -199,7 +202,7 @@ async function* entryEvents(server: Server, turns: Turns, after: number, signal:
       const page = await turns.take(async () => (signal.aborted ? [] : readPage(server, checkpoint, last, share)))
       if (page.length > 0) yield page
       // A database that has lost what was published is not asked again at once.
-      else if (!signal.aborted) await log.nextCheckpoint(checkpoint.number)
+      else if (!signal.aborted) await log.checkpoints.nextAfter(checkpoint.number)
       last += page.length
     } finally {
       share.close()
@@ -210,7 +213,7 @@ async function* entryEvents(server: Server, turns: Turns, after: number, signal:
 /** The events of what comes after `last`, some of it. */
 async function readPage(
   server: Server,
-  checkpoint: StoredCheckpoint,
+  checkpoint: PublishedCheckpoint,
   last: number,
   share: BudgetShare,
 ): Promise<readonly ServerEvent[]> {
@@ -230,7 +233,7 @@ async function readAfter(
   server: Server,
   c: Context<Env>,
   after: number | undefined,
-  positionOf: (checkpoint: StoredCheckpoint) => number,
+  positionOf: (checkpoint: PublishedCheckpoint) => number,
   what: string,
 ): Promise<number | undefined> {
   const last = resume['Last-Event-ID'].read(headerOf(c, 'last-event-id'), 'Last-Event-ID')
@@ -251,7 +254,7 @@ const notReadInTime = 'the newest checkpoint could not be read in time'
 async function readMax(
   { log, times }: Server,
   position: number,
-  positionOf: (checkpoint: StoredCheckpoint) => number,
+  positionOf: (checkpoint: PublishedCheckpoint) => number,
 ): Promise<number> {
   const asking = log.follower.upTo((checkpoint) => positionOf(checkpoint) >= position)
   try {

@@ -6,6 +6,7 @@ import { RecordReader } from '../../src/ingest/record.ts'
 import { type Records, readArray, readNdjson } from '../../src/ingest/records.ts'
 import { conflictDetail, submitRecords } from '../../src/ingest/submit.ts'
 import { Arena } from '../../src/log/arena.ts'
+import type { PublishedCheckpoint } from '../../src/log/cosigned.ts'
 import { entryOnlyJson } from '../../src/log/entry-json.ts'
 import { type EntryWithLeaf, placedEntry, submittedPayload } from '../../src/log/receipt.ts'
 import { checkStoredEntry } from '../../src/log/stored-entry.ts'
@@ -24,7 +25,7 @@ import { anyOf, bytes, described, listOf, oneOf, text } from '../schema.ts'
 import { single, singleOrBatch, submission } from '../schema-entry.ts'
 import type { Server } from '../server.ts'
 
-type Wait = 'integrated' | 'published'
+type Wait = 'integrated' | 'published' | 'witnessed'
 
 const openBracket = 0x5b
 
@@ -45,7 +46,7 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
     server.rateLimiter.countRecords(principal, 0)
     server.log.checkMaySubmit()
     const format = readFormat(c)
-    const wait = readWait(c)
+    const wait = readWait(server, c)
     const context = recordContext(server, c, principal)
     return withBody(c, bodyLimits, senderOf(server, c, principal, who, deadline), async (body, charge) => {
       try {
@@ -76,11 +77,10 @@ export function routeSubmit(app: Hono<Env>, server: Server): void {
 const who = 'entries:submit'
 
 const wait: Kind<Wait> = {
-  schema: oneOf('integrated', 'published'),
+  schema: oneOf('integrated', 'published', 'witnessed'),
   parse: (text, parameter) => {
-    if (text === 'integrated' || text === 'published') return text
-    if (text === 'witnessed') throw new Problem('no-witnesses', 'this log has no witnesses', { parameter })
-    throw malformed(parameter, 'want integrated or published')
+    if (text === 'integrated' || text === 'published' || text === 'witnessed') return text
+    throw malformed(parameter, 'want integrated, published or witnessed')
   },
 }
 const query = {
@@ -169,9 +169,14 @@ async function answerEntry(
   stage: Stage,
 ): Promise<Response> {
   if (wait === 'integrated') return answer(status, entryOnlyJson(entry))
-  stage.reason = notYetPublished
-  const checkpoint = await server.log.waitForCheckpoint(entry.sequenceNumber)
+  stage.reason = wait === 'published' ? notYetPublished : notYetWitnessed
+  const checkpoint = await waitFor(server, wait, entry.sequenceNumber)
   return answer(status, await server.log.receiptOf(entry, checkpoint))
+}
+
+/** The first checkpoint of at least `size` entries that is what was asked for. */
+function waitFor({ log }: Server, wait: Exclude<Wait, 'integrated'>, size: number): Promise<PublishedCheckpoint> {
+  return wait === 'witnessed' ? log.checkpoints.waitForWitnessed(size) : log.waitForCheckpoint(size)
 }
 
 /** The entry that a submission repeats: the payload is the same (DESIGN section 3) and need not be read. */
@@ -192,8 +197,9 @@ type Many = {
 
 async function submitMany(server: Server, { body, records, writer, wait, deadline }: Many): Promise<Response> {
   const result = await deadline.within(submitRecords(server.door, body, records, writer), notYetWritten)
-  if (wait === 'published' && result.lastIndex !== null) {
-    await deadline.within(server.log.waitForCheckpoint(result.lastIndex + 1), notYetPublished)
+  if (wait !== undefined && wait !== 'integrated' && result.lastIndex !== null) {
+    const reason = wait === 'published' ? notYetPublished : notYetWitnessed
+    await deadline.within(waitFor(server, wait, result.lastIndex + 1), reason)
   }
   return answer(200, JSON.stringify(result))
 }
@@ -201,6 +207,7 @@ async function submitMany(server: Server, { body, records, writer, wait, deadlin
 const notYetKept = 'what was refused could not be kept yet'
 const notYetWritten = 'it is not known yet whether this was written'
 const notReadBack = 'the entry is logged, but it could not be read back yet'
+const notYetWitnessed = 'the entry is logged, but the witnesses have not cosigned its checkpoint yet'
 const notYetPublished = 'the entry is logged, but its checkpoint is not published yet'
 
 const answerHeaders = { 'content-type': 'application/json', 'cache-control': 'no-store' }
@@ -243,10 +250,12 @@ function readFormat(c: Context<Env>): Format {
   throw new Problem('unsupported-media-type', `Content-Type: got ${got}, want ${want}`)
 }
 
-function readWait(c: Context<Env>): Wait | undefined {
+function readWait({ witnesses }: Server, c: Context<Env>): Wait | undefined {
   // Most requests have no query or this one: no list is made of it.
   const { url } = c.req
   if (!url.includes('?')) return undefined
   if (url.endsWith('/v1/entries?wait=integrated')) return 'integrated'
-  return readQuery(c, query).wait
+  const { wait } = readQuery(c, query)
+  if (wait !== 'witnessed' || witnesses?.hasQuorum === true) return wait
+  throw new Problem('no-witnesses', 'this log has no witnesses', { parameter: 'wait' })
 }

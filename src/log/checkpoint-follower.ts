@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { readNewestHead } from '../store/heads.ts'
+import type { PublishedCheckpoint } from './cosigned.ts'
 import { type FollowedLog, readFollowingCheckpoint } from './follow-checkpoints.ts'
 import { LogIncident, Unavailable } from './incident.ts'
 import type { LogKeys } from './log-keys.ts'
 import type { Publisher } from './publisher.ts'
 import { isSealed } from './seal.ts'
+import { readCosigned } from './witnessed-checkpoints.ts'
 
 /** Between two looks: a flood of requests for what is not there costs no more than these. */
 const restMs = 10
@@ -20,13 +21,13 @@ type SharedLog = FollowedLog & { readonly keys: Pick<LogKeys, 'sealKey'>; readon
 export class CheckpointFollower {
   readonly #log: SharedLog
   readonly #publisher: Publisher
-  readonly #onSeen: (integratedSize: number, checkpoint?: StoredCheckpoint) => void
+  readonly #onSeen: (integratedSize: number, checkpoint?: PublishedCheckpoint) => void
   /** Whether what another server publishes is served here. A leader serves nothing but what it signed. */
   #isStandingBy = false
   /** When what is served here was last seen to be the newest. Whoever leads knows that always. */
   #currentAtMs = Number.POSITIVE_INFINITY
   /** The look that has not begun yet: whoever asks now is answered by it. */
-  #next: Promise<StoredCheckpoint> | undefined
+  #next: Promise<PublishedCheckpoint> | undefined
   #last: Promise<unknown> = Promise.resolve()
   #restUntilMs = 0
 
@@ -34,7 +35,7 @@ export class CheckpointFollower {
   constructor(
     log: SharedLog,
     publisher: Publisher,
-    onSeen: (integratedSize: number, checkpoint?: StoredCheckpoint) => void,
+    onSeen: (integratedSize: number, checkpoint?: PublishedCheckpoint) => void,
   ) {
     this.#log = log
     this.#publisher = publisher
@@ -63,7 +64,7 @@ export class CheckpointFollower {
    * The newest checkpoint of the database, read after this call: one look for all who ask meanwhile. A server that stands
    * by serves it from then on. Throws as `readFollowingCheckpoint`.
    */
-  look(): Promise<StoredCheckpoint> {
+  look(): Promise<PublishedCheckpoint> {
     this.#next ??= this.#lookNext()
     return this.#next
   }
@@ -72,13 +73,13 @@ export class CheckpointFollower {
    * The newest checkpoint that is served, which has less than what is `wanted` only where the database has no more
    * either. Rejects with `Unavailable` where it has, and that cannot be served now.
    */
-  async upTo(wanted: (checkpoint: StoredCheckpoint) => boolean): Promise<StoredCheckpoint> {
+  async upTo(wanted: (checkpoint: PublishedCheckpoint) => boolean): Promise<PublishedCheckpoint> {
     if (this.#log.standsBy !== true || wanted(this.#publisher.published)) return this.#publisher.published
     const newest = await this.#lookForClients()
     return wanted(newest) ? this.#publisher.nextAfter(newest.number - 1) : this.#publisher.published
   }
 
-  async #lookForClients(): Promise<StoredCheckpoint> {
+  async #lookForClients(): Promise<PublishedCheckpoint> {
     try {
       return await this.look()
     } catch (cause) {
@@ -87,7 +88,7 @@ export class CheckpointFollower {
     }
   }
 
-  async #lookNext(): Promise<StoredCheckpoint> {
+  async #lookNext(): Promise<PublishedCheckpoint> {
     await this.#last
     await sleep(this.#restUntilMs - performance.now())
     this.#next = undefined
@@ -97,7 +98,7 @@ export class CheckpointFollower {
     return looking
   }
 
-  async #look(): Promise<StoredCheckpoint> {
+  async #look(): Promise<PublishedCheckpoint> {
     const log = this.#log
     const head = await readNewestHead(log.query, log.schema)
     if (head !== undefined && isSealed(log.keys.sealKey, log.origin, head)) this.#onSeen(head.treeSize)
@@ -106,8 +107,21 @@ export class CheckpointFollower {
       if (!this.#isStandingBy) return newest
       this.#onSeen(newest.treeSize, newest)
       this.#publisher.accept(newest)
+    } else if (newest === undefined && this.#isStandingBy) {
+      await this.#lookForCosignatures()
     }
     if (this.#isStandingBy) this.#currentAtMs = performance.now()
     return this.#publisher.published
+  }
+
+  /** What is published before it is witnessed is so a moment later. */
+  async #lookForCosignatures(): Promise<void> {
+    const { witnessing, query, schema } = this.#log
+    const { published, witnessed } = this.#publisher
+    if (witnessing === undefined || witnessing.isAwaited || witnessed?.number === published.number) return
+    const { checkpoint, isQuorum } = await readCosigned(query, schema, witnessing, published)
+    if (checkpoint.cosignatures.length > published.cosignatures.length) {
+      this.#publisher.noteCosigned(checkpoint, isQuorum)
+    }
   }
 }

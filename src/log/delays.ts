@@ -14,11 +14,11 @@ export class Delays {
     this.#timing = timing
   }
 
-  noteIntegrated(size: number, publishedSize: number): void {
-    if (size > publishedSize) this.#unsignedSince ??= performance.now()
+  noteIntegrated(size: number, signedSize: number): void {
+    if (size > signedSize) this.#unsignedSince ??= performance.now()
   }
 
-  notePublished(size: number, integratedSize: number): void {
+  noteSigned(size: number, integratedSize: number): void {
     this.#unsignedSince = size < integratedSize ? performance.now() : undefined
   }
 

@@ -13,8 +13,10 @@ import { nodeSignatureCheck } from '../ops/signing.ts'
 import type { Schema } from '../store/batch.ts'
 import { readNewestCheckpoint, type StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Query } from '../store/session.ts'
+import { type PublishedCheckpoint, type Witnessing, withoutCosignatures } from './cosigned.ts'
 import { LogIncident } from './incident.ts'
 import type { LogKeys } from './log-keys.ts'
+import { readCosigned, readNewestWitnessed } from './witnessed-checkpoints.ts'
 
 export type FollowedLog = {
   readonly origin: string
@@ -24,24 +26,27 @@ export type FollowedLog = {
   readonly schema: Schema
   readonly tiles: TileReader
   readonly hash: Sha256
+  readonly witnessing?: Witnessing | undefined
 }
 
 /**
- * Reads the newest checkpoint of the database: undefined where it is the `last` one. It is served only if both
+ * Reads the newest checkpoint of the database that may be published: undefined where it is the `last` one. It is served only if both
  * signatures are the log's, and stored tiles show that its tree extends that of `last`. Throws LogIncident FORKED
  * where that is not so, ROLLBACK where the database has less than was served.
  */
 export async function readFollowingCheckpoint(
   log: FollowedLog,
   last: StoredCheckpoint,
-): Promise<StoredCheckpoint | undefined> {
-  const newest = await readNewestCheckpoint(log.query, log.schema)
+): Promise<PublishedCheckpoint | undefined> {
+  const signed = await readNewestCheckpoint(log.query, log.schema)
   // One less: the signer remembers a checkpoint before it stores it.
-  if (newest === undefined || newest.number < last.number - 1) {
-    const found = newest === undefined ? 'no checkpoint' : `checkpoint ${newest.number} as the newest`
+  if (signed === undefined || signed.number < last.number - 1) {
+    const found = signed === undefined ? 'no checkpoint' : `checkpoint ${signed.number} as the newest`
     throw new LogIncident('ROLLBACK', `the database has ${found}, ${last.number} was published`)
   }
-  if (newest.number < last.number || (newest.number === last.number && newest.note === last.note)) return undefined
+  const newest = await publishable(log, signed, last)
+  if (newest === undefined || newest.number < last.number) return undefined
+  if (newest.number === last.number && newest.note === last.note) return undefined
   try {
     checkSigned(log, newest)
     checkGrows(newest, last)
@@ -52,6 +57,17 @@ export async function readFollowingCheckpoint(
     throw new LogIncident('FORKED', detail, { cause })
   }
   return newest
+}
+
+/** `signed`, or where witnesses are waited for the newest behind `last` that they have cosigned. */
+async function publishable(
+  { query, schema, witnessing }: FollowedLog,
+  signed: StoredCheckpoint,
+  last: StoredCheckpoint,
+): Promise<PublishedCheckpoint | undefined> {
+  if (witnessing === undefined) return withoutCosignatures(signed)
+  if (witnessing.isAwaited) return readNewestWitnessed(query, schema, witnessing, last.number + 1, signed.number)
+  return (await readCosigned(query, schema, witnessing, signed)).checkpoint
 }
 
 /** Throws TlogError unless note and STH are the log's, of the tree head that the other columns say. */

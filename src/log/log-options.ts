@@ -4,6 +4,7 @@ import type { Schema } from '../store/batch.ts'
 import type { Committer } from '../store/committer.ts'
 import { lockIdleTimeoutMs } from '../store/log-lock.ts'
 import type { Clock } from './clock.ts'
+import type { Witnessing } from './cosigned.ts'
 import type { IncidentCode } from './incident.ts'
 import type { LogKeys } from './log-keys.ts'
 import type { PoolLimits } from './pool.ts'
@@ -45,6 +46,8 @@ export type LogOptions = {
   readonly standsBy?: boolean
   /** Told when the log begins to lead, works again after a stop, or begins to stand by. */
   readonly onTurn?: (turn: Turn) => void
+  /** Others who cosign its checkpoints. */
+  readonly witnessing?: Witnessing | undefined
   /** Called when this log begins to stand by: starts what taking over would have to wait for. */
   readonly prepareLeading?: () => void
   /** Where it differs from `defaultTiming`. */

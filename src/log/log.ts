@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { settleWithin } from '../ops/time-out.ts'
-import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import type { Committer } from '../store/committer.ts'
 import type { LogLock } from '../store/log-lock.ts'
 import { openPool, type Pool } from '../store/session.ts'
 import { CheckpointFollower } from './checkpoint-follower.ts'
 import { checkClocks, DatabaseTime } from './clock.ts'
+import type { PublishedCheckpoint } from './cosigned.ts'
+import { Cosigning, readPublished } from './cosigning.ts'
 import { Delays } from './delays.ts'
 import { LogIncident, NotLeader, Unavailable } from './incident.ts'
 import type { LogState } from './integrate.ts'
@@ -13,14 +14,15 @@ import { Leadership, type LeadershipOptions } from './leadership.ts'
 import { LeafScan } from './leaf-scan.ts'
 import { defaultTiming, type LogHealth, type LogOptions, type LogPlace, type LogTiming } from './log-options.ts'
 import { readLogState } from './log-state.ts'
+import { openLogSigner } from './open-log-signer.ts'
 import { PendingPool, type Placement } from './pool.ts'
 import { publicProblem, readProblem } from './problem-kind.ts'
-import { Publisher } from './publisher.ts'
+import { type Checkpoints, Publisher } from './publisher.ts'
 import type { EntryWithLeaf } from './receipt.ts'
 import { ReceiptWriter } from './receipt-writer.ts'
 import { Sequencer } from './sequencer.ts'
 import { ServedTiles } from './served-tiles.ts'
-import { type LogSigner, openSignerHere } from './signing-thread.ts'
+import type { LogSigner } from './signing-thread.ts'
 import { untilLost, waitForLock } from './standby.ts'
 import type { Submission } from './submission.ts'
 import { TileCache } from './tile-cache.ts'
@@ -41,7 +43,7 @@ export class Log {
   readonly #pool: PendingPool
   readonly #databaseTime = new DatabaseTime()
   readonly #publisher: Publisher
-  readonly #tiles: TileCache
+  readonly tiles: TileCache
   readonly #receipts: ReceiptWriter
   readonly proofs: TreeProofs
   /** What other servers have published. */
@@ -52,6 +54,7 @@ export class Log {
   readonly #delays: Delays
   readonly #turns: Turns
   readonly #leadership: Leadership
+  readonly #cosigning: Cosigning | undefined
   /** Of the checkpoint at which this server stopped last: a later one shows that another leads well. */
   #stoppedAt = -1
   readonly #connections: { readonly writer: Pool; readonly signer: Pool }
@@ -61,7 +64,7 @@ export class Log {
   #sequencer: Sequencer | undefined
   #problem: Error | undefined = new Unavailable('the log is starting')
 
-  private constructor(options: LogOptions, published: StoredCheckpoint, lock: LogLock | undefined) {
+  private constructor(options: LogOptions, published: PublishedCheckpoint, reader: Pool, lock: LogLock | undefined) {
     this.#options = options
     this.#timing = { ...defaultTiming, ...options.timing }
     this.#delays = new Delays(this.#timing)
@@ -73,28 +76,32 @@ export class Log {
       writer: openPool(options.writer, 3, statementTimeoutMs),
       signer: openPool(options.signer, 2, statementTimeoutMs),
     }
-    this.reader = openPool(options.reader, 8, statementTimeoutMs, { keep: 2 })
+    this.reader = reader
     const stored = openTilesBelow(this.reader, options.schema, options.hash)
-    this.#tiles = new TileCache(filesBefore(options.tileFiles, stored), options.hash)
-    this.#receipts = new ReceiptWriter(this.#tiles, options.hash)
-    this.proofs = new TreeProofs(this.#tiles, options.hash)
-    this.leaves = new LeafScan(this.#tiles)
-    this.served = new ServedTiles(this.#tiles, this.proofs, options.hash)
+    this.tiles = new TileCache(filesBefore(options.tileFiles, stored), options.hash)
+    this.#receipts = new ReceiptWriter(this.tiles, options.hash)
+    this.proofs = new TreeProofs(this.tiles, options.hash)
+    this.leaves = new LeafScan(this.tiles)
+    this.served = new ServedTiles(this.tiles, this.proofs, options.hash)
     this.#integratedSize = published.treeSize
     this.#publisher = new Publisher(published, {
       intervalMs: options.checkpointIntervalMs,
       resignAfterMs: options.resignIntervalMs,
       clock: () => this.#signingTime(),
       flushed: (maxMs) => this.#pool.flushed(maxMs),
-      onPublished: (checkpoint, seconds) => {
+      onSigned: (checkpoint, seconds) => {
         options.onMeasured?.({ kind: 'publish', seconds })
-        this.#delays.notePublished(checkpoint.treeSize, this.#integratedSize)
+        this.#delays.noteSigned(checkpoint.treeSize, this.#integratedSize)
+        this.#cosigning?.offer(checkpoint)
       },
+      awaitsWitnesses: options.witnessing?.isAwaited === true,
     })
-    const followed = { ...options, tiles: this.#tiles, query: this.reader.query }
+    const parts = { ...options, publisher: this.#publisher, proofs: this.proofs, signer: this.#connections.signer }
+    this.#cosigning = options.witnessing && new Cosigning(options.witnessing, parts)
+    const followed = { ...options, tiles: this.tiles, query: this.reader.query }
     this.follower = new CheckpointFollower(followed, this.#publisher, (size, checkpoint) => {
       this.#integratedSize = Math.max(this.#integratedSize, size)
-      if (checkpoint !== undefined) this.#delays.notePublished(checkpoint.treeSize, checkpoint.treeSize)
+      if (checkpoint !== undefined) this.#delays.noteSigned(checkpoint.treeSize, checkpoint.treeSize)
     })
   }
 
@@ -105,22 +112,25 @@ export class Log {
   static async open(options: LogOptions): Promise<Log> {
     const lockWaitMs = options.timing?.lockWaitMs ?? defaultTiming.lockWaitMs
     const lock = options.standsBy === true ? undefined : await waitForLock(options.writer, options.schema, lockWaitMs)
+    const reader = openPool(options.reader, 8, statementTimeoutMs, { keep: 2 })
     try {
       const last = await options.cell.read()
       if (last === undefined) throw new LogIncident('ROLLBACK', 'the signer remembers nothing')
-      return new Log(options, last, lock)
+      const { query } = reader
+      return new Log(options, await readPublished(query, options.schema, options.witnessing, last), reader, lock)
     } catch (error) {
+      await reader.close()
       await lock?.release()
       throw error
     }
   }
 
-  get published(): StoredCheckpoint {
+  get published(): PublishedCheckpoint {
     return this.#publisher.published
   }
 
-  get tiles(): TileCache {
-    return this.#tiles
+  get checkpoints(): Checkpoints {
+    return this.#publisher
   }
 
   /** Where it stands, for who records an incident. */
@@ -165,17 +175,12 @@ export class Log {
   }
 
   /** Resolves with the first checkpoint of at least `size` entries. */
-  waitForCheckpoint(size: number): Promise<StoredCheckpoint> {
+  waitForCheckpoint(size: number): Promise<PublishedCheckpoint> {
     return this.#publisher.waitFor(size)
   }
 
-  /** Resolves with the newest checkpoint whose number is above `number`. */
-  nextCheckpoint(number: number): Promise<StoredCheckpoint> {
-    return this.#publisher.nextAfter(number)
-  }
-
   /** The receipt of an entry that the checkpoint covers, as JSON in UTF-8. */
-  receiptOf(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
+  receiptOf(entry: EntryWithLeaf, checkpoint: PublishedCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
     return this.#receipts.write(entry, checkpoint)
   }
 
@@ -220,17 +225,13 @@ export class Log {
   async #runOnce(lock: LogLock, signal: AbortSignal): Promise<void> {
     const { commitTimeoutMs } = this.#timing
     // Both at once: whoever takes over is waited for.
-    const signing = settleWithin(commitTimeoutMs, 'open signer', this.#openSigner())
+    const signing = settleWithin(commitTimeoutMs, 'open signer', openLogSigner(this.#options, this.#connections.signer))
     const committing = settleWithin(commitTimeoutMs, 'open writer', this.#options.openCommitter())
     try {
       const [signer, committer] = await Promise.all([signing, committing])
       const sequencer = new Sequencer(this.#sequencerOptions(committer), await this.#readState(signer))
-      await this.#publisher.publish(signer)
-      this.#sequencer = sequencer
-      this.#problem = undefined
-      this.#turns.noteWork()
-      await this.#work(sequencer, signer, lock)
-      await this.#publisher.publish(signer)
+      const working = this.#lead(sequencer, signer, lock)
+      await (this.#cosigning?.during(working) ?? working)
       // All is answered: the next leader need not wait until connections and threads are closed.
       await this.#leadership.release()
     } finally {
@@ -239,6 +240,16 @@ export class Log {
       await settleWithin(commitTimeoutMs, 'close', closing).catch(() => {})
     }
     if (!signal.aborted) throw new Error('the sequencer ended although nobody asked it to')
+  }
+
+  async #lead(sequencer: Sequencer, signer: LogSigner, lock: LogLock): Promise<void> {
+    await this.#cosigning?.begin(signer.last)
+    await this.#publisher.publish(signer)
+    this.#sequencer = sequencer
+    this.#problem = undefined
+    this.#turns.noteWork()
+    await this.#work(sequencer, signer, lock)
+    await this.#publisher.publish(signer)
   }
 
   /** The sequencer ends by itself when the pool is closed and drained; the publisher only when it is told. */
@@ -285,17 +296,10 @@ export class Log {
     if (!isIncident || this.published.number > this.#stoppedAt) this.#problem = new NotLeader()
   }
 
-  #openSigner(): Promise<LogSigner> {
-    const { origin, keys, cell, schema, hash, openSigner } = this.#options
-    if (openSigner !== undefined) return openSigner()
-    const query = this.#connections.signer.query
-    return openSignerHere({ origin, sealKey: keys.sealKey, keys: keys.signing, cell, query, schema, hash })
-  }
-
   async #readState(signer: LogSigner): Promise<LogState> {
     const { writer, signer: tiles } = this.#connections
     const state = await readLogState(this.#options, writer.query, tiles.query, signer.last, this.#databaseTime)
-    this.#tiles.add(state.edge, [])
+    this.tiles.add(state.edge, [])
     this.#noteIntegrated(state.edge.size)
     return state
   }
@@ -313,7 +317,7 @@ export class Log {
         this.#delays.noteCommitted()
         const entries = batch.after.edge.size - batch.before.edge.size
         this.#options.onMeasured?.({ kind: 'commit', entries, seconds })
-        this.#tiles.add(state.edge, batch.fullTiles)
+        this.tiles.add(state.edge, batch.fullTiles)
         this.#noteIntegrated(state.edge.size)
       },
     }
@@ -321,7 +325,7 @@ export class Log {
 
   #noteIntegrated(size: number): void {
     this.#integratedSize = size
-    this.#delays.noteIntegrated(size, this.published.treeSize)
+    this.#delays.noteIntegrated(size, this.#publisher.signed.treeSize)
   }
 
   #signingTime(): number {

@@ -1,7 +1,7 @@
 import { encodeUtf8 } from '../../tlog/bytes.ts'
 import { type Hash, leafHash, type Sha256 } from '../../tlog/hash.ts'
 import { tileWidth } from '../../tlog/tile.ts'
-import type { StoredCheckpoint } from '../store/checkpoints.ts'
+import { type PublishedCheckpoint, servedNote } from './cosigned.ts'
 import { entryJsonBytesMax, writeEntryJson } from './entry-json.ts'
 import { JsonWriter } from './json-writer.ts'
 import type { EntryWithLeaf } from './receipt.ts'
@@ -15,7 +15,7 @@ import { TileProofs } from './tile-proofs.ts'
 export class ReceiptWriter {
   readonly #tiles: TileCache
   readonly #hash: Sha256
-  #checkpoint: StoredCheckpoint | undefined
+  #checkpoint: PublishedCheckpoint | undefined
   #noteJson: Uint8Array = new Uint8Array(0)
   #proofs = new Map<number, Promise<TileProofs>>()
 
@@ -28,11 +28,11 @@ export class ReceiptWriter {
    * The receipt of an entry: all that a client needs to check it offline, as JSON in UTF-8. Throws where the entry's
    * leaf is not in the tree of the checkpoint.
    */
-  async write(entry: EntryWithLeaf, checkpoint: StoredCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
+  async write(entry: EntryWithLeaf, checkpoint: PublishedCheckpoint): Promise<Uint8Array<ArrayBuffer>> {
     const leafIndex = entry.sequenceNumber - 1
     const proofs = await this.#proofsOf(Math.floor(leafIndex / tileWidth), checkpoint)
     const path = proofs.pathOf(leafIndex % tileWidth, leafHash(entry.leaf, this.#hash))
-    const note = checkpoint === this.#checkpoint ? this.#noteJson : encodeUtf8(JSON.stringify(checkpoint.note))
+    const note = checkpoint === this.#checkpoint ? this.#noteJson : encodeUtf8(JSON.stringify(servedNote(checkpoint)))
     const json = new JsonWriter(entryJsonBytesMax(entry) + 2 * entry.leaf.length + note.length + proofBytesMax)
     json.raw(beforeEntry)
     writeEntryJson(json, entry)
@@ -50,19 +50,27 @@ export class ReceiptWriter {
     return json.take()
   }
 
-  #proofsOf(tile: number, checkpoint: StoredCheckpoint): Promise<TileProofs> {
-    if (checkpoint.number > (this.#checkpoint?.number ?? -1)) {
-      this.#checkpoint = checkpoint
-      this.#noteJson = encodeUtf8(JSON.stringify(checkpoint.note))
+  #proofsOf(tile: number, checkpoint: PublishedCheckpoint): Promise<TileProofs> {
+    const known = this.#checkpoint
+    if (known === undefined || checkpoint.number > known.number) {
+      this.#keep(checkpoint)
       this.#proofs = new Map()
+    } else if (checkpoint.number < known.number) {
+      return TileProofs.open(this.#tiles, tile, checkpoint, this.#hash)
+    } else if (checkpoint.cosignatures.length > known.cosignatures.length) {
+      this.#keep(checkpoint)
     }
-    if (checkpoint !== this.#checkpoint) return TileProofs.open(this.#tiles, tile, checkpoint, this.#hash)
     const kept = this.#proofs.get(tile)
     if (kept !== undefined) return kept
     const proofs = TileProofs.open(this.#tiles, tile, checkpoint, this.#hash)
     this.#proofs.set(tile, proofs)
     proofs.catch(() => this.#proofs.delete(tile))
     return proofs
+  }
+
+  #keep(checkpoint: PublishedCheckpoint): void {
+    this.#checkpoint = checkpoint
+    this.#noteJson = encodeUtf8(JSON.stringify(servedNote(checkpoint)))
   }
 }
 

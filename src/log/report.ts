@@ -169,3 +169,29 @@ function onceAMinute(): (what: string) => number | undefined {
     return count
   }
 }
+
+/** What a witness answered, as far as that is told. */
+type WitnessAnswer = { readonly kind: 'cosigned' | 'ahead' | 'conflict' | 'failed'; readonly reason?: string }
+
+/** Counts what witnesses answer, and tells when one begins or ceases to cosign, and of others once a minute. */
+export function reportWitnesses(
+  logger: Logger,
+  { witnessSeconds, witnessAnswers, witnessCosignedAt }: Metrics,
+): (witness: string, answer: WitnessAnswer, seconds: number, checkpoint: { readonly treeSize: number }) => void {
+  const mayTell = onceAMinute()
+  const failing = new Set<string>()
+  return (witness, answer, seconds, { treeSize }) => {
+    witnessAnswers.inc({ witness, answer: answer.kind })
+    witnessSeconds.observe({ witness }, seconds)
+    if (answer.kind === 'cosigned') {
+      witnessCosignedAt.set({ witness }, Date.now() / 1_000)
+      if (failing.delete(witness)) logger.info({ witness, treeSize }, 'a witness cosigns again')
+      return
+    }
+    failing.add(witness)
+    const heldBack = mayTell(`${witness} ${answer.kind}`)
+    if (heldBack === undefined) return
+    const { kind, reason } = answer
+    logger.warn({ witness, treeSize, answer: kind, reason, heldBack }, 'a witness did not cosign')
+  }
+}

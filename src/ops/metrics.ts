@@ -9,6 +9,8 @@ export type Readings = {
   readonly integratedSize: number
   readonly publishedSize: number
   readonly publishedAtMs: number
+  /** Under a checkpoint that the quorum of the witnesses has cosigned; absent without such. */
+  readonly witnessedSize?: number | undefined
   readonly searchedSize: number
   readonly searchCheckedSize: number
   readonly isReady: boolean
@@ -66,6 +68,12 @@ export type Metrics = {
   readonly heartbeats: Counter<'kind' | 'outcome'>
   /** By `kind`, seconds since 1970. */
   readonly heartbeatSentAt: Gauge<'kind'>
+  /** By `witness` and `answer` (cosigned, ahead, conflict, failed). */
+  readonly witnessAnswers: Counter<'witness' | 'answer'>
+  /** By `witness`, seconds from asking to its answer, the storing of a cosignature included. */
+  readonly witnessSeconds: Histogram<'witness'>
+  /** By `witness`, seconds since 1970. */
+  readonly witnessCosignedAt: Gauge<'witness'>
   /** Prometheus text format 0.0.4. */
   readonly format: () => Promise<string>
   readonly contentType: string
@@ -155,6 +163,22 @@ export function createMetrics(read: () => Readings): Metrics {
       ...{ name: 'dendrolog_heartbeat_sent_timestamp_seconds', help: 'When it last took a ping', registers },
       labelNames: ['kind'] as const,
     }),
+    witnessAnswers: new Counter({
+      ...{
+        name: 'dendrolog_witness_answers_total',
+        help: 'What witnesses answered that were asked to cosign',
+        registers,
+      },
+      labelNames: ['witness', 'answer'] as const,
+    }),
+    witnessSeconds: new Histogram({
+      ...{ name: 'dendrolog_witness_seconds', help: 'From asking a witness to its answer', registers },
+      ...{ labelNames: ['witness'] as const, buckets: seconds },
+    }),
+    witnessCosignedAt: new Gauge({
+      ...{ name: 'dendrolog_witness_cosigned_timestamp_seconds', help: 'When a witness last cosigned', registers },
+      labelNames: ['witness'] as const,
+    }),
     format: () => registry.metrics(),
     contentType: registry.contentType,
   }
@@ -167,6 +191,7 @@ const gauges: readonly (readonly [name: string, help: string, valueFrom: ValueFr
   ['pending_entries', 'Received and not yet in a batch', ({ pendingEntries }) => pendingEntries],
   ['integrated_size', 'Entries that are durable in the tree', ({ integratedSize }) => integratedSize],
   ['published_size', 'Entries under the newest checkpoint', ({ publishedSize }) => publishedSize],
+  ['witnessed_size', 'Entries under a checkpoint that the quorum cosigned', ({ witnessedSize }) => witnessedSize],
   ['checkpoint_timestamp_seconds', 'Time of the newest checkpoint', ({ publishedAtMs }) => publishedAtMs / 1_000],
   ['searched_size', 'Entries in the search tables', ({ searchedSize }) => searchedSize],
   ['search_checked_size', 'Of them, compared with the tree', ({ searchCheckedSize }) => searchCheckedSize],

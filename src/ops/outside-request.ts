@@ -1,17 +1,22 @@
 // Requests to receivers outside whose URLs may be secrets: bounded in time, no redirect followed, no URL in an error.
 
-/** What was answered; `text` is the beginning of the body. */
-export type OutsideAnswer = { readonly status: number; readonly headers: Headers; readonly text: string }
+/** What was answered; `bytes` is the beginning of the body, `text` is that in UTF-8. */
+export type OutsideAnswer = {
+  readonly status: number
+  readonly headers: Headers
+  readonly bytes: Uint8Array
+  readonly text: string
+}
 
 export type OutsideRequest = {
   readonly method: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array
   /** Of what is answered so much is read; the beginning, for people, where it does not say. */
-  readonly charactersMax?: number
+  readonly bytesMax?: number
 }
 
-const beginningCharacters = 1_000
+const beginningBytes = 1_000
 
 /**
  * Sends a request and reads the beginning of what is answered, all of it within `timeoutMs`. Whatever kept it from
@@ -19,7 +24,7 @@ const beginningCharacters = 1_000
  */
 export async function requestOutside(
   url: URL,
-  { method, headers = {}, body, charactersMax = beginningCharacters }: OutsideRequest,
+  { method, headers = {}, body, bytesMax = beginningBytes }: OutsideRequest,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<OutsideAnswer> {
@@ -30,23 +35,25 @@ export async function requestOutside(
       ...{ signal: AbortSignal.any([signal, late]) },
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : new Uint8Array(body) }),
     })
-    return { status: response.status, headers: response.headers, text: await readBeginning(response, charactersMax) }
+    const bytes = await readBeginning(response, bytesMax)
+    return { status: response.status, headers: response.headers, bytes, text: new TextDecoder().decode(bytes) }
   } catch (error) {
     if (signal.aborted) throw new Error('was stopped')
     throw new Error(late.aborted ? `no answer within ${timeoutMs} ms` : `no answer: ${reasonOf(error)}`)
   }
 }
 
-/** What stands in an answer's body is for people: its beginning does, and a receiver need not end it. */
-async function readBeginning({ body }: Response, charactersMax: number): Promise<string> {
-  if (body === null) return ''
-  const decoder = new TextDecoder()
-  let text = ''
+/** Of an answer that is longer, or does not end, no more is read. */
+async function readBeginning({ body }: Response, bytesMax: number): Promise<Uint8Array> {
+  if (body === null) return new Uint8Array(0)
+  const chunks: Uint8Array[] = []
+  let length = 0
   for await (const chunk of body) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true })
-    if (text.length >= charactersMax) break
+    chunks.push(chunk as Uint8Array)
+    length += (chunk as Uint8Array).length
+    if (length >= bytesMax) break
   }
-  return text.slice(0, charactersMax)
+  return Buffer.concat(chunks).subarray(0, bytesMax)
 }
 
 /** The code of what is behind Node's `fetch failed`; messages may quote the URL. */

@@ -194,6 +194,7 @@ test('/v1/log says what outside programs rely on', async () => {
     },
     intervals: { checkpointMs: 10, resignMs: 60_000 },
     witnesses: [],
+    publish: 'at-once',
   })
 })
 

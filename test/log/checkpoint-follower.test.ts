@@ -26,7 +26,7 @@ beforeEach(async () => {
   }
   publisher = new Publisher(leader.log.published, {
     ...{ intervalMs: 10, resignAfterMs: 60_000, clock: () => 0 },
-    ...{ flushed: async () => {}, onPublished: () => {} },
+    ...{ flushed: async () => {}, onSigned: () => {} },
   })
   const tiles = openTileStore(reader.query, schema, nativeSha256)
   const followed = { origin, keys: home.keys, schema, hash: nativeSha256, tiles, query, standsBy: true }

@@ -14,18 +14,19 @@ import type { ReaderTimes } from '../../api/slow-readers.ts'
 import type { TlsPair } from '../../api/tls.ts'
 import { createTokenSecret } from '../../src/auth/token.ts'
 import { openTokens, type TokensOptions } from '../../src/auth/tokens.ts'
+import type { Witnesses } from '../../src/cosign/witnesses.ts'
 import { IncidentOffice } from '../../src/incident/incident-office.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
 import { createSignAct } from '../../src/log/own-act-entry.ts'
 import { readProvedColumns } from '../../src/log/published-entries.ts'
 import { hashSecret } from '../../src/log/seal.ts'
+import { readCosignedAfter } from '../../src/log/witnessed-checkpoints.ts'
 import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import type { SearchDefect } from '../../src/search/search-defect.ts'
 import type { ProofTiming } from '../../src/search/search-proof.ts'
 import { openSearchTables, type SearchTables, type SearchTablesOptions } from '../../src/search/search-tables.ts'
-import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
 import { type EntryReads, entryReads, findSequenceNumber } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
@@ -33,6 +34,7 @@ import { openPool, type Pool } from '../../src/store/session.ts'
 import { insertFirstToken, type TokenRole } from '../../src/store/tokens.ts'
 import { formatUuid } from '../../tlog/uuid.ts'
 import { createTestLog, origin, schema, type TestLog, type TestLogOptions } from './log.ts'
+import { policyOf, startWitnesses, type TestWitnesses, type TestWitnessing, witnessingOf } from './witnesses.ts'
 
 export type TestApi = {
   readonly app: Hono<Env>
@@ -69,6 +71,9 @@ export type Answer = {
 
 export type TestApiOptions = {
   readonly log?: TestLogOptions
+  /** Of them, all but one are the quorum; without, there are none. */
+  readonly witnesses?: number
+  readonly publishesAfterQuorum?: boolean
   readonly limits?: Partial<ApiLimits>
   readonly answerMs?: number
   readonly paceMs?: number
@@ -81,7 +86,8 @@ export type TestApiOptions = {
 
 export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi> {
   const test = await createTestLog()
-  const { log } = await test.start(options.log)
+  const witnessed = await openWitnesses(test, options)
+  const { log } = await test.start({ ...options.log, witnessing: witnessed?.witnessing })
   const admin = openPool(test.database.admin, 2, 10_000)
   const writer = openPool(test.database.as('app_writer_role'), 2, 10_000)
   const state = openPool(test.database.as('app_state_role'), 2, 10_000)
@@ -113,7 +119,7 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
   })
   const stop = new AbortController()
   const following = search.run(stop.signal)
-  const server = serverOf(test, log, search, state, writer, unexpected, options)
+  const server = serverOf(test, log, search, state, writer, unexpected, options, witnessed?.witnesses)
   const app = createApp(server)
   const servers: HttpServer[] = []
   return {
@@ -147,9 +153,20 @@ export async function openTestApi(options: TestApiOptions = {}): Promise<TestApi
         await test.check()
       } finally {
         await test.drop()
+        await witnessed?.close()
       }
     },
   }
+}
+
+async function openWitnesses(
+  { keys }: TestLog,
+  { witnesses: count = 0, publishesAfterQuorum }: TestApiOptions,
+): Promise<(TestWitnessing & Pick<TestWitnesses, 'close'>) | undefined> {
+  if (count === 0) return undefined
+  const started = await startWitnesses(count, keys.vkey)
+  const policy = policyOf(started, Math.max(1, count - 1))
+  return { ...witnessingOf(keys, policy, publishesAfterQuorum), close: started.close }
 }
 
 /** Lets a superuser change what was logged: the guards that refuse it are off, as someone who means harm would do. */
@@ -216,6 +233,7 @@ function serverOf(
   writer: Pool,
   unexpected: unknown[],
   options: TestApiOptions,
+  witnesses: Witnesses | undefined,
 ): Server {
   const { keys } = test
   const bodyBytesMax = options.limits?.bodyBytesMax ?? 16_777_216
@@ -228,6 +246,8 @@ function serverOf(
   return {
     log,
     identity: { origin, vkey: keys.vkey, sthPublicKey: keys.sthPublicKey, logId: keys.logId },
+    witnesses,
+    publishesAfterQuorum: options.publishesAfterQuorum ?? false,
     limits: { bodyBytesMax, recordsMax: 10_000, checkpointIntervalMs: 10, resignIntervalMs: 60_000, ...options.limits },
     times: { answerMs: options.answerMs ?? 25_000, paceMs: options.paceMs ?? 10_000 },
     bodyBudget: new ByteBudget(3 * bodyBytesMax, 1.5 * bodyBytesMax),
@@ -254,7 +274,7 @@ function serverOf(
     rateLimiter: new RateLimiter(),
     entries: { ...entryReads(log.reader.query, schema), ...options.entries },
     search,
-    readCheckpoints: (after, limit) => readCheckpointsAfter(log.reader.query, schema, after, limit),
+    readCheckpoints: (after, limit) => readCosignedAfter(log.reader.query, schema, witnesses, after, limit),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
     onEntriesRead: () => {},

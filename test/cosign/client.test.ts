@@ -5,14 +5,14 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type CheckpointToCosign, WitnessClient } from '../../src/cosign/client.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { ed25519SignerFromSeed, generateEd25519Seed, nodeSignatureCheck } from '../../src/ops/signing.ts'
-import { type CheckpointToCosign, WitnessClient } from '../../src/witness/client.ts'
 import { type Answer, Witness } from '../../src/witness/witness.ts'
 import { parseAddCheckpoint, sizeMediaType } from '../../tlog/add-checkpoint.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
 import { formatCheckpoint } from '../../tlog/checkpoint.ts'
-import { asTreeSize, type TreeSize } from '../../tlog/coords.ts'
+import { asTreeSize } from '../../tlog/coords.ts'
 import { cosign, cosignatureVerifier } from '../../tlog/cosignature.ts'
 import { formatSignatureLine, parseNote, signNote, textVerifier } from '../../tlog/note.ts'
 import { namedKey } from '../../tlog/note-key.ts'
@@ -80,14 +80,13 @@ function checkpointOf(size: number, of = tree): CheckpointToCosign {
   const root = of.root(0, size)
   const text = formatCheckpoint({ origin, size: asTreeSize(size), root })
   const note = signNote(text, [{ name: origin, keyId: logKey.keyId, sign: logSigner.sign }])
-  return { size: asTreeSize(size), note }
+  return { size: asTreeSize(size), note, prove: async (from) => of.proof(from, size) }
 }
 
 function clientOf(url: URL, knownSize = 0, options: { readonly skewMaxMs?: number } = {}): WitnessClient {
   return new WitnessClient(
     {
       ...{ url, verifiers: [verifier], nowMs: Date.now, timeoutMs: 500, skewMaxMs: 60_000, ...options },
-      prove: async (from: TreeSize, to: TreeSize) => tree.proof(from, to),
     },
     asTreeSize(knownSize),
   )

@@ -8,7 +8,12 @@ import { type NoteSignature, type NoteVerifier, parseNote, parseSignatureLines }
 import { requestOutside } from '../ops/outside-request.ts'
 
 /** A checkpoint of ours that is to be cosigned. */
-export type CheckpointToCosign = { readonly size: TreeSize; readonly note: Uint8Array }
+export type CheckpointToCosign = {
+  readonly size: TreeSize
+  readonly note: Uint8Array
+  /** The consistency proof from a size that the witness knows; not asked for size 0, nor for the same. */
+  readonly prove: (from: TreeSize) => Promise<readonly Hash[]>
+}
 
 /** What a witness made of it. */
 export type Asked =
@@ -25,8 +30,6 @@ export type WitnessClientOptions = {
   readonly url: URL
   /** Of its keys. */
   readonly verifiers: readonly NoteVerifier[]
-  /** The consistency proof from a size that it knows; not asked for size 0, nor for the same. */
-  readonly prove: (from: TreeSize, to: TreeSize) => Promise<readonly Hash[]>
   readonly nowMs: () => number
   readonly timeoutMs: number
   /** So far a cosignature's time may be from ours. */
@@ -34,7 +37,7 @@ export type WitnessClientOptions = {
 }
 
 /** A few cosignatures, of several keys. */
-const answerCharactersMax = 65_536
+const answerBytesMax = 65_536
 /** Somebody else may ask for the same log meanwhile. */
 const triesMax = 3
 
@@ -70,13 +73,13 @@ export class WitnessClient {
 
   /** A number: the size that it has instead of `old`. */
   async #askFrom(old: TreeSize, checkpoint: CheckpointToCosign, signal: AbortSignal): Promise<Asked | number> {
-    const { prove, timeoutMs } = this.#options
-    const { size, note } = checkpoint
-    const proof = old === 0 || old === size ? [] : await prove(old, size)
+    const { timeoutMs } = this.#options
+    const { size, note, prove } = checkpoint
+    const proof = old === 0 || old === size ? [] : await prove(old)
     const body = formatAddCheckpoint({ old, proof, note })
     try {
       const headers = { 'content-type': 'text/plain; charset=utf-8' }
-      const request = { method: 'POST' as const, headers, body, charactersMax: answerCharactersMax }
+      const request = { method: 'POST' as const, headers, body, bytesMax: answerBytesMax }
       const { status, headers: answered, text } = await requestOutside(this.#target, request, timeoutMs, signal)
       if (status === 200) return this.#take(checkpoint, text)
       if (status === 409 && mediaTypeOf(answered) === sizeMediaType) return readSize(text)
