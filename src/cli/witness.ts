@@ -10,17 +10,27 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { addLog, createWitness, openWitnessKeys, readLogs } from './witness/folder.ts'
+import {
+  addLog,
+  createWitness,
+  openWitnessKeys,
+  readLogs,
+  type WitnessKeyKind,
+  witnessKeyKinds,
+} from './witness/folder.ts'
 import { serveWitness } from './witness/serve.ts'
 
 export const witnessCommand: Command = {
   summary: 'witness the logs of others: cosign what extends what was cosigned before (C2SP tlog-witness)',
-  synopsis: 'init --name NAME | add-log VKEY [--url URL] | show | serve [--listen HOST:PORT]  [--data FOLDER] [--json]',
+  synopsis:
+    'init --name NAME [--keys KINDS] | add-log VKEY [--url URL] | show | serve [--listen HOST:PORT]  [--data FOLDER] [--json]',
   help: `Needs no database and no log of its own, and knows of a log its verifier key alone. What it cosigned is durable in the
 folder before it is answered: a witness that forgets may cosign two histories, and must be given up with its keys.
 
   init              makes the folder and two keys: Ed25519, and ML-DSA-44, which a quantum computer does not forge
     --name NAME     of the keys: a name without blanks and "+", as witness.example/w1
+    --keys KINDS    ed25519, ml-dsa, or both separated by a comma, which is what is made unless said otherwise; with
+                    ml-dsa a cosignature takes some 5 ms
   add-log VKEY      witnesses this log from the next start on; a further key of a log that is witnessed is one more
     --url URL       where it is, for whoever reads the list
   show              the verifier keys, for the policies of logs and clients, and the logs that are witnessed
@@ -34,6 +44,7 @@ folder before it is answered: a witness that forgets may cosign two histories, a
 const options = {
   data: { type: 'string', default: 'dendrolog-witness' },
   name: { type: 'string' },
+  keys: { type: 'string' },
   url: { type: 'string' },
   listen: { type: 'string' },
   json: { type: 'boolean', default: false },
@@ -42,7 +53,7 @@ const options = {
 type Mode = 'init' | 'add-log' | 'show' | 'serve'
 
 /** Options of one mode only. */
-const modeOf = { name: 'init', url: 'add-log', listen: 'serve' } as const
+const modeOf = { name: 'init', keys: 'init', url: 'add-log', listen: 'serve' } as const
 
 async function runWitness(args: readonly string[], signal: AbortSignal): Promise<ExitStatus> {
   const { values, positionals } = parseArguments(args, options, 2)
@@ -61,7 +72,7 @@ async function runWitness(args: readonly string[], signal: AbortSignal): Promise
     })
     return exitHolds
   }
-  if (mode === 'init') await createWitness(dataDir, readName(values.name))
+  if (mode === 'init') await createWitness(dataDir, readName(values.name), readKinds(values.keys))
   if (mode === 'add-log' && vkey !== undefined && !(await addLog(dataDir, vkey, values.url))) {
     throw new Error('this key of the log is there already')
   }
@@ -89,6 +100,14 @@ function isMode(text: string | undefined): text is Mode {
 function readName(name: string | undefined): string {
   if (name === undefined || !isKeyName(name)) throw new UsageError('--name: want a name without blanks and "+"')
   return name
+}
+
+function readKinds(text: string | undefined): readonly WitnessKeyKind[] {
+  if (text === undefined) return witnessKeyKinds
+  const names = text.split(',')
+  const kinds = witnessKeyKinds.filter((kind) => names.includes(kind))
+  if (kinds.length === names.length) return kinds
+  throw new UsageError(`--keys: want ${witnessKeyKinds.join(', ')}, or both separated by a comma`)
 }
 
 function readListen(text: string): { readonly host: string; readonly port: number } {

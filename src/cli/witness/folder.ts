@@ -22,16 +22,27 @@ import { ed25519SignerFromSeed, generateEd25519Seed, nodeSignatureCheck } from '
 import { createSecretFile, readSecretFile, writeSecretFile } from '../../store/secret-file.ts'
 import type { LogToWitness } from '../../witness/witness.ts'
 
-const keyFiles = [
-  { name: 'witness-key', type: cosignatureKeyType },
-  { name: 'witness-key-ml-dsa', type: mlDsaKeyType },
-] as const
+/** As people call them. */
+export type WitnessKeyKind = 'ed25519' | 'ml-dsa'
+
+const keyFiles: readonly { readonly kind: WitnessKeyKind; readonly name: string; readonly type: SignerKey['type'] }[] =
+  [
+    { kind: 'ed25519', name: 'witness-key', type: cosignatureKeyType },
+    { kind: 'ml-dsa', name: 'witness-key-ml-dsa', type: mlDsaKeyType },
+  ]
+
+export const witnessKeyKinds: readonly WitnessKeyKind[] = keyFiles.map(({ kind }) => kind)
+
 const logsFile = 'logs'
 
 /** Makes the folder (0700) and the keys in it. Throws where there are keys already. */
-export async function createWitness(dataDir: string, name: string): Promise<readonly CosigningKey[]> {
+export async function createWitness(
+  dataDir: string,
+  name: string,
+  kinds: readonly WitnessKeyKind[],
+): Promise<readonly CosigningKey[]> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  for (const { name: file, type } of keyFiles) {
+  for (const { name: file, type } of keyFiles.filter(({ kind }) => kinds.includes(kind))) {
     const skey = formatSkey(namedSeed(name, type, generateEd25519Seed(), publicKeyOf))
     if (!(await createSecretFile(join(dataDir, file), `${skey}\n`))) {
       throw new Error(`${resolve(dataDir, file)}: is there already; a witness keeps its keys`)
@@ -40,14 +51,18 @@ export async function createWitness(dataDir: string, name: string): Promise<read
   return openWitnessKeys(dataDir)
 }
 
-/** Throws where a key is missing, readable to others, or not the folder's. */
+/** Throws where there is none, or one is readable to others, or not what its file says. */
 export async function openWitnessKeys(dataDir: string): Promise<readonly CosigningKey[]> {
-  return Promise.all(keyFiles.map(({ name, type }) => openKey(join(dataDir, name), type)))
+  const opened = await Promise.all(keyFiles.map(({ name, type }) => openKey(join(dataDir, name), type)))
+  const keys = opened.filter((key) => key !== undefined)
+  if (keys.length === 0) throw new Error(`${resolve(dataDir)}: no key of a witness; dendrolog witness init makes it`)
+  return keys
 }
 
-async function openKey(path: string, type: SignerKey['type']): Promise<CosigningKey> {
+/** Undefined where there is no such file. */
+async function openKey(path: string, type: SignerKey['type']): Promise<CosigningKey | undefined> {
   const text = await readSecretFile(path)
-  if (text === undefined) throw new Error(`${resolve(path)}: missing; dendrolog witness init makes it`)
+  if (text === undefined) return undefined
   const skey = parseSkey(text.trim(), publicKeyOf)
   if (skey.type !== type) throw new Error(`${resolve(path)}: key of type ${skey.type}, want ${type}`)
   const { publicKey, sign } = signerOf(skey.seed, type)
