@@ -178,8 +178,7 @@ export function reportWitnesses(
   logger: Logger,
   { witnessSeconds, witnessAnswers, witnessCosignedAt }: Metrics,
 ): (witness: string, answer: WitnessAnswer, seconds: number, checkpoint: { readonly treeSize: number }) => void {
-  const mayTell = onceAMinute()
-  const failing = new Set<string>()
+  const failing = new Map<string, ReturnType<typeof onceAMinute>>()
   return (witness, answer, seconds, { treeSize }) => {
     witnessAnswers.inc({ witness, answer: answer.kind })
     witnessSeconds.observe({ witness }, seconds)
@@ -188,8 +187,9 @@ export function reportWitnesses(
       if (failing.delete(witness)) logger.info({ witness, treeSize }, 'a witness cosigns again')
       return
     }
-    failing.add(witness)
-    const heldBack = mayTell(`${witness} ${answer.kind}`)
+    const mayTell = failing.get(witness) ?? onceAMinute()
+    failing.set(witness, mayTell)
+    const heldBack = mayTell(answer.kind)
     if (heldBack === undefined) return
     const { kind, reason } = answer
     logger.warn({ witness, treeSize, answer: kind, reason, heldBack }, 'a witness did not cosign')
