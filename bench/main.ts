@@ -10,6 +10,7 @@ import { describeMachine, type Facts } from './machine.ts'
 import { type Findings, measures, type Outcome, type PartName, partNames } from './measures.ts'
 import type { Part, PartContext } from './part.ts'
 import { measureBaseline } from './parts/baseline.ts'
+import { measureCosigned } from './parts/cosigned.ts'
 import { measureGrowth } from './parts/growth.ts'
 import { measureHashing } from './parts/hashing.ts'
 import { measureLimit } from './parts/limit.ts'
@@ -18,6 +19,7 @@ import { measurePaced, offeredPerSecond, pacedConnections } from './parts/paced.
 import { measureSingle } from './parts/single.ts'
 import { measureStart } from './parts/start.ts'
 import { measureVerifier } from './parts/verifier.ts'
+import { measureWitness } from './parts/witness.ts'
 import { batchEntries, type Plan, readPlan, resultsFileOf, usage } from './plan.ts'
 import { formatMarkdown, formatTerminal } from './report.ts'
 import { makeRunFolder, removeFolder } from './run-folder.ts'
@@ -32,6 +34,8 @@ const parts: Readonly<Record<PartName, Part>> = {
   paced: measurePaced,
   start: measureStart,
   verifier: measureVerifier,
+  witness: measureWitness,
+  cosigned: measureCosigned,
   growth: measureGrowth,
 }
 
@@ -100,6 +104,7 @@ function ratiosOf(outcomes: ReadonlyMap<string, Outcome>): [string, Outcome][] {
     baseline16: ['ndjson.rate', 'baseline.16.rate'],
     growth: ['growth.largeIngest', 'growth.smallIngest'],
     verifier: ['verifier.ingestWith', 'verifier.ingestWithout'],
+    cosigned: ['cosigned.ingestWith', 'cosigned.ingestWithout'],
     verify: ['growth.largeVerify', 'growth.smallVerify'],
     smallPaged: ['growth.smallVerify', 'growth.smallPaged'],
     largePaged: ['growth.largeVerify', 'growth.largePaged'],

@@ -10,6 +10,8 @@ export const partNames = [
   'paced',
   'start',
   'verifier',
+  'witness',
+  'cosigned',
   'growth',
 ] as const
 export type PartName = (typeof partNames)[number]
@@ -73,6 +75,7 @@ export const measures: readonly Measure[] = [
   row('start', 'first', 'start to ready, first time', 's', { required: atMost(10) }),
   row('start', 'again', 'start to ready, again', 's', { required: atMost(3) }),
   ...verifierRows(),
+  ...witnessRows(),
   ...growthRows(),
   row('limit', 'ledger', 'COPY of ledger rows, one connection', 'entries/s'),
   row('limit', 'commit', 'all that a commit writes (ids, tiles, head too)', 'entries/s'),
@@ -145,6 +148,24 @@ function verifierRows(): Measure[] {
     row('verifier', 'caughtUp', 'last answer to all hashed', 's'),
     row('verifier', 'idle', 'it and its sessions on an idle log, share of a core', '%', { required: atMost(5) }),
     ...['update', 'delete', 'insert'].map((name) => row('verifier', name, `SQL ${name} to webhook`, 's', noticed)),
+  ]
+}
+
+function witnessRows(): Measure[] {
+  return [
+    row('ratios', 'cosigned', 'NDJSON with three witnesses / without', 'x', { required: atLeast(0.9) }),
+    row('witness', 'perCore', 'add-checkpoint for each core that it takes', 'answers/s', { required: atLeast(2_000) }),
+    row('witness', 'rate', 'add-checkpoint, 64 connections', 'answers/s'),
+    row('witness', 'p99', 'add-checkpoint: p99', 'ms'),
+    row('witness', 'failed', 'requests that failed', 'requests', none),
+    row('witness', 'memory', 'its peak memory, 1,000 logs', 'MB', { combine: 'max', required: atMost(120) }),
+    row('cosigned', 'p50', 'POST to a checkpoint that 2 of 3 cosigned, 5,000 entries/s: p50', 'ms'),
+    row('cosigned', 'p99', 'POST to a checkpoint that 2 of 3 cosigned, 5,000 entries/s: p99', 'ms', {
+      required: atMost(1_000),
+    }),
+    row('cosigned', 'failed', 'requests that failed', 'requests', none),
+    row('cosigned', 'ingestWith', 'NDJSON, with three witnesses', 'entries/s'),
+    row('cosigned', 'ingestWithout', 'NDJSON, without', 'entries/s'),
   ]
 }
 

@@ -20,6 +20,8 @@ const headings: Readonly<Record<Measure['part'], string>> = {
   paced: 'Single POST with receipt, 1,000 requests/s offered, latency from the intended time',
   start: 'Start',
   verifier: 'The verifier of a server',
+  witness: 'A witness of 1,000 logs',
+  cosigned: 'A log with three witnesses, two of them the quorum',
   growth: 'Growth: a small and a large log',
   limit: 'Limit: COPY by one connection',
   baseline: 'Baseline: one serializable transaction an entry',

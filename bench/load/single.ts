@@ -1,4 +1,4 @@
-// Posts single events: either each connection as fast as it is answered, or so many a second whatever the server does.
+// Posts single events, or small bodies of them: either each connection as fast as it is answered, or so many a second whatever the server does.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NdjsonBody } from '../events.ts'
 import { quantile } from '../statistics.ts'
@@ -13,6 +13,8 @@ export type SingleLoad = {
   readonly seconds: number
   /** Requests a second, evenly; undefined: closed loop. */
   readonly offered: number | undefined
+  /** 1 unless it is said: NDJSON, all of whose records must be accepted. */
+  readonly recordsPerBody?: number
 }
 
 export type SingleResult = {
@@ -33,7 +35,10 @@ type Tally = { readonly latenciesMs: number[]; failed: number; next: number; fai
 
 async function run(load: SingleLoad): Promise<SingleResult> {
   const connections = await openConnections(load.port, load.connections)
-  const senders = connections.map((connection, i): Sender => ({ connection, body: new NdjsonBody(i, 1, false) }))
+  const { recordsPerBody = 1 } = load
+  const senders = connections.map(
+    (connection, i): Sender => ({ connection, body: new NdjsonBody(i, recordsPerBody, false) }),
+  )
   const tally: Tally = { latenciesMs: [], failed: 0, next: 0 }
   const startedAt = performance.now()
   if (load.offered === undefined) await runClosed(load, senders, tally, startedAt + load.seconds * 1_000)
@@ -80,11 +85,15 @@ async function runPaced(load: SingleLoad, senders: readonly Sender[], tally: Tal
 /** A lost connection is opened again. */
 async function post(load: SingleLoad, sender: Sender, tally: Tally, sinceMs: number): Promise<void> {
   const { bytes } = sender.body
-  sender.body.renew(tally.next++, 0)
+  const { recordsPerBody = 1 } = load
+  sender.body.renew(tally.next, 0)
+  tally.next += recordsPerBody
   try {
-    const head = postHead(load.path, 'application/json', load.token, bytes.length)
+    const type = recordsPerBody === 1 ? 'application/json' : 'application/x-ndjson'
+    const head = postHead(load.path, type, load.token, bytes.length)
     const { status, body } = await sender.connection.ask(head, bytes)
-    if (status === 201) tally.latenciesMs.push(performance.now() - sinceMs)
+    const isTaken = recordsPerBody === 1 ? status === 201 : body.includes(`"accepted":${recordsPerBody},`)
+    if (isTaken) tally.latenciesMs.push(performance.now() - sinceMs)
     else fail(tally, `${status} ${body.toString('utf8', 0, 300)}`)
   } catch (error) {
     fail(tally, String(error))
