@@ -4,6 +4,7 @@
 import { type ContainmentSettings, containmentSettings, readContainment } from './containment-settings.ts'
 import { type HeartbeatSettings, hookSettings, readHeartbeat, readHooks } from './hook-settings.ts'
 import type { HookSettings } from './ops/hooks/open-hooks.ts'
+import { type OutsideSettings, outsideSettings, readOutsideSettings } from './outside-settings.ts'
 import {
   ConfigError,
   hiddenUnit,
@@ -18,12 +19,11 @@ import {
 } from './setting-values.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
 import { readVerifierSettings, type VerifierSettings, verifierSettings } from './verifier-settings.ts'
-import { readWitnessSettings, type WitnessSettings, witnessSettings } from './witness-settings.ts'
 
 export { ConfigError } from './setting-values.ts'
 
 export type Config = VerifierSettings &
-  WitnessSettings & {
+  OutsideSettings & {
     readonly databaseUrl: string | undefined
     readonly roleUrls: RoleUrls
     readonly dataDir: string
@@ -170,7 +170,7 @@ const settings = {
     'a proxy terminates TLS: every HOST is allowed',
   ),
   ...verifierSettings,
-  ...witnessSettings,
+  ...outsideSettings,
   watchRules: setting('DENDROLOG_WATCH_RULES', '', 'file', 'rules by which new entries are watched; empty: none'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
@@ -215,7 +215,7 @@ export function readConfig(environment: Environment = process.env): Config {
     recordStarts: readBoolean(settings.recordStarts, text(settings.recordStarts)),
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     ...readVerifierSettings(text),
-    ...readWitnessSettings(text),
+    ...readOutsideSettings(text),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
     watchRules: optional(settings.watchRules),
     heartbeat: readHeartbeat(text),

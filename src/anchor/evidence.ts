@@ -12,8 +12,10 @@ export type StampEvidence = {
   readonly chain: readonly X509Certificate[]
 }
 
-/** Kind of an anchor in the table. */
-export const stampKind = 'rfc3161'
+/** Kind of an anchor in the table; the authority's name has no slash. */
+export function stampKindOf(authority: string): string {
+  return `rfc3161/${authority}`
+}
 
 const version = 1
 

@@ -195,3 +195,44 @@ export function reportWitnesses(
     logger.warn({ witness, treeSize, answer: kind, reason, heldBack }, 'a witness did not cosign')
   }
 }
+
+/** What was stamped, as far as that is told. Times in microseconds since 1970. */
+type Stamped = {
+  readonly authority: string
+  readonly checkpoint: { readonly number: number; readonly treeSize: number }
+  readonly stamp: { readonly checked: { readonly time: number; readonly validUntil: number } }
+  readonly skewMs: number
+}
+
+/** Counts time stamps, and tells when an authority begins or ceases to stamp, and of further failures once a minute. */
+export function reportStamps(
+  logger: Logger,
+  metrics: Pick<Metrics, 'stamps' | 'stampedAt' | 'stampedSize' | 'stampSkew' | 'stampSpacing' | 'stampExpiry'>,
+): { onAnchored: (stamped: Stamped) => void; onFailed: (authority: string, error: unknown) => void } {
+  const failing = new Map<string, ReturnType<typeof onceAMinute>>()
+  const lastAt = new Map<string, number>()
+  return {
+    onAnchored: ({ authority, checkpoint, stamp, skewMs }) => {
+      const { number, treeSize } = checkpoint
+      const [now, before] = [performance.now(), lastAt.get(authority)]
+      lastAt.set(authority, now)
+      metrics.stamps.inc({ authority, outcome: 'stamped' })
+      metrics.stampedAt.set({ authority }, stamp.checked.time / 1e6)
+      metrics.stampedSize.set({ authority }, treeSize)
+      metrics.stampSkew.set({ authority }, skewMs / 1_000)
+      metrics.stampExpiry.set({ authority }, stamp.checked.validUntil / 1e6)
+      if (before !== undefined) metrics.stampSpacing.set({ authority }, (now - before) / 1_000)
+      if (failing.delete(authority) || before === undefined) {
+        logger.info({ authority, checkpoint: number, treeSize, skewMs }, 'a checkpoint has a time stamp')
+      }
+    },
+    onFailed: (authority, error) => {
+      metrics.stamps.inc({ authority, outcome: 'failed' })
+      const mayTell = failing.get(authority) ?? onceAMinute()
+      failing.set(authority, mayTell)
+      const reason = error instanceof Error ? error.message : String(error)
+      const heldBack = mayTell(reason)
+      if (heldBack !== undefined) logger.warn({ authority, reason, heldBack }, 'no time stamp')
+    },
+  }
+}

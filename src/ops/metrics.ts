@@ -74,6 +74,14 @@ export type Metrics = {
   readonly witnessSeconds: Histogram<'witness'>
   /** By `witness`, seconds since 1970. */
   readonly witnessCosignedAt: Gauge<'witness'>
+  /** By `authority` and `outcome` (stamped, failed). */
+  readonly stamps: Counter<'authority' | 'outcome'>
+  /** By `authority`: the time of its last stamp, the entries under it, seconds that its clock is ahead, seconds from the stamp before, and when its certificates end. */
+  readonly stampedAt: Gauge<'authority'>
+  readonly stampedSize: Gauge<'authority'>
+  readonly stampSkew: Gauge<'authority'>
+  readonly stampSpacing: Gauge<'authority'>
+  readonly stampExpiry: Gauge<'authority'>
   /** Prometheus text format 0.0.4. */
   readonly format: () => Promise<string>
   readonly contentType: string
@@ -178,6 +186,34 @@ export function createMetrics(read: () => Readings): Metrics {
     witnessCosignedAt: new Gauge({
       ...{ name: 'dendrolog_witness_cosigned_timestamp_seconds', help: 'When a witness last cosigned', registers },
       labelNames: ['witness'] as const,
+    }),
+    stamps: new Counter({
+      ...{ name: 'dendrolog_stamps_total', help: 'What time-stamp authorities were asked for', registers },
+      labelNames: ['authority', 'outcome'] as const,
+    }),
+    stampedAt: new Gauge({
+      ...{ name: 'dendrolog_stamped_timestamp_seconds', help: 'Time of the last stamp', registers },
+      labelNames: ['authority'] as const,
+    }),
+    stampedSize: new Gauge({
+      ...{ name: 'dendrolog_stamped_size', help: 'Entries under a checkpoint that was stamped', registers },
+      labelNames: ['authority'] as const,
+    }),
+    stampSkew: new Gauge({
+      ...{ name: 'dendrolog_stamp_skew_seconds', help: "How far an authority's clock is ahead", registers },
+      labelNames: ['authority'] as const,
+    }),
+    stampSpacing: new Gauge({
+      ...{ name: 'dendrolog_stamp_spacing_seconds', help: 'From one stamp to the next', registers },
+      labelNames: ['authority'] as const,
+    }),
+    stampExpiry: new Gauge({
+      ...{
+        name: 'dendrolog_stamp_certificate_expires_timestamp_seconds',
+        help: 'When the first certificate of its chain ends',
+        registers,
+      },
+      labelNames: ['authority'] as const,
     }),
     format: () => registry.metrics(),
     contentType: registry.contentType,

@@ -1,0 +1,120 @@
+import { createHash, type X509Certificate } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { checkTimeStampToken } from '../../src/anchor/check-token.ts'
+import { decodeStampEvidence } from '../../src/anchor/evidence.ts'
+import { readAnchorsFrom, type StoredAnchor } from '../../src/store/anchors.ts'
+import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
+import { openPool } from '../../src/store/session.ts'
+import { makeFolder, removeFolder } from '../cli/binary.ts'
+import { schema, until } from '../support/log.ts'
+import { adminConfig, endAll, type ServerProcess, startServer, tryServer } from '../support/server-process.ts'
+import { startAuthority, type TestAuthority, testPolicy } from '../support/time-stamp-authority.ts'
+
+// A server, and two time-stamp authorities, OpenSSL's.
+
+let folder: string
+let dataDir: string
+let one: TestAuthority
+let two: TestAuthority
+let server: ServerProcess
+
+beforeAll(async () => {
+  folder = await makeFolder()
+  dataDir = join(folder, 'data')
+  ;[one, two] = await Promise.all([startAuthority(), startAuthority({ keyType: 'rsa' })])
+  await writeFile(join(folder, 'one.pem'), one.root)
+  await writeFile(join(folder, 'two.pem'), two.root)
+}, 60_000)
+afterAll(async () => {
+  await endAll(dataDir)
+  await Promise.all([one.close(), two.close()])
+  await removeFolder(folder)
+})
+
+async function start(...lines: string[]): Promise<ServerProcess> {
+  const file = join(folder, 'authorities')
+  await writeFile(file, `# ours\n${lines.join('\n')}\n`)
+  return startServer(dataDir, {
+    ...{ DENDROLOG_TIME_STAMPS: file, DENDROLOG_STAMP_SECONDS: '1', DENDROLOG_VERIFIER: 'false' },
+    DENDROLOG_PUBLIC_METRICS: 'true',
+  })
+}
+
+async function append(): Promise<void> {
+  const body = JSON.stringify({ actorId: 'alice', action: 'a', resource: 'r', payload: {} })
+  const headers = { authorization: `Bearer ${server.tokens.writer}`, 'content-type': 'application/json' }
+  const { status } = await fetch(`${server.url}/v1/entries`, { method: 'POST', headers, body })
+  expect(status).toBe(201)
+}
+
+async function metric(line: string): Promise<number | undefined> {
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  const found = text.split('\n').find((each) => each.startsWith(`dendrolog_${line} `))
+  return found === undefined ? undefined : Number(found.split(' ').at(-1))
+}
+
+const stamped = (authority: string, size: number): Promise<void> =>
+  until(
+    async () => (await metric(`stamped_size{authority="${authority}"}`)) === size,
+    () => server.output().slice(-2_000),
+  )
+
+/** Every anchor of the log, each checked against the checkpoint that it is of. */
+async function checkAnchors(): Promise<readonly StoredAnchor[]> {
+  const pool = openPool(await adminConfig(dataDir), 1, 10_000)
+  try {
+    const anchors = await readAnchorsFrom(pool.query, schema, 0, 100)
+    for (const { checkpointNumber, evidence } of anchors) {
+      const [checkpoint] = await readCheckpointsAfter(pool.query, schema, checkpointNumber - 1, 1)
+      const { token, nonce, chain } = decodeStampEvidence(evidence)
+      const sha256 = createHash('sha256')
+        .update(checkpoint?.note ?? '')
+        .digest()
+      checkTimeStampToken(token, { sha256, nonce, roots: [chain.at(-1) as X509Certificate] })
+    }
+    return anchors
+  } finally {
+    await pool.close()
+  }
+}
+
+test('each authority stamps what is new, and what it said can be checked from the database alone', async () => {
+  server = await start(`one ${one.url} one.pem ${testPolicy}`, `two ${two.url} two.pem`)
+  await append()
+  await Promise.all([stamped('one', 1), stamped('two', 1)])
+  expect(Math.abs((await metric('stamp_skew_seconds{authority="one"}')) ?? 9)).toBeLessThan(1)
+  const anchors = await checkAnchors()
+  expect(anchors.map(({ kind }) => kind).sort()).toEqual(['rfc3161/one', 'rfc3161/two'])
+  // An idle log has nothing new, whatever it signs.
+  const before = [one.asked(), two.asked()]
+  await new Promise((resolve) => setTimeout(resolve, 3_000))
+  expect([one.asked(), two.asked()]).toEqual(before)
+  expect(await server.stop()).toBe(0)
+})
+
+test('after a restart it goes on where it was; an authority that is away keeps the other from nothing', async () => {
+  const before = one.asked()
+  server = await start(`one ${one.url} one.pem ${testPolicy}`, 'two http://127.0.0.1:9/ two.pem')
+  await append()
+  await stamped('one', 2)
+  expect(one.asked()).toBe(before + 1)
+  expect(await metric('stamps_total{authority="two",outcome="failed"}')).toBeGreaterThan(0)
+  expect(server.output()).toContain('no time stamp')
+  expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
+  expect((await checkAnchors()).length).toBe(3)
+  expect(await server.stop()).toBe(0)
+})
+
+test.each([
+  ['one http://127.0.0.1:9/', 'line 2: want NAME URL ROOTS [POLICY]'],
+  ['one ftp://127.0.0.1/ one.pem', 'want an http:// or https:// URL'],
+  ['one http://127.0.0.1:9/ nothing.pem', 'line 2: ENOENT'],
+  ['one http://127.0.0.1:9/ one.pem policy', 'want an object identifier'],
+])('a file with %s keeps it from starting, and is told', async (line, reason) => {
+  const file = join(folder, 'bad')
+  await writeFile(file, `# ours\n${line}\n`)
+  const refused = await tryServer(dataDir, { DENDROLOG_TIME_STAMPS: file })
+  expect(refused).toMatchObject({ status: 2, output: expect.stringContaining(reason) })
+})
