@@ -5,6 +5,7 @@ import { routeAdd } from './routes/add.ts'
 import { routeCt } from './routes/ct.ts'
 import { routeDocs } from './routes/docs.ts'
 import { routeEntries } from './routes/entries.ts'
+import { routeEvidence } from './routes/evidence.ts'
 import { routeIncidents } from './routes/incidents.ts'
 import { routeLog } from './routes/log.ts'
 import { routeMetrics } from './routes/metrics.ts'
@@ -26,6 +27,7 @@ export function createApp(server: Server): Hono<Env> {
   routeStreams(app, server)
   routeSearch(app, server)
   routeEntries(app, server)
+  routeEvidence(app, server)
   routeProofs(app, server)
   routeLog(app, server)
   routeMetrics(app, server)

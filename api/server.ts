@@ -87,6 +87,8 @@ export type Server = {
   readonly entries: EntryReads
   /** Up to `limit` checkpoints with numbers above `after`, in order. */
   readonly readCheckpoints: (after: number, limit: number) => Promise<readonly PublishedCheckpoint[]>
+  /** The evidence bundle of published entries, by their numbers in order. */
+  readonly makeBundle: (sequenceNumbers: readonly number[], withPayloads: boolean) => Promise<Uint8Array>
   readonly search: Omit<SearchTables, 'run'>
   readonly findSequenceNumber: (id: string) => Promise<number | undefined>
   /** Names of the logins to the database that do not work now. Never rejects. */

@@ -5,6 +5,7 @@ import type { Server } from '../api/server.ts'
 import type { Tokens } from './auth/tokens.ts'
 import type { Config } from './config.ts'
 import type { Witnesses } from './cosign/witnesses.ts'
+import { bundleSourceOf, makeBundle } from './evidence/make-bundle.ts'
 import { makeId } from './ingest/make-id.ts'
 import type { Database, Instance } from './instance.ts'
 import type { Acts } from './log/acts.ts'
@@ -85,6 +86,11 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     entries: entryReads(log.reader.query, schema),
     search,
     readCheckpoints: (after, limit) => readCosignedAfter(log.reader.query, schema, parts.witnesses, after, limit),
+    makeBundle: (numbers, withPayloads) => {
+      const { witnesses } = parts
+      const source = bundleSourceOf(log, keys, { schema, witnesses, hash: nativeSha256 })
+      return makeBundle(source, numbers, withPayloads)
+    },
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: () => watch.failing(),
     onEntriesRead: acts.noteRead,

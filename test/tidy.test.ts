@@ -28,6 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/witness': ['tlog', 'src/ops'],
   'src/cosign': ['tlog', 'src/ops', 'src/witness'],
   'src/anchor': ['tlog', 'src/ops'],
+  'src/evidence': ['tlog', 'src/store', 'src/log', 'src/anchor'],
   'src/tls': ['src/ops', 'src/store', 'src/config.ts'],
   'src/config.ts': [
     'src/setting-values.ts',

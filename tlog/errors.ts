@@ -28,6 +28,7 @@ export type TlogErrorCode =
   | 'malformed-request'
   | 'unknown-leaf-format'
   | 'unverified-note'
+  | 'no-quorum'
   | 'invalid-signature'
   | 'inclusion-mismatch'
   | 'consistency-mismatch'

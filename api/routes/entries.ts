@@ -1,8 +1,8 @@
 import type { Context, Hono } from 'hono'
+import { type PublishedCheckpoint, servedNote } from '../../src/log/cosigned.ts'
 import { entryJson } from '../../src/log/entry-json.ts'
 import { checkStoredColumns, checkStoredEntry } from '../../src/log/stored-entry.ts'
 import { nativeBase64 } from '../../src/ops/native-base64.ts'
-import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { DamagedEntry, isGone, isNotSigned } from '../../src/store/damaged-entry.ts'
 import type { StoredColumns } from '../../src/store/entries.ts'
 import { equalBytes, formatBase64 } from '../../tlog/bytes.ts'
@@ -137,11 +137,11 @@ async function readProof(server: Server, place: Place): Promise<EntryProof> {
     checkPlace(place, columns)
     checkSigned({ sequenceNumber, leafHash: columns.leafHash }, leafHash)
   }
-  const { treeSize, note } = checkpoint
-  return { index: leafIndex, leafHash, treeSize, hashes, extra: leafHash, checkpoint: note }
+  const { treeSize } = checkpoint
+  return { index: leafIndex, leafHash, treeSize, hashes, extra: leafHash, checkpoint: servedNote(checkpoint) }
 }
 
-type Published = { readonly sequenceNumber: number; readonly checkpoint: StoredCheckpoint }
+type Published = { readonly sequenceNumber: number; readonly checkpoint: PublishedCheckpoint }
 
 // Only what a checkpoint covers is served: above it, rows may be nobody's. What was committed and is not yet signed is
 // waited for, so that who was told of an entry finds it.

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import { decodeUtf8 } from '../../tlog/bytes.ts'
-import { readGivenFile } from '../ops/given-file.ts'
+import { readGivenFile, UnfitFile } from '../ops/given-file.ts'
 
 /** A time-stamp authority as a log knows it. */
 export type KnownAuthority = {
@@ -51,9 +51,10 @@ async function readAuthority(
   return { name, url: new URL(url), roots: await readRoots(resolve(folder, roots)), policy }
 }
 
-async function readRoots(path: string): Promise<readonly X509Certificate[]> {
+/** The certificates of a PEM file; UnfitFile where there is none. */
+export async function readRoots(path: string): Promise<readonly X509Certificate[]> {
   const text = (await readGivenFile(path, rootsBytesMax)).toString('latin1')
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-  if (blocks.length === 0) throw new Error(`${path}: no certificate in PEM`)
+  if (blocks.length === 0) throw new UnfitFile(`${path}: no certificate in PEM`)
   return blocks.map((pem) => new X509Certificate(pem))
 }

@@ -1,16 +1,20 @@
 import { parseBase64, parseHex } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { asHash, type Hash } from '../../tlog/hash.ts'
+import { policyBytesMax } from '../../tlog/witness-policy.ts'
+import { readRoots } from '../anchor/authorities-file.ts'
 import { readGivenFile, UnfitFile } from '../ops/given-file.ts'
+import { openPolicy } from './check/cosigned.ts'
 import { describeResult, resultJson } from './check/describe.ts'
-import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
+import { exitStatuses, judgeBytes, type Known, type Result } from './check/judge.ts'
 import { type Command, type ExitStatus, parseArguments, printJson, printLine, UsageError } from './command.ts'
 import { describeError } from './describe-error.ts'
 import { readSthKey, readVkey, requireVkey, type VkeyValues, vkeyOptions } from './verifier-key.ts'
 
 export const checkCommand: Command = {
   summary: 'check a receipt, proof or evidence offline',
-  synopsis: 'FILE|- (--vkey VKEY | --vkey-file FILE) [--leaf-hash HASH] [--sth-key KEY] [--json]',
+  synopsis:
+    'FILE|- (--vkey VKEY | --vkey-file FILE) [--policy FILE] [--roots FILE] [--leaf-hash HASH] [--sth-key KEY] [--json]',
   help: `Checks, with nothing but the log's keys, what a server answered or \`prove\` or \`monitor\` wrote. Asks nobody.
 
   a receipt             that the entry is what its leaf says, that the leaf is in the tree, and that the log signed the
@@ -23,11 +27,13 @@ export const checkCommand: Command = {
 
   --vkey VKEY       the log's verifier key, as \`init\` and GET /v1/log show it; take it from where you trust
   --vkey-file FILE  a file with it
+  --policy FILE     a tlog-policy file: its witnesses must have cosigned the checkpoint, as its quorum says
+  --roots FILE      PEM certificates whose time-stamp authorities you trust
   --leaf-hash HASH  the hash that the leaf must have, in hex or base64. A proof of our servers carries the hash of its
                     leaf; one of others may not
   --sth-key KEY     the log's key of STHs, base64 of its SPKI, where evidence has one
   --json            {"holds", "code", "detail", "origin", "treeSize", "root", "leafIndex", "leafHash", "entry",
-                    "isOwnAct", "consistency"}: holds is true, or false (a check failed) or null (could not check) with
+                    "isOwnAct", "consistency", "cosigned", "bundle"}: holds is true, or false (a check failed) or null (could not check) with
                     code and detail; what is not known is null
 
 Exit status: 0 it holds, 1 it does not, 2 it could not be checked (no receipt or proof, no key, the key of another log,
@@ -44,6 +50,8 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
     ...vkeyOptions,
     'leaf-hash': { type: 'string' },
     'sth-key': { type: 'string' },
+    policy: { type: 'string' },
+    roots: { type: 'string' },
     json: { type: 'boolean' },
   } as const
   const { values, positionals } = parseArguments(args, options, 1)
@@ -52,7 +60,7 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
   requireVkey(values)
   const leaf = values['leaf-hash'] === undefined ? undefined : readLeafHash(values['leaf-hash'])
   const sthKey = values['sth-key'] === undefined ? undefined : readSthKey(values['sth-key'])
-  const result = await checkFile(file, values, leaf, sthKey)
+  const result = await checkFile(file, values, { leaf, sthKey }, values)
   if (values.json === true) printJson(resultJson(result))
   else printLine(describeResult(result))
   return exitStatuses[result.kind]
@@ -61,12 +69,14 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
 async function checkFile(
   file: string,
   vkey: VkeyValues,
-  leaf: Hash | undefined,
-  sthKey: Uint8Array | undefined,
+  known: Known,
+  { policy, roots: rootsFile }: { readonly policy?: string | undefined; readonly roots?: string | undefined },
 ): Promise<Result> {
   try {
     const key = await readVkey(vkey)
-    return nameNoJson(file, judgeBytes(await readReceipt(file), key, leaf, sthKey))
+    const witnesses = policy === undefined ? undefined : openPolicy(await readGivenFile(policy, policyBytesMax), key)
+    const roots = rootsFile === undefined ? [] : await readRoots(rootsFile)
+    return nameNoJson(file, judgeBytes(await readReceipt(file), key, { ...known, witnesses, roots }))
   } catch (error) {
     if (error instanceof TlogError) return { kind: 'unknown', code: error.code, detail: error.message }
     // Nothing but files was touched.

@@ -109,7 +109,7 @@ async function makeAndCheck(wanted: Wanted, format: Format, values: Values, sign
   try {
     const key = await readVkey(values)
     const text = await make(await openClient(place, values, key), wanted, format, values, signal)
-    const result = judgeBytes(encodeUtf8(text), key, undefined)
+    const result = judgeBytes(encodeUtf8(text), key)
     return { result, text: result.kind === 'holds' ? text : undefined }
   } catch (error) {
     signal.throwIfAborted()

@@ -1,5 +1,5 @@
 import { encodeUtf8 } from '../../tlog/bytes.ts'
-import { type CosignatureCheck, cosignatureVerifier } from '../../tlog/cosignature.ts'
+import { type CosignatureCheck, cosignatureTime, cosignatureVerifier } from '../../tlog/cosignature.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import {
   formatSignatureLine,
@@ -23,8 +23,16 @@ export type KnownWitness = {
 /** Witnesses that are asked together: one party with several keys. */
 export type AskedWitnesses = { readonly url: URL; readonly witnesses: readonly KnownWitness[] }
 
-/** Cosignatures of a checkpoint that hold, in lines as they stand behind its own. */
-export type HeldCosignatures = { readonly lines: string; readonly isQuorum: boolean }
+/** Cosignatures of a checkpoint that hold. */
+export type HeldCosignatures = {
+  /** As they stand behind its own, each ended by LF. */
+  readonly lines: string
+  readonly isQuorum: boolean
+  readonly cosigned: readonly Cosigned[]
+}
+
+/** A cosignature that holds. `timeS`: POSIX seconds by the witness's clock. */
+export type Cosigned = { readonly witness: string; readonly timeS: number | undefined }
 
 /** A policy as a log uses it: whom to ask, and when a checkpoint of its own is witnessed. */
 export class Witnesses {
@@ -85,7 +93,11 @@ export class Witnesses {
     const { text } = parseNote(encodeUtf8(note))
     const { signatures } = mergeSignatures({ text, signatures: [] }, lines.flatMap(readLine), this.#verifiers)
     const known = signatures.filter((signature) => this.#byPair.has(pairOf(signature)))
-    return { lines: known.map(formatSignatureLine).join(''), isQuorum: this.areQuorum(known) }
+    const cosigned = known.map((signature) => ({
+      witness: this.#byPair.get(pairOf(signature))?.name ?? '',
+      timeS: cosignatureTime(signature),
+    }))
+    return { lines: known.map(formatSignatureLine).join(''), isQuorum: this.areQuorum(known), cosigned }
   }
 }
 

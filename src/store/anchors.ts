@@ -39,22 +39,48 @@ export async function readAnchoredSize(query: Query, schema: Schema, kind: strin
   return row === undefined ? 0 : readInteger(row, 'tree_size')
 }
 
-/** The anchors of the first checkpoints with numbers from `first` on that have any, in order; at most `limit` anchors. */
-export async function readAnchorsFrom(
+/** The anchors of these checkpoints, by number and kind; at most `limit`. */
+export async function readAnchorsOf(
   query: Query,
   schema: Schema,
-  first: number,
+  checkpointNumbers: readonly number[],
   limit: number,
 ): Promise<readonly StoredAnchor[]> {
   const rows = await query(
     `select checkpoint_number, kind, evidence
      from ${schema.evidence}.anchors
-     where checkpoint_number >= $1
+     where checkpoint_number = any ($1::bigint[])
      order by checkpoint_number, kind
      limit $2`,
-    [first, limit],
+    [checkpointNumbers, limit],
   )
   return rows.map(anchorOf)
+}
+
+/** Of each kind the first checkpoint of at least `size` entries that has such an anchor; numbers, in order. */
+export async function readFirstAnchored(query: Query, schema: Schema, size: number): Promise<readonly number[]> {
+  const rows = await query(
+    `with first as (
+       select number
+       from ${schema.evidence}.checkpoints
+       where tree_size >= $1
+       order by tree_size, number
+       limit 1
+     ), kinds as (
+       select distinct kind
+       from ${schema.evidence}.anchors
+     )
+     select distinct (
+       select min(a.checkpoint_number)
+       from ${schema.evidence}.anchors a
+       where a.kind = k.kind
+         and a.checkpoint_number >= f.number
+     ) as number
+     from kinds k, first f
+     order by number`,
+    [size],
+  )
+  return rows.flatMap((row) => (row.number === null ? [] : [readInteger(row, 'number')]))
 }
 
 function anchorOf(row: Row): StoredAnchor {

@@ -56,6 +56,8 @@ const good: readonly string[] = [
   '/v1/entries/1',
   `/v1/entries/${knownId}`,
   '/v1/entries/1/proof',
+  '/v1/entries/1/evidence',
+  '/v1/evidence?entries=1,7',
   `/v1/entries/${knownId}/proof`,
   '/v1/entries?limit=3&actorId=alice&order=asc&from=2024-01-01T00:00:00Z',
   '/v1/entries?resourcePrefix=nothing',

@@ -53,7 +53,7 @@ async function receiptOf(index: number): Promise<string> {
 }
 
 async function judged(index: number): Promise<Readonly<Record<string, unknown>>> {
-  return resultJson(judgeBytes(encodeUtf8(await receiptOf(index)), parseVkey(vkey), undefined))
+  return resultJson(judgeBytes(encodeUtf8(await receiptOf(index)), parseVkey(vkey)))
 }
 
 test('an act that the log signed holds, and is said to be one; what a client logged is none', async () => {

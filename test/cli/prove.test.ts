@@ -93,7 +93,7 @@ test('by id without a token it is the leaf that the server says it is', async ()
 })
 
 function judge(proof: object): Result {
-  return judgeBytes(encodeUtf8(JSON.stringify(proof)), parseVkey(vkey), undefined)
+  return judgeBytes(encodeUtf8(JSON.stringify(proof)), parseVkey(vkey))
 }
 
 test.each([1, 256, 257, entries])('a leaf is proved in the tree of the first %i entries', async (size) => {
@@ -142,7 +142,7 @@ test('check asks for the leaf hash where a tlog-proof has none, and refuses anot
   const key = parseVkey(vkey)
   const [leaf, other] = [asHash(own.extra), asHash(new Uint8Array(32))]
   const kinds = files.map((text) =>
-    [undefined, leaf, other].map((want) => judgeBytes(encodeUtf8(text), key, want).kind),
+    [undefined, leaf, other].map((want) => judgeBytes(encodeUtf8(text), key, { leaf: want }).kind),
   )
   expect(kinds).toEqual([
     ['unknown', 'holds', 'violated'],

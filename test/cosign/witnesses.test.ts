@@ -105,6 +105,9 @@ describe('lines behind a note', () => {
       lineOf(one),
     ]
     const held = twoOfThree.hold(note, [...lines, lineOf(one)])
-    expect(held).toEqual({ lines: `${lineOf(one)}\n`, isQuorum: false })
+    expect(held).toEqual({
+      ...{ lines: `${lineOf(one)}\n`, isQuorum: false },
+      cosigned: [{ witness: 'W1', timeS: 1_700_000_000 }],
+    })
   })
 })

@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkTimeStampToken } from '../../src/anchor/check-token.ts'
 import { decodeStampEvidence } from '../../src/anchor/evidence.ts'
-import { readAnchorsFrom, type StoredAnchor } from '../../src/store/anchors.ts'
+import { readAnchorsOf, type StoredAnchor } from '../../src/store/anchors.ts'
 import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
-import { openPool } from '../../src/store/session.ts'
-import { makeFolder, removeFolder } from '../cli/binary.ts'
+import { openPool, type Pool } from '../../src/store/session.ts'
+import { type BundleHead, decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
+import { makeFolder, removeFolder, run } from '../cli/binary.ts'
 import { schema, until } from '../support/log.ts'
 import { adminConfig, endAll, type ServerProcess, startServer, tryServer } from '../support/server-process.ts'
 import { startAuthority, type TestAuthority, testPolicy } from '../support/time-stamp-authority.ts'
@@ -65,7 +66,7 @@ const stamped = (authority: string, size: number): Promise<void> =>
 async function checkAnchors(): Promise<readonly StoredAnchor[]> {
   const pool = openPool(await adminConfig(dataDir), 1, 10_000)
   try {
-    const anchors = await readAnchorsFrom(pool.query, schema, 0, 100)
+    const anchors = await readAnchorsOf(pool.query, schema, await readNumbers(pool), 100)
     for (const { checkpointNumber, evidence } of anchors) {
       const [checkpoint] = await readCheckpointsAfter(pool.query, schema, checkpointNumber - 1, 1)
       const { token, nonce, chain } = decodeStampEvidence(evidence)
@@ -78,6 +79,10 @@ async function checkAnchors(): Promise<readonly StoredAnchor[]> {
   } finally {
     await pool.close()
   }
+}
+
+async function readNumbers({ query }: Pool): Promise<readonly number[]> {
+  return (await readCheckpointsAfter(query, schema, -1, 1_000)).map(({ number }) => number)
 }
 
 test('each authority stamps what is new, and what it said can be checked from the database alone', async () => {
@@ -104,6 +109,42 @@ test('after a restart it goes on where it was; an authority that is away keeps t
   expect(server.output()).toContain('no time stamp')
   expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
   expect((await checkAnchors()).length).toBe(3)
+  expect(await server.stop()).toBe(0)
+})
+
+test('an evidence bundle says before when its entry existed, by whom, and what is not proven', async () => {
+  server = await start(`one ${one.url} one.pem ${testPolicy}`, `two ${two.url} two.pem`)
+  const headers = { authorization: `Bearer ${server.tokens.auditor}` }
+  const { vkey } = (await (await fetch(`${server.url}/v1/log`)).json()) as { vkey: string }
+  const file = join(folder, 'one.evidence')
+  const bytes = Buffer.from(await (await fetch(`${server.url}/v1/entries/1/evidence`, { headers })).arrayBuffer())
+  await writeFile(file, bytes)
+  const roots = join(folder, 'roots.pem')
+  await writeFile(roots, `${one.root}${two.root}`)
+  const trusted = await run(['check', file, '--vkey', vkey, '--roots', roots])
+  expect(trusted).toMatchObject({ status: 0, stderr: '' })
+  expect(
+    trusted.stdout.match(/existed before 20\d\d-.*Z, says time-stamp authority "CN=Test TSA" of the tree/g)?.length,
+  ).toBe(2)
+  expect(trusted.stdout).not.toContain('own word')
+  expect(trusted.stdout).toContain('NOT checked: who has cosigned it')
+  const untrusted = JSON.parse((await run(['check', file, '--vkey', vkey, '--json'])).stdout) as {
+    bundle: { stamps: { isTrusted: boolean }[] }
+  }
+  expect(untrusted.bundle.stamps.map(({ isTrusted }) => isTrusted)).toEqual([false, false])
+  // Whoever swaps the token of another checkpoint in, and writes the hash anew, is caught.
+  const bundle = decodeBundle(bytes)
+  const later = decodeBundle(
+    new Uint8Array(await (await fetch(`${server.url}/v1/entries/2/evidence`, { headers })).arrayBuffer()),
+  )
+  const [head, other] = [bundle.heads[0] as BundleHead, later.heads[0] as BundleHead]
+  await writeFile(file, encodeBundle({ ...bundle, heads: [{ ...head, stamps: other.stamps }] }))
+  expect(await run(['check', file, '--vkey', vkey, '--roots', roots])).toMatchObject({
+    ...{ status: 1, stdout: expect.stringContaining('time stamp of one: time stamp: it is of something else') },
+  })
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1
+  await writeFile(file, bytes)
+  expect((await run(['check', file, '--vkey', vkey])).status).toBe(2)
   expect(await server.stop()).toBe(0)
 })
 

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeFolder, removeFolder, run } from '../cli/binary.ts'
@@ -80,7 +80,19 @@ describe('published at once', () => {
     const receipt = join(folder, 'receipt.json')
     await writeFile(receipt, JSON.stringify(json))
     const { vkey } = (await (await fetch(`${server.url}/v1/log`)).json()) as { vkey: string }
-    expect(await run(['check', receipt, '--vkey', vkey])).toMatchObject({ status: 0 })
+    const checked = await run(['check', receipt, '--vkey', vkey, '--policy', policy])
+    expect(checked).toMatchObject({ status: 0, stdout: expect.stringMatching(/cosigned by w\d at 20.+Z, w\d at /) })
+    const proof = await fetch(`${server.url}/v1/entries/1/proof`, { headers: { accept: 'text/plain' } })
+    await writeFile(join(folder, 'one.tlog-proof'), await proof.text())
+    const check = ['check', join(folder, 'one.tlog-proof'), '--vkey', vkey, '--policy', policy, '--json']
+    expect(JSON.parse((await run(check)).stdout)).toMatchObject({ holds: true, cosigned: [{ witness: 'w1' }, {}, {}] })
+    const all = join(folder, 'all')
+    await writeFile(all, (await readFile(policy, 'utf8')).replace('group two 2', 'group two 3'))
+    const stripped = String(json.checkpoint).replace(/^\u2014 w2.*\n/m, '')
+    await writeFile(receipt, JSON.stringify({ ...json, checkpoint: stripped }))
+    expect(await run(['check', receipt, '--vkey', vkey, '--policy', all])).toMatchObject({
+      ...{ status: 1, stdout: expect.stringContaining('does NOT hold: no-quorum: ') },
+    })
   })
 
   test('a witness that was killed comes back where it was', async () => {

@@ -15,6 +15,7 @@ import type { TlsPair } from '../../api/tls.ts'
 import { createTokenSecret } from '../../src/auth/token.ts'
 import { openTokens, type TokensOptions } from '../../src/auth/tokens.ts'
 import type { Witnesses } from '../../src/cosign/witnesses.ts'
+import { bundleSourceOf, makeBundle } from '../../src/evidence/make-bundle.ts'
 import { IncidentOffice } from '../../src/incident/incident-office.ts'
 import { makeId } from '../../src/ingest/make-id.ts'
 import type { Log } from '../../src/log/log.ts'
@@ -275,6 +276,8 @@ function serverOf(
     entries: { ...entryReads(log.reader.query, schema), ...options.entries },
     search,
     readCheckpoints: (after, limit) => readCosignedAfter(log.reader.query, schema, witnesses, after, limit),
+    makeBundle: (numbers, withPayloads) =>
+      makeBundle(bundleSourceOf(log, keys, { schema, witnesses, hash: nativeSha256 }), numbers, withPayloads),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),
     failingLogins: async () => [],
     onEntriesRead: () => {},

@@ -2,13 +2,14 @@ import { formatBase64 } from '../../../tlog/bytes.ts'
 import { entryMembers } from '../../../tlog/receipt.ts'
 import { formatMicroseconds } from '../../../tlog/time.ts'
 import { quoteText, visibleText } from '../command.ts'
+import { bundleJson, describeBundle } from './bundle.ts'
 import { leafHashOf, type Proved, type Result } from './judge.ts'
 
 // What a check found, for people and for programs.
 
 const nothingKnown = {
   ...{ origin: null, treeSize: null, root: null, leafIndex: null },
-  ...{ leafHash: null, entry: null, isOwnAct: null, consistency: null },
+  ...{ leafHash: null, entry: null, isOwnAct: null, consistency: null, cosigned: null, bundle: null },
 }
 
 /** Always the same members; what is not known is null. */
@@ -25,11 +26,13 @@ export function resultJson(result: Result): Readonly<Record<string, unknown>> {
     leafIndex: leafIndexOf(proved),
     leafHash: leaf === undefined ? null : formatBase64(leaf),
   }
+  const cosigned = result.cosigned?.map(({ witness, timeS }) => ({ witness, at: timeOf(timeS) })) ?? null
+  const others = { consistency: consistencyOf(proved), bundle: proved.kind === 'bundle' ? bundleJson(proved) : null }
   const said =
     proved.kind === 'entry'
       ? { entry: entryMembers(proved.fields), isOwnAct: proved.isOwnAct }
       : { entry: null, isOwnAct: null }
-  return { holds: true, code: null, detail: null, ...place, ...said, consistency: consistencyOf(proved) }
+  return { holds: true, code: null, detail: null, ...place, ...said, ...others, cosigned }
 }
 
 /** A result as lines. */
@@ -38,7 +41,13 @@ export function describeResult(result: Result): string {
     const { kind, code, detail } = result
     return `${kind === 'unknown' ? 'could not check' : 'does NOT hold'}: ${code}: ${visibleText(detail)}`
   }
-  const { proved } = result
+  const witnessed = (result.cosigned ?? []).map(({ witness, timeS }) => `${visibleText(witness)} at ${timeOf(timeS)}`)
+  const proved = describeProved(result.proved)
+  return witnessed.length === 0 ? proved : `${proved}\n  cosigned by ${witnessed.join(', ')}: the quorum of the policy`
+}
+
+function describeProved(proved: Proved): string {
+  if (proved.kind === 'bundle') return describeBundle(proved)
   const { size, origin } = proved.checkpoint
   const signed = `the tree of size ${size} that ${quoteText(origin)} signed`
   if (proved.kind === 'consistency') {
@@ -55,10 +64,15 @@ export function describeResult(result: Result): string {
   stands at index ${sequenceNumber - 1} of ${signed}`
 }
 
+/** RFC 3339, by the witness's clock. */
+function timeOf(timeS: number | undefined): string | null {
+  return timeS === undefined ? null : formatMicroseconds(timeS * 1_000_000)
+}
+
 const ownAct = '\n  an act of the log itself, signed by it'
 
 function leafIndexOf(proved: Proved): number | null {
-  if (proved.kind === 'consistency') return null
+  if (proved.kind === 'consistency' || proved.kind === 'bundle') return null
   return proved.kind === 'leaf' ? proved.leafIndex : proved.fields.sequenceNumber - 1
 }
 

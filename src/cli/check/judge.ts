@@ -1,3 +1,5 @@
+import type { X509Certificate } from 'node:crypto'
+import { isBundle } from '../../../tlog/bundle.ts'
 import { equalBytes, formatHex } from '../../../tlog/bytes.ts'
 import { encodeLeaf } from '../../../tlog/entry.ts'
 import { TlogError, type TlogErrorCode } from '../../../tlog/errors.ts'
@@ -9,19 +11,27 @@ import { checkOwnAct, type OwnActEntry, ownActionPrefix } from '../../../tlog/ow
 import { checkProofFile, leafHashOfExtra, parseProofFile, proofFileHeader } from '../../../tlog/proof-file.ts'
 import { checkProofJson, isProofJson, type ProvedConsistency, type ProvedLeaf } from '../../../tlog/proof-json.ts'
 import { type CheckedReceipt, checkReceipt, parseReceipt } from '../../../tlog/receipt.ts'
+import type { Cosigned, Witnesses } from '../../cosign/witnesses.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../ops/signing.ts'
 import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation } from '../command.ts'
+import { type ProvedBundle, proveBundle } from './bundle.ts'
+import { checkCosigned } from './cosigned.ts'
 
 /** What a file shows: an entry with all it says, a leaf of which only the hash is known, or that a tree extends another. */
-export type Proved = ProvedEntry | ProvedLeaf | ProvedConsistency
+export type Proved = ProvedEntry | ProvedLeaf | ProvedConsistency | ProvedBundle
 
 /** `isOwnAct`: the log itself did what the entry says, and signed that. */
 export type ProvedEntry = { readonly kind: 'entry'; readonly isOwnAct: boolean } & CheckedReceipt
 
 /** What came of a check. `code` is a TlogError's, or says why nothing could be checked. */
 export type Result =
-  | { readonly kind: 'holds'; readonly proved: Proved }
+  | {
+      readonly kind: 'holds'
+      readonly proved: Proved
+      /** The witnesses of the policy that was given, who are its quorum. */
+      readonly cosigned?: readonly Cosigned[]
+    }
   | { readonly kind: 'violated' | 'unknown'; readonly code: string; readonly detail: string }
 
 export const exitStatuses: Readonly<Record<Result['kind'], ExitStatus>> = {
@@ -43,16 +53,37 @@ const couldNotCheckCodes: readonly TlogErrorCode[] = [
   'unknown-leaf-format',
   'malformed-key',
   'unverified-note',
+  'malformed-policy',
+  'malformed-bundle',
 ]
 
-/**
- * Checks the bytes of a receipt, proof or evidence. `leaf`: the hash that its leaf must have, where the caller knows it.
- * `sthKey`: SPKI of the log's key of STHs, for evidence.
- */
-export function judgeBytes(bytes: Uint8Array, key: VerifierKey, leaf: Hash | undefined, sthKey?: Uint8Array): Result {
+/** What a caller knows beside the log's key. */
+export type Known = {
+  /** The hash that the leaf must have. */
+  readonly leaf?: Hash | undefined
+  /** SPKI of the log's key of STHs, for evidence. */
+  readonly sthKey?: Uint8Array | undefined
+  /** Who must have cosigned the checkpoint. */
+  readonly witnesses?: Witnesses | undefined
+  /** Whose time-stamp authorities are trusted. */
+  readonly roots?: readonly X509Certificate[] | undefined
+}
+
+/** Checks the bytes of a receipt, proof or evidence. */
+export function judgeBytes(
+  bytes: Uint8Array,
+  key: VerifierKey,
+  { leaf, sthKey, witnesses, roots = [] }: Known = {},
+): Result {
   try {
+    if (isBundle(bytes)) {
+      const verifier = textVerifier(key, nodeSignatureCheck)
+      return { kind: 'holds', proved: proveBundle(bytes, { verifier, sthKey, witnesses, roots }) }
+    }
     const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf, sthKey)
-    return leaf === undefined ? result : requireLeaf(result, leaf)
+    const judged = leaf === undefined ? result : requireLeaf(result, leaf)
+    if (judged.kind !== 'holds' || witnesses === undefined) return judged
+    return { ...judged, cosigned: checkCosigned(noteOf(bytes), witnesses) }
   } catch (error) {
     if (!(error instanceof TlogError)) throw error
     const { code, message } = error
@@ -135,9 +166,15 @@ function requireLeaf(result: Result, want: Hash): Result {
   return { kind: 'violated', code: 'leaf-mismatch', detail }
 }
 
-/** Undefined where a proof is about trees. */
+/** The signed note of what was checked. */
+function noteOf(bytes: Uint8Array): string {
+  if (isProofFile(bytes)) return parseProofFile(bytes).checkpoint
+  return (parseReceipt(bytes) as { readonly checkpoint: string }).checkpoint
+}
+
+/** Undefined where it is about trees, or several entries. */
 export function leafHashOf(proved: Proved): Hash | undefined {
-  if (proved.kind === 'consistency') return undefined
+  if (proved.kind === 'consistency' || proved.kind === 'bundle') return undefined
   return proved.kind === 'leaf' ? proved.leafHash : leafHash(encodeLeaf(proved.fields), nativeSha256)
 }
 
