@@ -21,19 +21,26 @@ export function routeEvidence(app: Hono<Env>, server: Server): void {
   const who = readersOf(server)
   app.get(
     '/v1/entries/:n/evidence',
-    describe({ ...oneEntry, who }, async (c) => {
-      const { payload } = readQuery(c, oneQuery)
-      return answerBundle(server, c, [pathParameters.n.read(c.req.param('n'), 'n')], payload === 'true')
-    }),
+    describe({ ...oneEntry, who }, (c) =>
+      answerBundle(server, c, () => {
+        const { payload } = readQuery(c, oneQuery)
+        return { numbers: [pathParameters.n.read(c.req.param('n'), 'n')], withPayloads: payload === 'true' }
+      }),
+    ),
   )
   app.get(
     '/v1/evidence',
-    describe({ ...manyEntries, who }, async (c) => {
-      const { entries, payload } = readQuery(c, manyQuery)
-      return answerBundle(server, c, entries, payload === 'true')
-    }),
+    describe({ ...manyEntries, who }, (c) =>
+      answerBundle(server, c, () => {
+        const { entries, payload } = readQuery(c, manyQuery)
+        return { numbers: entries, withPayloads: payload === 'true' }
+      }),
+    ),
   )
 }
+
+/** Sequence numbers in order. */
+type Wanted = { readonly numbers: readonly number[]; readonly withPayloads: boolean }
 
 const number: Kind<number> = {
   schema: { type: 'string', pattern: '^[1-9][0-9]{0,15}$' },
@@ -83,14 +90,10 @@ const manyEntries: Omit<Operation, 'who'> = {
   problems: ['not-found', 'entry-damaged'],
 }
 
-async function answerBundle(
-  server: Server,
-  c: Context<Env>,
-  sequenceNumbers: readonly number[],
-  withPayloads: boolean,
-): Promise<Response> {
+async function answerBundle(server: Server, c: Context<Env>, readWanted: () => Wanted): Promise<Response> {
   const deadline = deadlineIn(server.times.answerMs)
   await requireReader(server, c, deadline)
+  const { numbers: sequenceNumbers, withPayloads } = readWanted()
   const last = sequenceNumbers.at(-1) as number
   const { treeSize } = await publishedUpTo(server, last, deadline)
   if (last > treeSize) throw new Problem('not-found', `entry ${last}: the log ends at ${treeSize}`)

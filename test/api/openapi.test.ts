@@ -235,6 +235,7 @@ describe('who may call what', () => {
     '/tile/{level}/{index}': '/tile/0/000',
     '/v1/entries/{n}': '/v1/entries/1',
     '/v1/entries/{n}/proof': '/v1/entries/1/proof',
+    '/v1/entries/{n}/evidence': '/v1/entries/1/evidence',
   }
   test('is what the document says', async () => {
     for (const { method, path, roles } of checker.operations) {

@@ -171,7 +171,7 @@ const shape = {
 
 const unknown = {
   ...{ holds: null, origin: null, treeSize: null, root: null, leafIndex: null },
-  ...{ leafHash: null, entry: null, isOwnAct: null, consistency: null },
+  ...{ leafHash: null, entry: null, isOwnAct: null, consistency: null, cosigned: null, bundle: null },
 }
 
 test.each([

@@ -85,7 +85,9 @@ describe('published at once', () => {
     const proof = await fetch(`${server.url}/v1/entries/1/proof`, { headers: { accept: 'text/plain' } })
     await writeFile(join(folder, 'one.tlog-proof'), await proof.text())
     const check = ['check', join(folder, 'one.tlog-proof'), '--vkey', vkey, '--policy', policy, '--json']
-    expect(JSON.parse((await run(check)).stdout)).toMatchObject({ holds: true, cosigned: [{ witness: 'w1' }, {}, {}] })
+    expect(JSON.parse((await run(check)).stdout)).toMatchObject({
+      ...{ holds: true, cosigned: expect.arrayContaining([expect.objectContaining({ witness: 'w2' })]) },
+    })
     const all = join(folder, 'all')
     await writeFile(all, (await readFile(policy, 'utf8')).replace('group two 2', 'group two 3'))
     const stripped = String(json.checkpoint).replace(/^\u2014 w2.*\n/m, '')
