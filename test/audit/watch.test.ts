@@ -128,6 +128,21 @@ async function writersOf(...sequenceNumbers: number[]): Promise<number[]> {
   return rows.rows.map(({ xid }: { xid: number }) => xid)
 }
 
+/** Two of the writers, by index in order, and two other transactions whose numbers have their sum. */
+function pairsOfOneSum(
+  writers: readonly number[],
+  held: readonly Held[],
+): { readonly changed: readonly number[]; readonly by: readonly Held[] } {
+  const bySum = new Map(held.flatMap((a, i) => held.slice(i + 1).map((b) => [a.xid + b.xid, [a, b]] as const)))
+  for (const [i, one] of writers.entries()) {
+    for (const [j, other] of writers.entries()) {
+      const by = j > i ? bySum.get(one + other) : undefined
+      if (by !== undefined) return { changed: [i, j], by }
+    }
+  }
+  throw new Error('no two pairs of transactions have one sum')
+}
+
 const brief = (found: readonly KnownFinding[]): unknown[] =>
   found.map(({ violationType, sequenceNumber }) => [violationType, sequenceNumber])
 
@@ -200,28 +215,33 @@ describe('a row that was changed after it was verified', () => {
   })
 
   test('by transactions whose numbers have the sum of those before is seen by the probe', async () => {
-    await append(0, 100)
-    const held = await holdTransactions(24)
+    // Other tests take numbers of the same cluster meanwhile: of many rows and transactions some pairs have one sum.
+    const rows = [10, 30, 50, 70, 90, 110]
+    const held: Held[] = []
     try {
-      await append(100, 200)
+      for (const n of rows) {
+        await append(n - 10, n + 10)
+        held.push(...(await holdTransactions(5)))
+      }
       const { found, settle } = await openWatch({ rangeMs: 3_600_000 })
       await settle()
-      const [one = 0, other = 0] = await writersOf(50, 150)
-      const pair = held
-        .flatMap((a, i) => held.slice(i + 1).map((b) => [a, b] as const))
-        .find(([a, b]) => a.xid + b.xid === one + other)
+      const writers = await writersOf(...rows)
+      const { changed, by } = pairsOfOneSum(writers, held)
+      const [one, other] = changed.map((i) => rows[i] as number) as [number, number]
       await tamper(home.database, async () => {
-        await pair?.[0].client.query(`update security.audit_logs set payload = '{}' where sequence_number = 50; commit`)
-        await pair?.[1].client.query(
-          `update security.audit_logs set payload = '{}' where sequence_number = 150; commit`,
-        )
+        for (const [i, n] of [one, other].entries()) {
+          await by[i]?.client.query(
+            `update security.audit_logs set payload = '{}' where sequence_number = ${n}; commit`,
+          )
+        }
       })
-      const [oneNow = 0, otherNow = 0] = await writersOf(50, 150)
-      expect([oneNow + otherNow, oneNow === one]).toEqual([one + other, false])
+      const after = await writersOf(...rows)
+      const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0)
+      expect([sum(after), after.filter((xid, i) => xid !== writers[i]).length]).toEqual([sum(writers), 2])
       await settle()
       expect(brief(found)).toEqual([
-        ['PAYLOAD_CORRUPT', 50],
-        ['PAYLOAD_CORRUPT', 150],
+        ['PAYLOAD_CORRUPT', one],
+        ['PAYLOAD_CORRUPT', other],
       ])
     } finally {
       await Promise.all(held.map(({ client }) => client.end()))

@@ -27,12 +27,13 @@ export function resultJson(result: Result): Readonly<Record<string, unknown>> {
     leafHash: leaf === undefined ? null : formatBase64(leaf),
   }
   const cosigned = result.cosigned?.map(({ witness, timeS }) => ({ witness, at: timeOf(timeS) })) ?? null
-  const others = { consistency: consistencyOf(proved), bundle: proved.kind === 'bundle' ? bundleJson(proved) : null }
+  const bundle = proved.kind === 'bundle' ? bundleJson(proved) : null
   const said =
     proved.kind === 'entry'
       ? { entry: entryMembers(proved.fields), isOwnAct: proved.isOwnAct }
       : { entry: null, isOwnAct: null }
-  return { holds: true, code: null, detail: null, ...place, ...said, ...others, cosigned }
+  const others = { consistency: consistencyOf(proved), cosigned, bundle }
+  return { holds: true, code: null, detail: null, ...place, ...said, ...others }
 }
 
 /** A result as lines. */
