@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readNewestHead } from '../store/heads.ts'
 import type { PublishedCheckpoint } from './cosigned.ts'
-import { type FollowedLog, readFollowingCheckpoint } from './follow-checkpoints.ts'
+import { type FollowedLog, readFollowingCheckpoint, readWitnessedAfter } from './follow-checkpoints.ts'
 import { LogIncident, Unavailable } from './incident.ts'
 import type { LogKeys } from './log-keys.ts'
 import type { Publisher } from './publisher.ts'
@@ -107,18 +107,20 @@ export class CheckpointFollower {
       if (!this.#isStandingBy) return newest
       this.#onSeen(newest.treeSize, newest)
       this.#publisher.accept(newest)
-    } else if (newest === undefined && this.#isStandingBy) {
-      await this.#lookForCosignatures()
     }
+    if (this.#isStandingBy) await this.#lookForCosignatures()
     if (this.#isStandingBy) this.#currentAtMs = performance.now()
     return this.#publisher.published
   }
 
-  /** What is published before it is witnessed is so a moment later. */
+  /** What is published before it is witnessed is so a moment later, and then maybe not the newest any more. */
   async #lookForCosignatures(): Promise<void> {
     const { witnessing, query, schema } = this.#log
     const { published, witnessed } = this.#publisher
-    if (witnessing === undefined || witnessing.isAwaited || witnessed?.number === published.number) return
+    if (witnessing === undefined || witnessed?.number === published.number) return
+    const newest = await readWitnessedAfter(this.#log, witnessed?.number ?? -1, published.number)
+    if (newest !== undefined) this.#publisher.noteCosigned(newest, true)
+    if (witnessing.isAwaited || newest?.number === published.number) return
     const { checkpoint, isQuorum } = await readCosigned(query, schema, witnessing, published)
     if (checkpoint.cosignatures.length > published.cosignatures.length) {
       this.#publisher.noteCosigned(checkpoint, isQuorum)

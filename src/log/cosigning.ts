@@ -5,9 +5,11 @@ import type { StoredCheckpoint } from '../store/checkpoints.ts'
 import { insertCosignatures } from '../store/cosignatures.ts'
 import type { Pool, Query } from '../store/session.ts'
 import { type Gatherer, type PublishedCheckpoint, type Witnessing, withoutCosignatures } from './cosigned.ts'
+import { checkSigned } from './follow-checkpoints.ts'
+import type { LogOptions } from './log-options.ts'
 import type { Publisher } from './publisher.ts'
 import type { TreeProofs } from './tree-proofs.ts'
-import { readCosigned, readNewestWitnessed } from './witnessed-checkpoints.ts'
+import { type CheckSigned, readCosigned, readNewestWitnessed } from './witnessed-checkpoints.ts'
 
 /** A log that ends waits so long for cosignatures of what it signed last. */
 const lastWaitMs = 3_000
@@ -60,13 +62,14 @@ export class Cosigning {
 
 /** What of a log is published when it opens, where the signer remembers `last`. */
 export async function readPublished(
+  { origin, keys, schema, witnessing }: Pick<LogOptions, 'origin' | 'keys' | 'schema' | 'witnessing'>,
   query: Query,
-  schema: Schema,
-  witnessing: Witnessing | undefined,
   last: StoredCheckpoint,
 ): Promise<PublishedCheckpoint> {
   if (witnessing === undefined) return withoutCosignatures(last)
   if (!witnessing.isAwaited) return (await readCosigned(query, schema, witnessing, last)).checkpoint
   // Before the first quorum ever there is nothing better than what the log said without witnesses.
-  return (await readNewestWitnessed(query, schema, witnessing, 0, last.number)) ?? withoutCosignatures(last)
+  const check: CheckSigned = (checkpoint) => checkSigned({ origin, keys }, checkpoint)
+  const witnessed = await readNewestWitnessed(query, schema, witnessing, check, { first: 0, last: last.number })
+  return witnessed ?? withoutCosignatures(last)
 }

@@ -61,13 +61,26 @@ export async function readFollowingCheckpoint(
 
 /** `signed`, or where witnesses are waited for the newest behind `last` that they have cosigned. */
 async function publishable(
-  { query, schema, witnessing }: FollowedLog,
+  log: FollowedLog,
   signed: StoredCheckpoint,
   last: StoredCheckpoint,
 ): Promise<PublishedCheckpoint | undefined> {
+  const { query, schema, witnessing } = log
   if (witnessing === undefined) return withoutCosignatures(signed)
-  if (witnessing.isAwaited) return readNewestWitnessed(query, schema, witnessing, last.number + 1, signed.number)
+  if (witnessing.isAwaited) return readWitnessedAfter(log, last.number, signed.number)
   return (await readCosigned(query, schema, witnessing, signed)).checkpoint
+}
+
+/** The newest that the witnesses have cosigned of those behind `after`, up to `last`; undefined without one. */
+export async function readWitnessedAfter(
+  log: FollowedLog,
+  after: number,
+  last: number,
+): Promise<PublishedCheckpoint | undefined> {
+  const { query, schema, witnessing } = log
+  const range = { first: after + 1, last }
+  const check = (checkpoint: StoredCheckpoint): void => checkSigned(log, checkpoint)
+  return witnessing && readNewestWitnessed(query, schema, witnessing, check, range)
 }
 
 /** Throws TlogError unless note and STH are the log's, of the tree head that the other columns say. */

@@ -116,8 +116,7 @@ export class Log {
     try {
       const last = await options.cell.read()
       if (last === undefined) throw new LogIncident('ROLLBACK', 'the signer remembers nothing')
-      const { query } = reader
-      return new Log(options, await readPublished(query, options.schema, options.witnessing, last), reader, lock)
+      return new Log(options, await readPublished(options, reader.query, last), reader, lock)
     } catch (error) {
       await reader.close()
       await lock?.release()

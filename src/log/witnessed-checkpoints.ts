@@ -1,3 +1,4 @@
+import { TlogError } from '../../tlog/errors.ts'
 import type { Schema } from '../store/batch.ts'
 import { readCheckpointsAfter, type StoredCheckpoint } from '../store/checkpoints.ts'
 import { readCosignatures } from '../store/cosignatures.ts'
@@ -8,23 +9,29 @@ import { type PublishedCheckpoint, type Witnessing, withoutCosignatures } from '
 
 type Held = Pick<Witnessing, 'hold'>
 
+/** Throws TlogError unless the log signed it, note and STH. */
+export type CheckSigned = (checkpoint: StoredCheckpoint) => void
+
 /** Newest lines that are looked at for a quorum: those of a dozen checkpoints, or one with a hundred witnesses. */
 const linesMax = 256
 const checkpointsMax = 16
 
-/** The newest of the checkpoints `first` to `last` that the quorum has cosigned; undefined where none of the newest has. */
+/**
+ * The newest of the checkpoints `first` to `last` that the log signed and the quorum has cosigned; undefined where none of
+ * the newest is.
+ */
 export async function readNewestWitnessed(
   query: Query,
   schema: Schema,
   { hold }: Held,
-  first: number,
-  last: number,
+  checkSigned: CheckSigned,
+  { first, last }: { readonly first: number; readonly last: number },
 ): Promise<PublishedCheckpoint | undefined> {
   const stored = await readCosignatures(query, schema, first, last, linesMax)
   const numbers = [...new Set(stored.map(({ checkpointNumber }) => checkpointNumber))].reverse()
   for (const number of numbers.slice(0, checkpointsMax)) {
     const [checkpoint] = await readCheckpointsAfter(query, schema, number - 1, 1)
-    if (checkpoint?.number !== number) continue
+    if (checkpoint?.number !== number || !isSigned(checkpoint, checkSigned)) continue
     const lines = stored.filter(({ checkpointNumber }) => checkpointNumber === number).map(({ line }) => line)
     const held = hold(checkpoint.note, lines)
     if (held.isQuorum) return { ...checkpoint, cosignatures: held.lines }
@@ -72,3 +79,13 @@ export async function readCosignedAfter(
 }
 
 const linesOfOneMax = 16
+
+function isSigned(checkpoint: StoredCheckpoint, checkSigned: CheckSigned): boolean {
+  try {
+    checkSigned(checkpoint)
+    return true
+  } catch (error) {
+    if (error instanceof TlogError) return false
+    throw error
+  }
+}
