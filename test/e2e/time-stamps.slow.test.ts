@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { createHash, type X509Certificate } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,8 +9,9 @@ import { readAnchorsOf, type StoredAnchor } from '../../src/store/anchors.ts'
 import { readCheckpointsAfter } from '../../src/store/checkpoints.ts'
 import { openPool, type Pool } from '../../src/store/session.ts'
 import { type BundleHead, decodeBundle, encodeBundle } from '../../tlog/bundle.ts'
-import { makeFolder, removeFolder, run } from '../cli/binary.ts'
+import { type Finished, finished, makeFolder, removeFolder, run } from '../cli/binary.ts'
 import { schema, until } from '../support/log.ts'
+import { pythonWith } from '../support/python.ts'
 import { adminConfig, endAll, type ServerProcess, startServer, tryServer } from '../support/server-process.ts'
 import { startAuthority, type TestAuthority, testPolicy } from '../support/time-stamp-authority.ts'
 
@@ -20,14 +22,16 @@ let dataDir: string
 let one: TestAuthority
 let two: TestAuthority
 let server: ServerProcess
+let python: string
 
 beforeAll(async () => {
   folder = await makeFolder()
+  python = await pythonWith('cryptography==48.0.0', join(folder, 'python'))
   dataDir = join(folder, 'data')
   ;[one, two] = await Promise.all([startAuthority(), startAuthority({ keyType: 'rsa' })])
   await writeFile(join(folder, 'one.pem'), one.root)
   await writeFile(join(folder, 'two.pem'), two.root)
-}, 60_000)
+}, 120_000)
 afterAll(async () => {
   await endAll(dataDir)
   await Promise.all([one.close(), two.close()])
@@ -85,6 +89,10 @@ async function readNumbers({ query }: Pool): Promise<readonly number[]> {
   return (await readCheckpointsAfter(query, schema, -1, 1_000)).map(({ number }) => number)
 }
 
+/** The second verifier, which shares nothing with the first. */
+const verify = (file: string, vkey: string, ...args: string[]): Promise<Finished> =>
+  finished(spawn(python, [join(import.meta.dirname, '../../deploy/verify.py'), file, '--vkey', vkey, ...args]))
+
 test('each authority stamps what is new, and what it said can be checked from the database alone', async () => {
   server = await start(`one ${one.url} one.pem ${testPolicy}`, `two ${two.url} two.pem`)
   await append()
@@ -132,6 +140,12 @@ test('an evidence bundle says before when its entry existed, by whom, and what i
     bundle: { stamps: { isTrusted: boolean }[] }
   }
   expect(new Set(untrusted.bundle.stamps.map(({ isTrusted }) => isTrusted))).toEqual(new Set([false]))
+  const second = await verify(file, vkey, '--roots', roots)
+  expect(second).toMatchObject({ status: 0, stderr: '' })
+  expect(
+    second.stdout.match(/existed before 20\d\d-.*Z, says 'CN=Test TSA' of the tree/g)?.length,
+  ).toBeGreaterThanOrEqual(2)
+  expect((await verify(file, vkey)).stdout).toContain("by certificates that are this file's own word")
   // Whoever swaps the token of another checkpoint in, and writes the hash anew, is caught.
   const bundle = decodeBundle(bytes)
   const later = decodeBundle(
@@ -142,9 +156,13 @@ test('an evidence bundle says before when its entry existed, by whom, and what i
   expect(await run(['check', file, '--vkey', vkey, '--roots', roots])).toMatchObject({
     ...{ status: 1, stdout: expect.stringContaining('time stamp of one: time stamp: it is of something else') },
   })
+  expect(await verify(file, vkey, '--roots', roots)).toMatchObject({
+    ...{ status: 1, stdout: expect.stringContaining('a token of something else') },
+  })
   bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1
   await writeFile(file, bytes)
   expect((await run(['check', file, '--vkey', vkey])).status).toBe(2)
+  expect((await verify(file, vkey)).status).toBe(2)
   expect(await server.stop()).toBe(0)
 })
 

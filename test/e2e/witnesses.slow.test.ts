@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeFolder, removeFolder, run } from '../cli/binary.ts'
+import { finished, makeFolder, removeFolder, run } from '../cli/binary.ts'
 import { until } from '../support/log.ts'
+import { pythonWith } from '../support/python.ts'
 import { type Environment, endAll, type ServerProcess, startServer, tryServer } from '../support/server-process.ts'
 import { startWitnessProgram, type WitnessProcess } from '../support/witness-program.ts'
 
@@ -88,6 +90,14 @@ describe('published at once', () => {
     expect(JSON.parse((await run(check)).stdout)).toMatchObject({
       ...{ holds: true, cosigned: expect.arrayContaining([expect.objectContaining({ witness: 'w2' })]) },
     })
+    const headers = { authorization: `Bearer ${server.tokens.auditor}` }
+    const bundle = await fetch(`${server.url}/v1/entries/1/evidence`, { headers })
+    await writeFile(join(folder, 'one.evidence'), Buffer.from(await bundle.arrayBuffer()))
+    const args = [join(folder, 'one.evidence'), '--vkey', vkey, '--policy', policy]
+    expect((await run(['check', ...args])).stdout).toMatch(/cosigned by w2 at 20.*Z as the only history/)
+    const python = await pythonWith('cryptography==48.0.0', join(folder, 'python'))
+    const second = await finished(spawn(python, [join(import.meta.dirname, '../../deploy/verify.py'), ...args]))
+    expect(second).toMatchObject({ status: 0, stdout: expect.stringMatching(/cosigned by w2 at 20.*Z as the only/) })
     const all = join(folder, 'all')
     await writeFile(all, (await readFile(policy, 'utf8')).replace('group two 2', 'group two 3'))
     const stripped = String(json.checkpoint).replace(/^\u2014 w2.*\n/m, '')
