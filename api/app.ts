@@ -2,9 +2,11 @@ import { type Context, Hono } from 'hono'
 import type { Env } from './env.ts'
 import { Problem, problemResponse } from './problem.ts'
 import { routeAdd } from './routes/add.ts'
+import { routeCoseKeys } from './routes/cose-keys.ts'
 import { routeCt } from './routes/ct.ts'
 import { routeDocs } from './routes/docs.ts'
 import { routeEntries } from './routes/entries.ts'
+import { routeEntryProof } from './routes/entry-proof.ts'
 import { routeEvidence } from './routes/evidence.ts'
 import { routeIncidents } from './routes/incidents.ts'
 import { routeLog } from './routes/log.ts'
@@ -27,11 +29,13 @@ export function createApp(server: Server): Hono<Env> {
   routeStreams(app, server)
   routeSearch(app, server)
   routeEntries(app, server)
+  routeEntryProof(app, server)
   routeEvidence(app, server)
   routeProofs(app, server)
   routeLog(app, server)
   routeMetrics(app, server)
   routeTiles(app, server)
+  routeCoseKeys(app, server)
   routeCt(app, server)
   routeAdd(app, server)
   routeTokens(app, server)

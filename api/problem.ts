@@ -55,6 +55,7 @@ export type ProblemCode =
   | 'idempotency-conflict'
   | 'not-published'
   | 'no-witnesses'
+  | 'no-receipt'
   | 'rate-limited'
   | 'not-leader'
   | 'unavailable'
@@ -68,6 +69,7 @@ const statuses: Partial<Record<ProblemCode, number>> = {
   forbidden: 403,
   'not-found': 404,
   'not-published': 404,
+  'no-receipt': 404,
   'no-such-token': 404,
   'no-such-incident': 404,
   'method-not-allowed': 405,

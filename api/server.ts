@@ -6,6 +6,7 @@ import type { PublishedCheckpoint } from '../src/log/cosigned.ts'
 import type { Log } from '../src/log/log.ts'
 import type { Metrics } from '../src/ops/metrics.ts'
 import type { SearchTables } from '../src/search/search-tables.ts'
+import type { StoredCheckpoint } from '../src/store/checkpoints.ts'
 import type { EntryReads } from '../src/store/entries.ts'
 import type { Sha256 } from '../tlog/hash.ts'
 import type { ByteBudget } from './byte-budget.ts'
@@ -87,6 +88,8 @@ export type Server = {
   readonly entries: EntryReads
   /** Up to `limit` checkpoints with numbers above `after`, in order. */
   readonly readCheckpoints: (after: number, limit: number) => Promise<readonly PublishedCheckpoint[]>
+  /** The newest checkpoint of exactly `size` entries with a number of at most `last`. */
+  readonly readCheckpointOfSize: (size: number, last: number) => Promise<StoredCheckpoint | undefined>
   /** The evidence bundle of published entries, by their numbers in order. */
   readonly makeBundle: (sequenceNumbers: readonly number[], withPayloads: boolean) => Promise<Uint8Array>
   readonly search: Omit<SearchTables, 'run'>

@@ -18,6 +18,7 @@ import { nativeSha256 } from './ops/native-sha256.ts'
 import type { SearchTables } from './search/search-tables.ts'
 import type { Stateful } from './serve-log.ts'
 import type { ServedVerifier } from './serve-verifier.ts'
+import { readCheckpointOfSize } from './store/checkpoints.ts'
 import { entryReads, findSequenceNumber } from './store/entries.ts'
 import type { LoginWatch } from './store/logins.ts'
 import { insertQuarantined } from './store/quarantine.ts'
@@ -86,6 +87,7 @@ export function createServer({ config, log, search, watch, logger, metrics, acts
     entries: entryReads(log.reader.query, schema),
     search,
     readCheckpoints: (after, limit) => readCosignedAfter(log.reader.query, schema, parts.witnesses, after, limit),
+    readCheckpointOfSize: (size, last) => readCheckpointOfSize(log.reader.query, schema, size, last),
     makeBundle: (numbers, withPayloads) => {
       const { witnesses } = parts
       const source = bundleSourceOf(log, keys, { schema, witnesses, hash: nativeSha256 })

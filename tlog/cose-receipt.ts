@@ -49,24 +49,38 @@ const label = { alg: 1, kid: 4, cwtClaims: 15, vds: 395, vdp: 396, inclusion: -1
 const claim = { iss: 1, sub: 2, iat: 6 } as const
 const rfc9162Sha256 = 1
 const sign1Tag = 18
+const sign1Head = 0xd2
 const signatureBytes = 64
 
-/** Signs the root of a tree for receipts. */
-export function signCoseTreeHead(signer: CoseSigner, root: Hash, { issuer, subject, timeS }: CoseClaims): CoseTreeHead {
+/** The protected header of a receipt, encoded. */
+export function encodeCoseHeader(
+  { algorithm, keyId }: Pick<CoseSigner, 'algorithm' | 'keyId'>,
+  { issuer, subject, timeS }: CoseClaims,
+): Uint8Array {
   const claims: CborMap = new Map<number, CborValue>([
     [claim.iss, issuer],
     [claim.sub, subject],
     [claim.iat, timeS],
   ])
-  const protectedBytes = encodeCbor(
+  return encodeCbor(
     new Map<number, CborValue>([
-      [label.alg, signer.algorithm],
-      [label.kid, signer.keyId],
+      [label.alg, algorithm],
+      [label.kid, keyId],
       [label.cwtClaims, claims],
       [label.vds, rfc9162Sha256],
     ]),
   )
-  return { protectedBytes, signature: signer.sign(signedBytes(protectedBytes, root)) }
+}
+
+/** Sig_structure (RFC 9052 4.4): what is signed of a root. */
+export function coseSignedBytes(protectedBytes: Uint8Array, root: Hash): Uint8Array {
+  return encodeCbor(['Signature1', protectedBytes, new Uint8Array(0), root])
+}
+
+/** Signs the root of a tree for receipts. */
+export function signCoseTreeHead(signer: CoseSigner, root: Hash, claims: CoseClaims): CoseTreeHead {
+  const protectedBytes = encodeCoseHeader(signer, claims)
+  return { protectedBytes, signature: signer.sign(coseSignedBytes(protectedBytes, root)) }
 }
 
 /**
@@ -80,6 +94,16 @@ export function formatInclusionReceipt(head: CoseTreeHead, { treeSize, leafIndex
 /** The receipt of a tree that extends a smaller one. `malformed-proof` likewise, where both are the same. */
 export function formatConsistencyReceipt(head: CoseTreeHead, { from, to, path }: CoseConsistency): Uint8Array {
   return formatReceipt(head, label.consistency, [from, to, path])
+}
+
+/** Whether bytes begin as a receipt does, and no JSON or text. */
+export function isCoseSign1(bytes: Uint8Array): boolean {
+  return bytes[0] === sign1Head
+}
+
+/** What a receipt proves. `malformed-receipt`, `malformed-cbor`. */
+export function receiptKind(bytes: Uint8Array): 'inclusion' | 'consistency' {
+  return parseReceipt(bytes).proofs.has(label.inclusion) ? 'inclusion' : 'consistency'
 }
 
 /**
@@ -96,7 +120,8 @@ export function checkInclusionReceipt(
   for (const proof of proofsOf(parsed, label.inclusion)) {
     const [treeSize, leafIndex] = [asTreeSize(proof.a), asLeafIndex(proof.b)]
     const root = rootFromInclusion(leafIndex, treeSize, leafHash, proof.path, sha256)
-    if (holds(parsed, root, verifier)) return { treeSize, leafIndex, path: proof.path, root, subject: parsed.subject }
+    if (holds(parsed, root, verifier))
+      return { treeSize, leafIndex, path: proof.path, root, issuer: parsed.issuer, subject: parsed.subject }
   }
   throw new TlogError('invalid-signature', 'COSE receipt: its signature is not over the root that its proofs lead to')
 }
@@ -112,7 +137,8 @@ export function checkConsistencyReceipt(
   for (const proof of proofsOf(parsed, label.consistency)) {
     const [from, to] = [asTreeSize(proof.a), asTreeSize(proof.b)]
     const root = rootFromConsistency(from, to, fromRoot, proof.path, sha256)
-    if (holds(parsed, root, verifier)) return { from, to, path: proof.path, root, subject: parsed.subject }
+    if (holds(parsed, root, verifier))
+      return { from, to, path: proof.path, root, issuer: parsed.issuer, subject: parsed.subject }
   }
   throw new TlogError('invalid-signature', 'COSE receipt: its signature is not over the root that its proofs lead to')
 }
@@ -120,13 +146,16 @@ export function checkConsistencyReceipt(
 /** What a receipt's signature covers: the root, and what it says of itself. */
 export type CoseSigned = {
   readonly root: Hash
-  /** The CWT claim, where there is one. It may bind what a proof does not: the size of the tree. */
+  /** CWT claims, where they are there. */
+  readonly issuer: string | undefined
+  /** It may bind what a proof does not: the size of the tree. */
   readonly subject: string | undefined
 }
 
 type Receipt = {
   readonly protectedBytes: Uint8Array
   readonly algorithm: number
+  readonly issuer: string | undefined
   readonly subject: string | undefined
   readonly proofs: CborMap
   readonly signature: Uint8Array
@@ -166,13 +195,16 @@ function parseReceipt(bytes: Uint8Array): Receipt {
   if (typeof algorithm !== 'number') throw malformed('no algorithm in the protected header')
   if (vds !== rfc9162Sha256) throw malformed('verifiable data structure is not RFC9162_SHA256')
   if (!isMap(proofs)) throw malformed('no proofs')
-  return { protectedBytes, algorithm, subject: subjectOf(header), proofs, signature }
+  return { protectedBytes, algorithm, ...claimsOf(header), proofs, signature }
 }
 
-function subjectOf(header: CborMap): string | undefined {
+function claimsOf(header: CborMap): Pick<Receipt, 'issuer' | 'subject'> {
   const claims = header.get(label.cwtClaims)
-  const subject = isMap(claims) ? claims.get(claim.sub) : undefined
-  return typeof subject === 'string' ? subject : undefined
+  const [issuer, subject] = isMap(claims) ? [claims.get(claim.iss), claims.get(claim.sub)] : []
+  return {
+    issuer: typeof issuer === 'string' ? issuer : undefined,
+    subject: typeof subject === 'string' ? subject : undefined,
+  }
 }
 
 function proofsOf({ proofs }: Receipt, kind: number): readonly Proof[] {
@@ -199,12 +231,7 @@ function readHash(value: CborValue): Hash {
 
 function holds({ algorithm, protectedBytes, signature }: Receipt, root: Hash, verifier: CoseVerifier): boolean {
   if (!verifier.algorithms.includes(algorithm)) throw malformed(`algorithm ${algorithm} is not the key's`)
-  return verifier.verify(signedBytes(protectedBytes, root), signature)
-}
-
-/** Sig_structure (RFC 9052 4.4). */
-function signedBytes(protectedBytes: Uint8Array, root: Hash): Uint8Array {
-  return encodeCbor(['Signature1', protectedBytes, new Uint8Array(0), root])
+  return verifier.verify(coseSignedBytes(protectedBytes, root), signature)
 }
 
 function isMap(value: CborValue | undefined): value is CborMap {

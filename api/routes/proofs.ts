@@ -2,13 +2,15 @@ import type { Context, Hono } from 'hono'
 import { hashesJson } from '../../src/ops/native-base64.ts'
 import type { StoredCheckpoint } from '../../src/store/checkpoints.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../tlog/coords.ts'
+import { formatConsistencyReceipt } from '../../tlog/cose-receipt.ts'
 import { openHeaders, openToBrowsers } from '../cors.ts'
+import { answerReceipt, coseType, noReceipt, receiptHead } from '../cose.ts'
 import { deadlineIn } from '../deadline.ts'
 import type { Env } from '../env.ts'
 import { describe, jsonOrCbor, jsonType, type Operation } from '../operation.ts'
 import { decimal, malformed, readQuery, required } from '../parameters.ts'
 import { publishedUpTo } from '../published.ts'
-import { hashes, integer, object } from '../schema.ts'
+import { bytes, described, hashes, integer, object } from '../schema.ts'
 import type { Server } from '../server.ts'
 
 const inclusionQuery = {
@@ -29,7 +31,7 @@ export function routeProofs(app: Hono<Env>, server: Server): void {
   )
   app.get(
     '/v1/proofs/consistency',
-    describe(consistency, (c) => answerConsistency(server, c)),
+    describe(consistency, (c, type) => answerConsistency(server, c, type)),
   )
 }
 
@@ -53,10 +55,14 @@ const consistency: Operation = {
   query: consistencyQuery,
   answers: {
     200: {
-      doc: 'The proof (RFC 9162 2.1.4.1); empty where there is nothing to prove',
-      content: jsonOrCbor(object({ from: integer(), to: integer(), hashes })),
+      doc: 'The proof (RFC 9162 2.1.4.1); empty where there is nothing to prove. As COSE: a receipt (RFC 9942)',
+      content: {
+        ...jsonOrCbor(object({ from: integer(), to: integer(), hashes })),
+        [coseType]: described('COSE_Sign1; there is one where a checkpoint of size `to` was signed', bytes),
+      },
     },
   },
+  problems: ['no-receipt'],
 }
 
 async function answerInclusion(server: Server, c: Context<Env>): Promise<Response> {
@@ -69,13 +75,22 @@ async function answerInclusion(server: Server, c: Context<Env>): Promise<Respons
   return answerJson(c, `{"leafIndex":${index},"treeSize":${size},"hashes":${hashesJson(hashes)}}`)
 }
 
-async function answerConsistency(server: Server, c: Context<Env>): Promise<Response> {
+async function answerConsistency(server: Server, c: Context<Env>, type: string): Promise<Response> {
   const { to: toSize, from } = readQuery(c, consistencyQuery)
   const checkpoint = await publishedUpTo(server, toSize)
   const to = publishedSize(toSize, checkpoint, 'to')
   if (from > to) throw malformed('from', `${from} is above to ${to}`)
   const proving = server.log.proofs.proveConsistency(asTreeSize(from), to, checkpoint)
-  const hashes = await deadlineIn(server.times.answerMs).within(proving, notReadInTime)
+  const deadline = deadlineIn(server.times.answerMs)
+  const hashes = await deadline.within(proving, notReadInTime)
+  if (type === coseType) {
+    if (hashes.length === 0)
+      throw noReceipt(`from ${from} to ${to}: there is nothing to prove, and RFC 9942 wants a hash`)
+    const signed = await deadline.within(server.readCheckpointOfSize(to, checkpoint.number), notReadInTime)
+    if (signed === undefined) throw noReceipt(`to: no checkpoint of ${to} entries was signed`)
+    const receipt = formatConsistencyReceipt(receiptHead(server, signed), { from: asTreeSize(from), to, path: hashes })
+    return answerReceipt(receipt, openHeaders(c, { 'cache-control': 'no-store', vary: 'Accept' }))
+  }
   return answerJson(c, `{"from":${from},"to":${to},"hashes":${hashesJson(hashes)}}`)
 }
 

@@ -1,6 +1,7 @@
 import { encodeUtf8, equalBytes } from '../../tlog/bytes.ts'
 import { openCheckpoint } from '../../tlog/checkpoint.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
+import { checkReceiptHead } from '../../tlog/cose-checkpoint.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { textVerifier } from '../../tlog/note.ts'
 import type { VerifierKey } from '../../tlog/note-key.ts'
@@ -21,13 +22,21 @@ export function signatureReview(key: VerifierKey, sthKey: Uint8Array | undefined
       if (checkpoint.size !== stored.treeSize || !equalBytes(checkpoint.root, stored.root)) {
         return `the note is of size ${checkpoint.size}, and another tree head than its row`
       }
-      if (sthKey !== undefined) checkSth(sthOf(stored), sthKey, nodeSignatureCheck)
+      if (sthKey !== undefined) {
+        checkSth(sthOf(stored), sthKey, nodeSignatureCheck)
+        checkReceipts(stored, key.name, sthKey)
+      }
       return undefined
     } catch (error) {
       if (error instanceof TlogError) return error.message
       throw error
     }
   }
+}
+
+function checkReceipts(stored: StoredCheckpoint, origin: string, spki: Uint8Array): void {
+  if (stored.coseSignature === null) return
+  checkReceiptHead({ origin, spki, check: nodeSignatureCheck }, stored, stored.coseSignature)
 }
 
 function sthOf({ treeSize, timestampMs, root, sthSignature }: StoredCheckpoint): Parameters<typeof checkSth>[0] {

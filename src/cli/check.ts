@@ -6,7 +6,8 @@ import { readRoots } from '../anchor/authorities-file.ts'
 import { readGivenFile, UnfitFile } from '../ops/given-file.ts'
 import { openPolicy } from './check/cosigned.ts'
 import { describeResult, resultJson } from './check/describe.ts'
-import { exitStatuses, judgeBytes, type Known, type Result } from './check/judge.ts'
+import { judgeBytes } from './check/judge.ts'
+import { exitStatuses, type Known, type Result } from './check/result.ts'
 import { type Command, type ExitStatus, parseArguments, printJson, printLine, UsageError } from './command.ts'
 import { describeError } from './describe-error.ts'
 import { readSthKey, readVkey, requireVkey, type VkeyValues, vkeyOptions } from './verifier-key.ts'
@@ -14,13 +15,14 @@ import { readSthKey, readVkey, requireVkey, type VkeyValues, vkeyOptions } from 
 export const checkCommand: Command = {
   summary: 'check a receipt, proof or evidence offline',
   synopsis:
-    'FILE|- (--vkey VKEY | --vkey-file FILE) [--policy FILE] [--roots FILE] [--leaf-hash HASH] [--sth-key KEY] [--json]',
+    'FILE|- (--vkey VKEY | --vkey-file FILE) [--policy FILE] [--roots FILE] [--leaf-hash HASH] [--from-root HASH] [--sth-key KEY] [--json]',
   help: `Checks, with nothing but the log's keys, what a server answered or \`prove\` or \`monitor\` wrote. Asks nobody.
 
   a receipt             that the entry is what its leaf says, that the leaf is in the tree, and that the log signed the
                         tree; of an act of the log itself (\`dendrolog.…\`) also that the log signed it
   an inclusion proof    (JSON, or a C2SP tlog-proof) that a leaf of this hash is in a tree that the log signed, or that
                         is the beginning of one
+  a COSE receipt        (RFC 9942) one of the two; signed with the log's P-256 key, and about --leaf-hash or --from-root
   a consistency proof   (JSON) that a tree that the log signed begins with that of so many entries and this root
   evidence              (of \`monitor\`) whether the log signed what cannot be: two trees, times that go back, leaves that
                         no log may have. Then it does not hold, status 1; what only its finder saw is status 2
@@ -31,7 +33,8 @@ export const checkCommand: Command = {
   --roots FILE      PEM certificates whose time-stamp authorities you trust
   --leaf-hash HASH  the hash that the leaf must have, in hex or base64. A proof of our servers carries the hash of its
                     leaf; one of others may not
-  --sth-key KEY     the log's key of STHs, base64 of its SPKI, where evidence has one
+  --from-root HASH  the root of the smaller tree, for a COSE receipt of consistency
+  --sth-key KEY     the log's key of STHs, base64 of its SPKI, for COSE receipts and where evidence has an STH
   --json            {"holds", "code", "detail", "origin", "treeSize", "root", "leafIndex", "leafHash", "entry",
                     "isOwnAct", "consistency", "cosigned", "bundle"}: holds is true, or false (a check failed) or null (could not check) with
                     code and detail; what is not known is null
@@ -49,6 +52,7 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
   const options = {
     ...vkeyOptions,
     'leaf-hash': { type: 'string' },
+    'from-root': { type: 'string' },
     'sth-key': { type: 'string' },
     policy: { type: 'string' },
     roots: { type: 'string' },
@@ -58,9 +62,10 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
   const [file] = positionals
   if (file === undefined) throw new UsageError('want the file of a receipt, or - for standard input')
   requireVkey(values)
-  const leaf = values['leaf-hash'] === undefined ? undefined : readLeafHash(values['leaf-hash'])
+  const leaf = values['leaf-hash'] === undefined ? undefined : readHash('leaf-hash', values['leaf-hash'])
+  const fromRoot = values['from-root'] === undefined ? undefined : readHash('from-root', values['from-root'])
   const sthKey = values['sth-key'] === undefined ? undefined : readSthKey(values['sth-key'])
-  const result = await checkFile(file, values, { leaf, sthKey }, values)
+  const result = await checkFile(file, values, { leaf, fromRoot, sthKey }, values)
   if (values.json === true) printJson(resultJson(result))
   else printLine(describeResult(result))
   return exitStatuses[result.kind]
@@ -96,12 +101,12 @@ function nameNoJson(file: string, result: Result): Result {
   }
 }
 
-function readLeafHash(text: string): Hash {
+function readHash(option: string, text: string): Hash {
   try {
     return asHash(/^[0-9a-f]{64}$/.test(text) ? parseHex(text) : parseBase64(text))
   } catch (error) {
     if (!(error instanceof TlogError)) throw error
-    throw new UsageError(`--leaf-hash: want 32 bytes in hex or base64: ${error.message}`)
+    throw new UsageError(`--${option}: want 32 bytes in hex or base64: ${error.message}`)
   }
 }
 

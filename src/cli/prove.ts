@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { encodeUtf8, formatBase64 } from '../../tlog/bytes.ts'
+import { decodeUtf8, encodeUtf8, formatBase64 } from '../../tlog/bytes.ts'
 import { parseDecimal } from '../../tlog/coords.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { formatVkey, type VerifierKey } from '../../tlog/note-key.ts'
@@ -9,7 +9,8 @@ import { formatUuid, parseUuid } from '../../tlog/uuid.ts'
 import { CouldNotCheck, Refused, Unavailable, Violation } from '../client/errors.ts'
 import { LogClient } from '../client/log-client.ts'
 import { describeResult, resultJson } from './check/describe.ts'
-import { exitStatuses, judgeBytes, type Result } from './check/judge.ts'
+import { judgeBytes } from './check/judge.ts'
+import { exitStatuses, type Known, type Result } from './check/result.ts'
 import {
   type Command,
   type ExitStatus,
@@ -20,6 +21,9 @@ import {
   UsageError,
 } from './command.ts'
 import {
+  askForCoseConsistency,
+  askForCoseReceipt,
+  askForEvidence,
   askForProof,
   askForReceipt,
   type EntryPlace,
@@ -29,7 +33,7 @@ import {
 } from './prove/make-proof.ts'
 import { adviceOn, openPlace, type ServerPlace } from './server-fetch.ts'
 import { readTokenFile } from './token-file.ts'
-import { readVkey, requireVkey, vkeyOptions } from './verifier-key.ts'
+import { readSthKey, readVkey, requireVkey, vkeyOptions } from './verifier-key.ts'
 
 export const proveCommand: Command = {
   summary: 'ask a server for a proof, check it and keep it',
@@ -47,9 +51,12 @@ auditor's token it is checked, and what is written is a receipt, with the entry 
   --size N           in the tree of the first N entries (JSON only; without the entry)
   --out FILE         writes it to a new file (default: standard output)
   --force            replaces FILE where it is there already
-  --format FORMAT    json, or tlog-proof: C2SP tlog-proof text (default: by the name of FILE, else json)
-  --json             the result as \`check --json\` gives it, with "file", and with "proof", the text, where --out is
-                     not given
+  --format FORMAT    json; tlog-proof, C2SP tlog-proof text; cose, a COSE receipt (RFC 9942), with --sth-key; evidence,
+                     an evidence bundle, with an auditor's token (default: by the name of FILE, else json)
+  --cose             the same as --format cose
+  --sth-key KEY      the log's P-256 key, base64 of its SPKI, which signs COSE receipts
+  --json             the result as \`check --json\` gives it, with "file", and with "proof", its text (base64 of cose and
+                     evidence), where --out is not given
 
 Exit status: 0 it holds, 1 what the server says is not what the log signed, 2 it could not be found out.`,
   run: prove,
@@ -65,6 +72,8 @@ const options = {
   out: { type: 'string' },
   force: { type: 'boolean', default: false },
   format: { type: 'string' },
+  cose: { type: 'boolean', default: false },
+  'sth-key': { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -75,7 +84,7 @@ type Wanted =
   | { readonly kind: 'entry'; readonly place: EntryPlace; readonly size: number | undefined }
   | { readonly kind: 'consistency'; readonly from: number; readonly to: number }
 
-type Format = 'json' | 'tlog-proof'
+type Format = 'json' | 'tlog-proof' | 'cose' | 'evidence'
 
 /** Somebody waits: the server's trouble is told soon. */
 const retry = { attemptsMax: 3, pauseMs: 250, pauseMsMax: 5_000 }
@@ -85,15 +94,15 @@ async function prove(args: readonly string[], signal: AbortSignal): Promise<Exit
   requireVkey(values)
   const wanted = readWanted(values, positionals)
   const format = readFormat(values, wanted)
-  const { result, text } = await makeAndCheck(wanted, format, values, signal)
-  if (text !== undefined && values.out !== undefined) await writeProof(values.out, text, values.force)
-  tell(result, text, values)
+  const { result, file } = await makeAndCheck(wanted, format, values, signal)
+  if (file !== undefined && values.out !== undefined) await writeProof(values.out, file.bytes, values.force)
+  tell(result, file, values)
   return exitStatuses[result.kind]
 }
 
-async function writeProof(file: string, text: string, replaces: boolean): Promise<void> {
+async function writeProof(file: string, bytes: Uint8Array, replaces: boolean): Promise<void> {
   try {
-    await writeFile(file, text, { flag: replaces ? 'w' : 'wx' })
+    await writeFile(file, bytes, { flag: replaces ? 'w' : 'wx' })
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     const reason = code === 'EEXIST' ? 'is there already; --force replaces it' : `cannot be written (${code})`
@@ -101,19 +110,22 @@ async function writeProof(file: string, text: string, replaces: boolean): Promis
   }
 }
 
-/** `text` is there only where it holds. */
-type Made = { readonly result: Result; readonly text: string | undefined }
+/** What is written, and what is known of it that is not in it. */
+type ProofFileBytes = { readonly bytes: Uint8Array; readonly known: Known; readonly isText: boolean }
+
+/** `file` is there only where it holds. */
+type Made = { readonly result: Result; readonly file: ProofFileBytes | undefined }
 
 async function makeAndCheck(wanted: Wanted, format: Format, values: Values, signal: AbortSignal): Promise<Made> {
   const place = await openPlace(values.url, values.ca)
   try {
     const key = await readVkey(values)
-    const text = await make(await openClient(place, values, key), wanted, format, values, signal)
-    const result = judgeBytes(encodeUtf8(text), key)
-    return { result, text: result.kind === 'holds' ? text : undefined }
+    const file = await make(await openClient(place, values, key), wanted, format, values, signal)
+    const result = judgeBytes(file.bytes, key, file.known)
+    return { result, file: result.kind === 'holds' ? file : undefined }
   } catch (error) {
     signal.throwIfAborted()
-    return { result: resultOf(error, place), text: undefined }
+    return { result: resultOf(error, place), file: undefined }
   }
 }
 
@@ -129,6 +141,47 @@ async function make(
   format: Format,
   values: Values,
   signal: AbortSignal,
+): Promise<ProofFileBytes> {
+  if (format === 'evidence') return makeEvidence(client, wanted, values, signal)
+  if (format === 'cose') return makeCose(client, wanted, readSthKey(values['sth-key'] ?? ''), signal)
+  return { bytes: encodeUtf8(await makeText(client, wanted, format, values, signal)), known: {}, isText: true }
+}
+
+async function makeCose(
+  client: LogClient,
+  wanted: Wanted,
+  sthKey: Uint8Array,
+  signal: AbortSignal,
+): Promise<ProofFileBytes> {
+  if (wanted.kind === 'consistency') {
+    const { receipt, fromRoot } = await askForCoseConsistency(client, wanted.from, wanted.to, signal)
+    return { bytes: receipt, known: { sthKey, fromRoot }, isText: false }
+  }
+  const { receipt, leaf } = await askForCoseReceipt(client, wanted.place, signal)
+  return { bytes: receipt, known: { sthKey, leaf }, isText: false }
+}
+
+/** An entry that is named by its id is found first. */
+async function makeEvidence(
+  client: LogClient,
+  wanted: Wanted,
+  values: Values,
+  signal: AbortSignal,
+): Promise<ProofFileBytes> {
+  if (wanted.kind === 'consistency') throw new UsageError('evidence is about an entry')
+  const { place } = wanted
+  const index = place.kind === 'index' ? place.index : (await askForProof(client, place, signal)).leafIndex
+  const bytes = await askForEvidence(client, index, signal)
+  const sthKey = values['sth-key'] === undefined ? undefined : readSthKey(values['sth-key'])
+  return { bytes, known: { sthKey }, isText: false }
+}
+
+async function makeText(
+  client: LogClient,
+  wanted: Wanted,
+  format: 'json' | 'tlog-proof',
+  values: Values,
+  signal: AbortSignal,
 ): Promise<string> {
   if (wanted.kind === 'consistency') return textOf(await proveConsistency(client, wanted.from, wanted.to, signal))
   const { place, size } = wanted
@@ -141,7 +194,7 @@ async function make(
   return format === 'json' ? `${receipt}\n` : formatted(proofOfReceipt(receipt), format)
 }
 
-function formatted(proof: InclusionJson, format: Format): string {
+function formatted(proof: InclusionJson, format: 'json' | 'tlog-proof'): string {
   return format === 'json' ? textOf(proof) : formatProofFile(proofFileOf(proof))
 }
 
@@ -174,12 +227,25 @@ function readWanted(values: Values, places: readonly string[]): Wanted {
   return { kind: 'entry', place: { kind: 'index', index: readNumber('INDEX', first, 0) }, size }
 }
 
-function readFormat({ format, out, size }: Values, { kind }: Wanted): Format {
-  const chosen = format ?? (out?.endsWith('.tlog-proof') ? 'tlog-proof' : 'json')
+const formats: readonly Format[] = ['json', 'tlog-proof', 'cose', 'evidence']
+
+function readFormat(values: Values, { kind }: Wanted): Format {
+  const { cose, format, out, size, 'sth-key': sthKey, 'token-file': tokenFile } = values
+  if (cose && format !== undefined && format !== 'cose') throw new UsageError('--cose: and another --format')
+  const named = formats.find((each) => out?.endsWith(`.${each}`))
+  const chosen = formats.find((each) => each === (cose ? 'cose' : (format ?? named ?? 'json')))
+  if (chosen === undefined) throw new UsageError(`--format: want one of ${formats.join(', ')}`)
   if (chosen === 'json') return chosen
-  if (chosen !== 'tlog-proof') throw new UsageError('--format: want json or tlog-proof')
-  if (kind === 'entry' && size === undefined) return chosen
-  throw new UsageError('a tlog-proof is about an entry in the tree of a checkpoint; --size and --consistency want json')
+  if (size !== undefined) throw new UsageError(`--size wants json: a ${chosen} is of the tree of a checkpoint`)
+  if (chosen === 'cose') {
+    if (sthKey === undefined) throw new UsageError('a COSE receipt is signed with the log’s P-256 key: want --sth-key')
+    readSthKey(sthKey)
+    return chosen
+  }
+  if (kind === 'consistency') throw new UsageError(`--consistency wants json or cose: a ${chosen} is about an entry`)
+  if (chosen === 'evidence' && tokenFile === undefined)
+    throw new UsageError('evidence is for auditors: want --token-file')
+  return chosen
 }
 
 function readNumber(name: string, text: string | undefined, min: number): number {
@@ -216,13 +282,13 @@ function resultOf(error: unknown, { url }: ServerPlace): Result {
 }
 
 /** What was found is told where the proof is not. */
-function tell(result: Result, text: string | undefined, { json, out }: Values): void {
-  const file = text === undefined ? null : (out ?? null)
-  const isOnOutput = text !== undefined && out === undefined
+function tell(result: Result, made: ProofFileBytes | undefined, { json, out }: Values): void {
+  const file = made === undefined ? null : (out ?? null)
   if (json) {
-    printJson({ ...resultJson(result), file, ...(out === undefined ? { proof: text ?? null } : {}) })
-  } else if (isOnOutput) {
-    process.stdout.write(text)
+    const proof = made && (made.isText ? decodeUtf8(made.bytes) : formatBase64(made.bytes))
+    printJson({ ...resultJson(result), file, ...(out === undefined ? { proof: proof ?? null } : {}) })
+  } else if (made !== undefined && out === undefined) {
+    process.stdout.write(made.bytes)
     process.stderr.write(`${describeResult(result)}\n`)
   } else {
     printLine(`${describeResult(result)}${file === null ? '' : `\nwritten to ${file}`}`)

@@ -136,8 +136,9 @@ export class LogClient implements LogReader {
   }
 
   /** What everybody may read. */
-  get(path: string, bytesMax: number, signal?: AbortSignal): Promise<HttpAnswer> {
-    return this.#ask({ method: 'GET', path, headers: {}, bytesMax }, signal)
+  get(path: string, bytesMax: number, signal?: AbortSignal, accept?: string): Promise<HttpAnswer> {
+    const headers: Record<string, string> = accept === undefined ? {} : { accept }
+    return this.#ask({ method: 'GET', path, headers, bytesMax }, signal)
   }
 
   /** What auditors may read. */

@@ -1,6 +1,7 @@
 import { encodeUtf8, equalBytes, parseBase64 } from '../../tlog/bytes.ts'
 import { openCheckpoint } from '../../tlog/checkpoint.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
+import { checkReceiptHead } from '../../tlog/cose-checkpoint.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
@@ -91,7 +92,11 @@ export function checkSigned({ origin, keys }: Pick<FollowedLog, 'origin' | 'keys
   }
   const signature = decodeDigitallySigned(signed.sthSignature)
   const sth = { size: checkpoint.size, timestampMs: signed.timestampMs, root: checkpoint.root, signature }
-  checkSth(sth, parseBase64(keys.sthPublicKey), nodeSignatureCheck)
+  const sthKey = parseBase64(keys.sthPublicKey)
+  checkSth(sth, sthKey, nodeSignatureCheck)
+  if (signed.coseSignature !== null) {
+    checkReceiptHead({ origin, spki: sthKey, check: nodeSignatureCheck }, signed, signed.coseSignature)
+  }
 }
 
 export function verifierOf({ vkey }: Pick<LogKeys, 'vkey'>): NoteVerifier {

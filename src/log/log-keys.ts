@@ -49,7 +49,7 @@ export async function openKeys(folder: string, origin: string): Promise<LogKeys>
   const sealKey = parseHex((await readKey(folder, sealKeyFile)).trim())
   if (sealKey.length !== 32) throw new Error(`${join(folder, sealKeyFile)}: want 32 bytes in hex`)
   return {
-    signing: { note: { name: skey.name, keyId: skey.keyId, sign: note.sign }, sth: { sign: sth.sign } },
+    signing: { note: { name: skey.name, keyId: skey.keyId, sign: note.sign }, sth },
     sealKey,
     vkey: formatVkey(namedKey(origin, ed25519KeyType, note.publicKey)),
     sthPublicKey: formatBase64(sth.spki),

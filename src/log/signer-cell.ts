@@ -80,10 +80,13 @@ export function encodeCell(checkpoint: StoredCheckpoint): string {
   const { number, treeSize, timestampMs, note } = checkpoint
   const root = formatBase64(checkpoint.root)
   const sthSignature = formatBase64(checkpoint.sthSignature)
-  return `${JSON.stringify({ number, treeSize, root, timestampMs, note, sthSignature }, null, 2)}\n`
+  const cose = checkpoint.coseSignature
+  const coseSignature = cose === null ? {} : { coseSignature: formatBase64(cose) }
+  return `${JSON.stringify({ number, treeSize, root, timestampMs, note, sthSignature, ...coseSignature }, null, 2)}\n`
 }
 
 function decodeCell(cell: unknown): StoredCheckpoint {
+  const cose = member(cell, 'coseSignature')
   return {
     number: integer(member(cell, 'number')),
     treeSize: integer(member(cell, 'treeSize')),
@@ -91,6 +94,7 @@ function decodeCell(cell: unknown): StoredCheckpoint {
     timestampMs: integer(member(cell, 'timestampMs')),
     note: string(member(cell, 'note')),
     sthSignature: parseBase64(string(member(cell, 'sthSignature'))),
+    coseSignature: cose === undefined ? null : parseBase64(string(cose)),
   }
 }
 

@@ -1,6 +1,8 @@
 import { decodeUtf8, equalBytes, formatHex } from '../../tlog/bytes.ts'
 import { formatCheckpoint } from '../../tlog/checkpoint.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
+import { encodeSignedHead } from '../../tlog/cose-checkpoint.ts'
+import { rawOfDer } from '../../tlog/ecdsa-signature.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
 import { type NoteSigner, signNote } from '../../tlog/note.ts'
@@ -18,10 +20,10 @@ import { isSealed, type SealKey } from './seal.ts'
 import type { SignerCell } from './signer-cell.ts'
 import { describeDamage } from './tile-damage.ts'
 
-/** What signs for the log. `sign` of the STH gives the DER of an ECDSA P-256 signature. */
+/** What signs for the log. The key of the STHs (P-256) signs COSE receipts too; `sign` gives DER. */
 export type SigningKeys = {
   readonly note: NoteSigner
-  readonly sth: { readonly sign: (message: Uint8Array) => Uint8Array }
+  readonly sth: { readonly spki: Uint8Array; readonly sign: (message: Uint8Array) => Uint8Array }
 }
 
 export type SignerOptions = {
@@ -141,7 +143,7 @@ export class Signer {
   }
 }
 
-/** Note and STH of one head. */
+/** Note, STH and COSE signature of one head. */
 export function signTreeHead(
   keys: SigningKeys,
   origin: string,
@@ -152,6 +154,7 @@ export function signTreeHead(
   const size = asTreeSize(head.treeSize)
   const note = signNote(formatCheckpoint({ origin, size, root: head.root }), [keys.note])
   const der = keys.sth.sign(encodeTreeHead({ size, timestampMs, root: head.root }))
+  const cose = { origin, treeSize: size, timestampMs, root: head.root }
   return {
     number,
     treeSize: head.treeSize,
@@ -159,6 +162,7 @@ export function signTreeHead(
     timestampMs,
     note: decodeUtf8(note),
     sthSignature: encodeDigitallySigned(der),
+    coseSignature: rawOfDer(keys.sth.sign(encodeSignedHead(keys.sth.spki, cose))),
   }
 }
 

@@ -50,6 +50,7 @@ const good: readonly string[] = [
   '/v1/log',
   '/checkpoint',
   '/v1/checkpoints/witnessed',
+  '/.well-known/scitt-keys',
   '/healthz',
   '/readyz',
   '/metrics',

@@ -1,4 +1,8 @@
 import { afterEach, expect, test } from 'vitest'
+import { nodeSignatureCheck } from '../../src/ops/signing.ts'
+import { textVerifier } from '../../tlog/note.ts'
+import { parseVkey } from '../../tlog/note-key.ts'
+import { checkProofJson } from '../../tlog/proof-json.ts'
 import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
 import { until } from '../support/log.ts'
 
@@ -33,6 +37,20 @@ test('who they are, and the newest that they cosigned', async () => {
   )
   const { checkpoints } = (await api.get('/v1/checkpoints?limit=1000')).json as { checkpoints: { note: string }[] }
   expect(cosignatures(checkpoints.at(-1)?.note)).toBe(3)
+})
+
+test('a proof under the newest checkpoint that the quorum has cosigned, which is waited for', async () => {
+  api = await openTestApi({ witnesses: 3 })
+  await api.post(submissionWith(), {}, '?wait=integrated')
+  const { json } = await api.get('/v1/entries/1/proof?under=witnessed')
+  expect(cosignatures(json.checkpoint)).toBeGreaterThanOrEqual(2)
+  const verifier = textVerifier(parseVkey(api.server.identity.vkey), nodeSignatureCheck)
+  expect(checkProofJson(json, verifier)).toMatchObject({ kind: 'leaf', leafIndex: 0 })
+  await api.close()
+  api = await openTestApi()
+  await api.post(submissionWith())
+  const refused = await api.get('/v1/entries/1/proof?under=witnessed')
+  expect(refused).toMatchObject({ status: 400, json: { code: 'no-witnesses', parameter: 'under' } })
 })
 
 test('after the quorum: what is published has it', async () => {

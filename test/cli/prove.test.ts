@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { judgeBytes, type Result } from '../../src/cli/check/judge.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { judgeBytes } from '../../src/cli/check/judge.ts'
+import type { Result } from '../../src/cli/check/result.ts'
 import { UsageError } from '../../src/cli/command.ts'
 import { askForProof, proofFileOf, proveAtSize, proveConsistency } from '../../src/cli/prove/make-proof.ts'
 import { proveCommand } from '../../src/cli/prove.ts'
@@ -127,6 +128,63 @@ test('a consistency proof and one of a smaller tree hold offline, and say so', a
   expect((await proveAndCheck(['0', '--size', '7'], 'sized.json')).checked).toMatchObject({ leafIndex: 0 })
 })
 
+describe('as a COSE receipt', () => {
+  const coseArgs = () => ['--cose', '--sth-key', api.server.identity.sthPublicKey]
+
+  test('of an entry: check wants its leaf hash and the P-256 key', async () => {
+    const file = join(folder, 'e.cose')
+    const { status, stdout } = await prove(['41', ...coseArgs(), '--out', file, '--json'])
+    const proved = JSON.parse(stdout) as Json
+    expect({ status, proved }).toMatchObject({ status: 0, proved: { leafIndex: 41, treeSize: entries, file } })
+    const known = ['--leaf-hash', String(proved.leafHash), '--sth-key', api.server.identity.sthPublicKey]
+    expect(await run(['check', file, '--vkey', vkey, ...known])).toMatchObject({
+      ...{
+        status: 0,
+        stdout: expect.stringMatching(/^holds: a leaf with the hash \S+ stands at index 41 of the tree of/),
+      },
+    })
+    expect((await run(['check', file, '--vkey', vkey])).stdout).toContain('no-sth-key')
+    expect((await run(['check', file, '--vkey', vkey, ...known.slice(2)])).stdout).toContain('no-leaf-hash')
+    const other = ['--leaf-hash', '00'.repeat(32), ...known.slice(2)]
+    expect(await run(['check', file, '--vkey', vkey, ...other])).toMatchObject({ status: 1 })
+  })
+
+  test('of consistency, from a root that is proved beforehand', async () => {
+    const file = join(folder, 'c.cose')
+    const { status, stdout } = await prove([
+      '--consistency',
+      '3',
+      String(entries),
+      ...coseArgs(),
+      '--out',
+      file,
+      '--json',
+    ])
+    const { consistency } = JSON.parse(stdout) as { consistency: Json }
+    expect({ status, consistency }).toMatchObject({ status: 0, consistency: { from: 3, to: entries } })
+    const known = ['--from-root', String(consistency.fromRoot), '--sth-key', api.server.identity.sthPublicKey]
+    const checked = await run(['check', file, '--vkey', vkey, ...known])
+    expect(checked).toMatchObject({ status: 0, stdout: expect.stringContaining('begin with the 3 that have the root') })
+    const between = await prove(['--consistency', '3', '256', ...coseArgs()])
+    expect(between).toMatchObject({
+      status: 2,
+      stdout: expect.stringContaining('no-receipt: to: no checkpoint of 256'),
+    })
+  })
+
+  test('its key is asked for', async () => {
+    expect((await prove(['1', '--cose'])).stderr).toContain('want --sth-key')
+  })
+})
+
+test('an evidence bundle, for auditors', async () => {
+  expect((await prove(['41', '--format', 'evidence'])).stderr).toContain('want --token-file')
+  const file = join(folder, 'e.evidence')
+  const { status, stdout } = await prove(['41', '--token-file', tokenFile, '--out', file])
+  expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining(`written to ${file}`) })
+  expect((await run(['check', file, '--vkey', vkey])).status).toBe(0)
+})
+
 test('without --out the proof is on standard output alone', async () => {
   const { status, stdout, stderr } = await prove(['0', '--format', 'tlog-proof'])
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/^holds: a leaf with the hash /) })
@@ -204,7 +262,7 @@ test.each([
   [['--consistency', '2'], '--consistency: want FROM and TO'],
   [['--consistency', '2', '1'], 'FROM: 2 is above TO'],
   [['--consistency', '0', '1'], 'FROM: want a number of 1'],
-  [['1', '--size', '2', '--format', 'tlog-proof'], 'a tlog-proof is about'],
+  [['1', '--size', '2', '--format', 'tlog-proof'], '--size wants json'],
   [['1', '--format', 'xml'], '--format: want'],
 ])('bad use is refused: %j', async (args, reason) => {
   const run = proveCommand.run([...args, '--vkey', vkey, '--url', url], never)

@@ -40,6 +40,7 @@ const cells = fc
   .record({
     ...{ number: fc.maxSafeNat(), treeSize: fc.maxSafeNat(), timestampMs: fc.maxSafeNat() },
     ...{ root: hash, note: text, sthSignature: fc.uint8Array({ maxLength: 80 }) },
+    coseSignature: fc.option(fc.uint8Array({ minLength: 64, maxLength: 64 })),
   })
   .map((checkpoint) => encodeUtf8(encodeCell(checkpoint as StoredCheckpoint)))
 

@@ -19,7 +19,15 @@ const size = 70_000
 const tree = referenceTree(entriesOf(size))
 const leaves = leafHashesOf(tree, 0, size)
 const { edge, root, fullTiles } = appendLeafHashes(emptyEdge, leaves, nativeSha256)
-const checkpoint = { number: 1, treeSize: size, root, timestampMs: 0, note: '', sthSignature: new Uint8Array(0) }
+const checkpoint = {
+  number: 1,
+  treeSize: size,
+  root,
+  timestampMs: 0,
+  note: '',
+  sthSignature: new Uint8Array(0),
+  coseSignature: null,
+}
 /** Stored before there were mid roots. */
 const oldTile = 9
 const lostTile = 11

@@ -57,7 +57,15 @@ test('a proof from a tile that was altered is not handed out', async () => {
       return altered
     },
   }
-  const checkpoint = { number: 1, treeSize: 256, root, timestampMs: 0, note: '', sthSignature: new Uint8Array(0) }
+  const checkpoint = {
+    number: 1,
+    treeSize: 256,
+    root,
+    timestampMs: 0,
+    note: '',
+    sthSignature: new Uint8Array(0),
+    coseSignature: null,
+  }
   const good = new TileCache(below, nativeSha256)
   good.add(edge, fullTiles)
   const prove = (tiles: TileCache) => new TreeProofs(tiles, nativeSha256).prove(asLeafIndex(0), checkpoint)

@@ -15,6 +15,7 @@ const whole = appendLeafHashes(emptyEdge, leaves, nativeSha256)
 const checkpoint = {
   ...{ number: 1, treeSize: size, root: whole.root, timestampMs: 0, note: '' },
   sthSignature: new Uint8Array(0),
+  coseSignature: null,
 }
 
 function tileOf(level: number, index: number, width: number): Uint8Array {

@@ -21,6 +21,7 @@ const checkpoint: StoredCheckpoint = {
   timestampMs: 1_795_314_600_000,
   note: 'example.org/log\n9\nroot\n\n— example.org/log signature\n',
   sthSignature: Uint8Array.of(4, 3, 0, 1, 9),
+  coseSignature: new Uint8Array(64).fill(7),
 }
 
 test('what is written is read again, by another opening too', async () => {
@@ -29,9 +30,16 @@ test('what is written is read again, by another opening too', async () => {
   await cell.write({ ...checkpoint, number: 2 })
   await cell.write(checkpoint)
   const found = await openFileCell(path).read()
-  expect(found).toEqual({ ...checkpoint, root: expect.anything(), sthSignature: expect.anything() })
+  const bytes = { root: expect.anything(), sthSignature: expect.anything(), coseSignature: expect.anything() }
+  expect(found).toEqual({ ...checkpoint, ...bytes })
+  expect(Buffer.from(found?.coseSignature ?? [])).toEqual(Buffer.from(checkpoint.coseSignature ?? []))
   expect(Buffer.from(found?.root ?? [])).toEqual(Buffer.from(checkpoint.root))
   expect(Buffer.from(found?.sthSignature ?? [])).toEqual(Buffer.from(checkpoint.sthSignature))
+})
+
+test('a checkpoint from before there were COSE receipts has no signature for them', async () => {
+  await openFileCell(path).write({ ...checkpoint, coseSignature: null })
+  expect((await openFileCell(path).read())?.coseSignature).toBeNull()
 })
 
 test('the file is for its owner alone, and nothing else is left in the folder', async () => {

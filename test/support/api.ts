@@ -28,6 +28,7 @@ import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import type { SearchDefect } from '../../src/search/search-defect.ts'
 import type { ProofTiming } from '../../src/search/search-proof.ts'
 import { openSearchTables, type SearchTables, type SearchTablesOptions } from '../../src/search/search-tables.ts'
+import { readCheckpointOfSize } from '../../src/store/checkpoints.ts'
 import { type EntryReads, entryReads, findSequenceNumber } from '../../src/store/entries.ts'
 import { insertQuarantined } from '../../src/store/quarantine.ts'
 import type { Row } from '../../src/store/row.ts'
@@ -276,6 +277,7 @@ function serverOf(
     entries: { ...entryReads(log.reader.query, schema), ...options.entries },
     search,
     readCheckpoints: (after, limit) => readCosignedAfter(log.reader.query, schema, witnesses, after, limit),
+    readCheckpointOfSize: (size, last) => readCheckpointOfSize(log.reader.query, schema, size, last),
     makeBundle: (numbers, withPayloads) =>
       makeBundle(bundleSourceOf(log, keys, { schema, witnesses, hash: nativeSha256 }), numbers, withPayloads),
     findSequenceNumber: (id) => findSequenceNumber(log.reader.query, schema, id),

@@ -15,7 +15,7 @@ const note = ed25519SignerFromSeed(new Uint8Array(32).fill(1))
 const key = namedKey(origin, 1, note.publicKey)
 const sth = p256Signer(generateP256Pem())
 const verifier = textVerifier(key, nodeSignatureCheck)
-const signing = { note: { name: origin, keyId: key.keyId, sign: note.sign }, sth: { sign: sth.sign } }
+const signing = { note: { name: origin, keyId: key.keyId, sign: note.sign }, sth }
 
 const payloadOf = (n: number): Uint8Array => encodeUtf8(jcs({ n }))
 const leaves = Array.from({ length: 20 }, (_, i) =>

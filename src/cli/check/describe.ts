@@ -3,7 +3,7 @@ import { entryMembers } from '../../../tlog/receipt.ts'
 import { formatMicroseconds } from '../../../tlog/time.ts'
 import { quoteText, visibleText } from '../command.ts'
 import { bundleJson, describeBundle } from './bundle.ts'
-import { leafHashOf, type Proved, type Result } from './judge.ts'
+import { leafHashOf, type Proved, type Result } from './result.ts'
 
 // What a check found, for people and for programs.
 

@@ -1,44 +1,21 @@
-import type { X509Certificate } from 'node:crypto'
 import { isBundle } from '../../../tlog/bundle.ts'
 import { equalBytes, formatHex } from '../../../tlog/bytes.ts'
-import { encodeLeaf } from '../../../tlog/entry.ts'
+import { isCoseSign1 } from '../../../tlog/cose-receipt.ts'
 import { TlogError, type TlogErrorCode } from '../../../tlog/errors.ts'
 import { checkEvidence, isEvidence } from '../../../tlog/evidence.ts'
-import { type Hash, leafHash } from '../../../tlog/hash.ts'
+import type { Hash } from '../../../tlog/hash.ts'
 import { type NoteVerifier, textVerifier } from '../../../tlog/note.ts'
 import { formatKeyId, type VerifierKey } from '../../../tlog/note-key.ts'
 import { checkOwnAct, type OwnActEntry, ownActionPrefix } from '../../../tlog/own-act.ts'
 import { checkProofFile, leafHashOfExtra, parseProofFile, proofFileHeader } from '../../../tlog/proof-file.ts'
-import { checkProofJson, isProofJson, type ProvedConsistency, type ProvedLeaf } from '../../../tlog/proof-json.ts'
-import { type CheckedReceipt, checkReceipt, parseReceipt } from '../../../tlog/receipt.ts'
-import type { Cosigned, Witnesses } from '../../cosign/witnesses.ts'
+import { checkProofJson, isProofJson } from '../../../tlog/proof-json.ts'
+import { checkReceipt, parseReceipt } from '../../../tlog/receipt.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../ops/signing.ts'
-import { type ExitStatus, exitCouldNotCheck, exitHolds, exitViolation } from '../command.ts'
-import { type ProvedBundle, proveBundle } from './bundle.ts'
+import { proveBundle } from './bundle.ts'
+import { judgeCose } from './cose.ts'
 import { checkCosigned } from './cosigned.ts'
-
-/** What a file shows: an entry with all it says, a leaf of which only the hash is known, or that a tree extends another. */
-export type Proved = ProvedEntry | ProvedLeaf | ProvedConsistency | ProvedBundle
-
-/** `isOwnAct`: the log itself did what the entry says, and signed that. */
-export type ProvedEntry = { readonly kind: 'entry'; readonly isOwnAct: boolean } & CheckedReceipt
-
-/** What came of a check. `code` is a TlogError's, or says why nothing could be checked. */
-export type Result =
-  | {
-      readonly kind: 'holds'
-      readonly proved: Proved
-      /** The witnesses of the policy that was given, who are its quorum. */
-      readonly cosigned?: readonly Cosigned[]
-    }
-  | { readonly kind: 'violated' | 'unknown'; readonly code: string; readonly detail: string }
-
-export const exitStatuses: Readonly<Record<Result['kind'], ExitStatus>> = {
-  holds: exitHolds,
-  violated: exitViolation,
-  unknown: exitCouldNotCheck,
-}
+import { type Known, leafHashOf, type ProvedEntry, type Result } from './result.ts'
 
 /**
  * Errors that say nothing about the log of the key: what was given is no receipt or proof, of a format that this
@@ -57,29 +34,18 @@ const couldNotCheckCodes: readonly TlogErrorCode[] = [
   'malformed-bundle',
 ]
 
-/** What a caller knows beside the log's key. */
-export type Known = {
-  /** The hash that the leaf must have. */
-  readonly leaf?: Hash | undefined
-  /** SPKI of the log's key of STHs, for evidence. */
-  readonly sthKey?: Uint8Array | undefined
-  /** Who must have cosigned the checkpoint. */
-  readonly witnesses?: Witnesses | undefined
-  /** Whose time-stamp authorities are trusted. */
-  readonly roots?: readonly X509Certificate[] | undefined
-}
-
 /** Checks the bytes of a receipt, proof or evidence. */
 export function judgeBytes(
   bytes: Uint8Array,
   key: VerifierKey,
-  { leaf, sthKey, witnesses, roots = [] }: Known = {},
+  { leaf, fromRoot, sthKey, witnesses, roots = [] }: Known = {},
 ): Result {
   try {
     if (isBundle(bytes)) {
       const verifier = textVerifier(key, nodeSignatureCheck)
       return { kind: 'holds', proved: proveBundle(bytes, { verifier, sthKey, witnesses, roots }) }
     }
+    if (isCoseSign1(bytes)) return judgeCose(bytes, key.name, { leaf, fromRoot, sthKey, witnesses })
     const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf, sthKey)
     const judged = leaf === undefined ? result : requireLeaf(result, leaf)
     if (judged.kind !== 'holds' || witnesses === undefined) return judged
@@ -170,12 +136,6 @@ function requireLeaf(result: Result, want: Hash): Result {
 function noteOf(bytes: Uint8Array): string {
   if (isProofFile(bytes)) return parseProofFile(bytes).checkpoint
   return (parseReceipt(bytes) as { readonly checkpoint: string }).checkpoint
-}
-
-/** Undefined where it is about trees, or several entries. */
-export function leafHashOf(proved: Proved): Hash | undefined {
-  if (proved.kind === 'consistency' || proved.kind === 'bundle') return undefined
-  return proved.kind === 'leaf' ? proved.leafHash : leafHash(encodeLeaf(proved.fields), nativeSha256)
 }
 
 /** What a server said instead of a receipt: an RFC 9457 problem, which a client without care saves as its answer. */

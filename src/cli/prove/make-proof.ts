@@ -1,6 +1,6 @@
 import { encodeUtf8, formatBase64, parseBase64 } from '../../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize, type TreeSize } from '../../../tlog/coords.ts'
-import { asHash, hashBytes } from '../../../tlog/hash.ts'
+import { asHash, type Hash, hashBytes } from '../../../tlog/hash.ts'
 import { buildConsistencyProof, buildInclusionProof } from '../../../tlog/proof.ts'
 import type { ProofFile } from '../../../tlog/proof-file.ts'
 import {
@@ -110,6 +110,40 @@ export async function proveConsistency(
     checkpoint: note,
   }
 }
+
+/** A COSE receipt of the newest checkpoint, and of which leaf it is. Nothing of it is checked but the leaf. */
+export async function askForCoseReceipt(
+  client: LogClient,
+  place: EntryPlace,
+  signal: AbortSignal,
+): Promise<{ readonly receipt: Uint8Array; readonly leaf: Hash }> {
+  const { leafIndex, leafHash } = await askForProof(client, place, signal)
+  const path = `v1/entries/${leafIndex + 1}/proof`
+  const { bytes } = await client.get(path, proofBytesMax, signal, coseType)
+  return { receipt: bytes, leaf: asHash(parseBase64(leafHash)) }
+}
+
+/** A COSE receipt that the tree of `to` leaves, a checkpoint's, begins with that of `from`, whose root was proved. */
+export async function askForCoseConsistency(
+  client: LogClient,
+  from: number,
+  to: number,
+  signal: AbortSignal,
+): Promise<{ readonly receipt: Uint8Array; readonly fromRoot: Hash }> {
+  const { fromRoot } = await proveConsistency(client, from, to, signal)
+  const { bytes } = await client.get(`v1/proofs/consistency?from=${from}&to=${to}`, proofBytesMax, signal, coseType)
+  return { receipt: bytes, fromRoot: asHash(parseBase64(fromRoot)) }
+}
+
+const coseType = 'application/cose'
+
+/** The evidence bundle of an entry, for auditors; nothing of it is checked. */
+export async function askForEvidence(client: LogClient, index: number, signal: AbortSignal): Promise<Uint8Array> {
+  return (await client.getAsReader(`v1/entries/${index + 1}/evidence`, evidenceBytesMax, signal)).bytes
+}
+
+/** An entry with the largest payload, and stamps with their chains. */
+const evidenceBytesMax = 16 * 1_048_576
 
 /** The same as a C2SP tlog-proof, which has room for no tree but the checkpoint's. */
 export function proofFileOf({ leafIndex, leafHash, inclusionProof, checkpoint }: InclusionJson): ProofFile {
