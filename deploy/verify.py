@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an evidence bundle of a Dendrolog log, offline.
 
-    verify.py FILE --vkey VKEY [--roots PEM] [--policy FILE]
+    verify.py FILE --vkey VKEY [--roots PEM] [--policy FILE] [--anchor-log VKEY]
 
 A second opinion on what `dendrolog check` says: it shares no code with it, and needs Python 3.9 or newer and the package
 `cryptography` (42 or newer). The log's verifier key, the roots of time-stamp authorities and the policy of witnesses come
@@ -14,6 +14,7 @@ import argparse
 import base64
 import datetime
 import hashlib
+import json
 import re
 import sys
 
@@ -351,7 +352,7 @@ def digest_of(algorithm, data):
 
 
 def check_token(token, imprint, certificates, roots):
-    """(time, accuracy, subject, is trusted); times in seconds since 1970."""
+    """(time, accuracy, subject, is trusted, end of its certificates); times in seconds since 1970."""
     content_info = parts(der(token)[1])
     if oid(content_info[0][1]) != "1.2.840.113549.1.7.2":
         raise Violated("a token that is no SignedData")
@@ -373,7 +374,9 @@ def check_token(token, imprint, certificates, roots):
     time, accuracy = time_of(fields[4][1]), accuracy_of(fields[5:])
     check_purpose(signer)
     chain = chain_of(signer, known, roots, EPOCH + datetime.timedelta(seconds=time))
-    return time, accuracy, signer.subject.rfc4514_string(), any(root in chain for root in roots)
+    end = min(certificate.not_valid_after_utc for certificate in chain)
+    subject = signer.subject.rfc4514_string()
+    return time, accuracy, subject, any(root in chain for root in roots), (end - EPOCH).total_seconds()
 
 
 def signer_of(signer, known, info):
@@ -480,7 +483,7 @@ def accuracy_of(fields):
 # --- the bundle
 
 
-def check_bundle(data, key, roots, policy):
+def check_bundle(data, key, roots, policy, logs):
     bundle = cbor_decode(data)
     if not isinstance(bundle, dict) or bundle.get("format") != BUNDLE_FORMAT:
         raise Unknown("not an evidence bundle of a format that this program knows")
@@ -499,7 +502,7 @@ def check_bundle(data, key, roots, policy):
                 before["size"], checkpoint["size"], before["root"], checkpoint["root"], head["extension"]
             )
     lines = [check_entry(entry, heads[0][1]) for entry in bundle["entries"]]
-    return lines + stamp_lines(heads, roots) + witness_lines(heads, policy)
+    return lines + stamp_lines(heads, roots) + log_lines(heads, logs) + witness_lines(heads, policy)
 
 
 def check_entry(entry, checkpoint):
@@ -526,11 +529,55 @@ def stamp_lines(heads, roots):
         imprint = sha256(head["note"].encode())
         for stamp in head["stamps"]:
             found = check_token(stamp["token"], imprint, stamp["certificates"], roots)
-            time, accuracy, subject, is_trusted = found
+            time, accuracy, subject, is_trusted, end = found
+            again, is_trusted, end = renewed(stamp, roots, is_trusted, end)
             own = "" if is_trusted else ", by certificates that are this file's own word: give --roots"
-            size = checkpoint["size"]
-            lines.append(f"existed before {rfc3339(time + accuracy)}, says {subject!r} of the tree of size {size}{own}")
+            said = f"existed before {rfc3339(time + accuracy)}, says {subject!r} of the tree of size {checkpoint['size']}"
+            lines.append(said + own + again)
+            if end < datetime.datetime.now(datetime.timezone.utc).timestamp():
+                lines.append(f"  its certificates ended {rfc3339(end)}, and nobody stamped it again before")
     return lines or ["NOT proven: since when it exists; no time-stamp authority has stamped it"]
+
+
+def renewed(stamp, roots, is_trusted, end):
+    """(what is said of stamps of the stamp, whether all are trusted, end of the last one's certificates)."""
+    last, said = stamp, ""
+    for renewal in stamp["renewals"]:
+        leaf = sha256(b"\x00" + cbor_encode([last["token"], last["certificates"]]))
+        root = root_from_inclusion(renewal["index"], renewal["size"], leaf, renewal["path"])
+        text = f"dendrolog/stamp-renewal/1\n{renewal['size']}\n{base64.b64encode(root).decode()}\n"
+        time, _, subject, trusts, ends = check_token(
+            renewal["token"], sha256(text.encode()), renewal["certificates"], roots
+        )
+        if time > end:
+            raise Violated("a stamp that was stamped again only after its certificates had ended")
+        said += f"; stamped again {rfc3339(time)} by {subject!r}"
+        last, is_trusted, end = renewal, is_trusted and trusts, ends
+    return said, is_trusted, end
+
+
+def log_lines(heads, trusted):
+    """Other logs in which a head stands, as it was signed."""
+    lines = []
+    for head, checkpoint in heads:
+        for anchor in head["logs"]:
+            theirs = open_checkpoint(anchor["checkpoint"], parse_vkey(anchor["vkey"]))
+            leaf = anchor.get("leaf", head["note"].encode())
+            if "leaf" in anchor:
+                check_anchor_leaf(cbor_decode(leaf), anchor["index"], head["note"])
+            root = root_from_inclusion(anchor["index"], theirs["size"], sha256(b"\x00" + leaf), anchor["path"])
+            if root != theirs["root"]:
+                raise Violated("a head that is not in the tree of the other log")
+            own = "" if anchor["vkey"] in trusted else ", by a key that is this file's own word: give --anchor-log"
+            name = theirs["text"].split("\n")[0]
+            lines.append(f"the tree of size {checkpoint['size']} stands in the log {name!r} at index {anchor['index']}{own}")
+    return lines
+
+
+def check_anchor_leaf(leaf, index, note):
+    payload = json.dumps({"checkpoint": note}, ensure_ascii=False, separators=(",", ":"))
+    if not isinstance(leaf, list) or len(leaf) != 14 or leaf[1] != index + 1 or leaf[12] != sha256(payload.encode()):
+        raise Violated("an entry of the other log that is of something else")
 
 
 def witness_lines(heads, policy):
@@ -556,6 +603,7 @@ def main():
     parser.add_argument("--vkey", required=True, help="the log's verifier key, from where you trust")
     parser.add_argument("--roots", help="PEM certificates whose time-stamp authorities you trust")
     parser.add_argument("--policy", help="a tlog-policy file of witnesses")
+    parser.add_argument("--anchor-log", action="append", default=[], help="verifier key of another log that you trust")
     arguments = parser.parse_args()
     try:
         key = parse_vkey(arguments.vkey)
@@ -563,7 +611,7 @@ def main():
             raise Unknown("a verifier key of another kind than Ed25519")
         roots = x509.load_pem_x509_certificates(open(arguments.roots, "rb").read()) if arguments.roots else []
         policy = parse_policy(open(arguments.policy, encoding="utf-8").read()) if arguments.policy else None
-        lines = check_bundle(open(arguments.file, "rb").read(), key, roots, policy)
+        lines = check_bundle(open(arguments.file, "rb").read(), key, roots, policy, arguments.anchor_log)
     except Violated as error:
         print(f"does NOT hold: {error}")
         return 1

@@ -12,6 +12,10 @@ export type OutsideSettings = {
   readonly stampEntries: number
   readonly stampSeconds: number
   readonly stampSkewMs: number
+  /** So long before its certificates end a stamp is stamped again. */
+  readonly stampRenewSeconds: number
+  /** A file of other logs; undefined: none. */
+  readonly anchorLogs: string | undefined
 }
 
 type Name =
@@ -22,6 +26,8 @@ type Name =
   | 'stampEntries'
   | 'stampSeconds'
   | 'stampSkewMs'
+  | 'stampRenewSeconds'
+  | 'anchorLogs'
 
 /** Their rows in the table of settings. */
 export const outsideSettings: Readonly<Record<Name, Setting>> = {
@@ -47,12 +53,24 @@ export const outsideSettings: Readonly<Record<Name, Setting>> = {
   stampEntries: setting('DENDROLOG_STAMP_ENTRIES', '1000', 'entries', 'so many new ones are stamped at once'),
   stampSeconds: setting('DENDROLOG_STAMP_SECONDS', '60', 's', 'after this time any new entry is stamped'),
   stampSkewMs: setting('DENDROLOG_STAMP_SKEW_MS', '1000', 'ms', "an authority's clock further away is an incident"),
+  stampRenewSeconds: setting(
+    'DENDROLOG_STAMP_RENEW_SECONDS',
+    '2592000',
+    's',
+    'so long before its certificates end a stamp is stamped again',
+  ),
+  anchorLogs: setting(
+    'DENDROLOG_ANCHOR_LOGS',
+    '',
+    'file',
+    'other transparency logs that checkpoints are put into, lines KIND NAME URL VKEY [TOKEN_FILE]; empty: none',
+  ),
 }
 
 /** `text` gives a setting's value. Throws ConfigError. */
 export function readOutsideSettings(text: (s: Setting) => string): OutsideSettings {
   const { witnessPolicy, publish, witnessTimeoutMs, timeStamps } = outsideSettings
-  const { stampEntries, stampSeconds, stampSkewMs } = outsideSettings
+  const { stampEntries, stampSeconds, stampSkewMs, stampRenewSeconds, anchorLogs } = outsideSettings
   const when = text(publish)
   if (when !== 'at-once' && when !== 'after-quorum') {
     throw new ConfigError(publish.name, `got ${JSON.stringify(when)}, want at-once or after-quorum`)
@@ -68,5 +86,7 @@ export function readOutsideSettings(text: (s: Setting) => string): OutsideSettin
     stampEntries: readInteger(stampEntries, text(stampEntries), 1, 1_000_000_000),
     stampSeconds: readInteger(stampSeconds, text(stampSeconds), 1, 31_536_000),
     stampSkewMs: readInteger(stampSkewMs, text(stampSkewMs), 0, 86_400_000),
+    stampRenewSeconds: readInteger(stampRenewSeconds, text(stampRenewSeconds), 10, 315_360_000),
+    anchorLogs: text(anchorLogs) || undefined,
   }
 }

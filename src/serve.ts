@@ -19,7 +19,7 @@ import { endHardLater } from './ops/end-hard.ts'
 import { createLogger, type Logger } from './ops/logger.ts'
 import { createMetrics, type Metrics, type Readings } from './ops/metrics.ts'
 import { limitConnections } from './ops/open-files.ts'
-import { readStampAuthorities, runStamping } from './serve-anchors.ts'
+import { readAnchorers, runAnchorers } from './serve-anchors.ts'
 import { createServer, readingsOf } from './serve-api.ts'
 import { refuseLockedWriter } from './serve-containment.ts'
 import { openLog, openSearch, openStateful, openTileFiles, runTileFiler, threadsOf, watchLogins } from './serve-log.ts'
@@ -99,7 +99,7 @@ async function serveDatabase(
   // What it is told while the log opens waits until it runs, and then the acts can be signed.
   const signAct: SignAct = (act) => acts.sign(act)
   const officeOfTokens = (): Tokens['office'] => tokens.office
-  const authorities = await readStampAuthorities(config)
+  const anchorers = await readAnchorers(config, instance.origin)
   const known = [config, instance, database, stateful] as const
   const verifier = await openVerifier(...known, signAct, officeOfTokens, logger, metrics)
   const record = new IncidentRecord(stateful.state.query, database.schema, {
@@ -153,7 +153,11 @@ async function serveDatabase(
   const stopRecord = new AbortController()
   const recording = Promise.all([record.run(stopRecord.signal), tokens.uses.run(stopRecord.signal)])
   const verifying = verifier.run(stopFollowing.signal)
-  const stamping = runStamping(authorities, { config, log, database, alarms, logger, metrics }, stopFollowing.signal)
+  const anchoring = runAnchorers(
+    anchorers,
+    { config, origin: instance.origin, log, database, alarms, logger, metrics },
+    stopFollowing.signal,
+  )
   const stopActs = new AbortController()
   const telling = acts.run(stopActs.signal)
   const watching = certificate && runPairWatch(certificate, stopRecord.signal)
@@ -178,7 +182,7 @@ async function serveDatabase(
     await Promise.all([running, telling])
     stopRecord.abort()
     stopFollowing.abort()
-    await Promise.all([recording, following, verifying, stamping, watching, acts.close()])
+    await Promise.all([recording, following, verifying, anchoring, watching, acts.close()])
     await Promise.all([log.close(), ...Object.values(stateful).map((pool) => pool.close())])
     await tileFiles?.close()
     await Promise.all([instance.cell.close(), threads.signing.close(), threads.committing.close()])

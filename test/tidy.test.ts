@@ -27,8 +27,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/ingest': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/auth'],
   'src/witness': ['tlog', 'src/ops'],
   'src/cosign': ['tlog', 'src/ops', 'src/witness'],
-  'src/anchor': ['tlog', 'src/ops'],
-  'src/evidence': ['tlog', 'src/store', 'src/log', 'src/anchor'],
+  'src/anchor': ['tlog', 'src/ops', 'src/client'],
+  'src/evidence': ['tlog', 'src/ops', 'src/store', 'src/log', 'src/anchor'],
   'src/tls': ['src/ops', 'src/store', 'src/config.ts'],
   'src/config.ts': [
     'src/setting-values.ts',
@@ -69,6 +69,7 @@ const mayImportAll = [
   'src/serve-containment.ts',
   'src/serve-witnesses.ts',
   'src/serve-anchors.ts',
+  'src/serve-renewals.ts',
   'src/instance.ts',
   'src/new-instance.ts',
   'src/signer-state.ts',

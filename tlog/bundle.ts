@@ -5,7 +5,9 @@ import { asLeafIndex, asTreeSize } from './coords.ts'
 import { decodeLeaf, type LeafFields } from './entry.ts'
 import { TlogError } from './errors.ts'
 import { asHash, digest, type Hash, leafHash, nobleSha256, type Sha256 } from './hash.ts'
+import type { LogAnchor } from './log-anchor.ts'
 import type { NoteVerifier, SignatureCheck } from './note.ts'
+import type { RenewalPlace, StampBytes } from './stamp-renewal.ts'
 import { checkSth, decodeDigitallySigned } from './sth.ts'
 import { checkConsistency, checkInclusion } from './verify.ts'
 
@@ -25,14 +27,17 @@ export type BundleEntry = {
   readonly payload: Uint8Array | undefined
 }
 
+/** A stamp of an authority: RFC 3161 token, and X.509 certificates, the authority's own first; DER. */
+export type AuthorityStamp = StampBytes & { readonly authority: string }
+
 /** A time stamp of the text and signatures of the head's note as the log signed it. */
-export type BundleStamp = {
-  readonly authority: string
-  /** RFC 3161 token, DER. */
-  readonly token: Uint8Array
-  /** X.509, DER: the authority's own first. */
-  readonly certificates: readonly Uint8Array[]
+export type BundleStamp = AuthorityStamp & {
+  /** Stamps of the one before each, with others. */
+  readonly renewals: readonly BundleRenewal[]
 }
+
+/** Of `renewalTextAt`. */
+export type BundleRenewal = AuthorityStamp & RenewalPlace
 
 export type BundleHead = {
   /** The note as the log signed it: what stamps are of. */
@@ -44,6 +49,8 @@ export type BundleHead = {
   /** Consistency proof from the head before; of the first none. */
   readonly extension: readonly Hash[]
   readonly stamps: readonly BundleStamp[]
+  /** Other logs in whose trees the head's note stands, as the log signed it. */
+  readonly logs: readonly LogAnchor[]
 }
 
 /** A key that the log has, or had: from which tree size on, and until which. */
@@ -159,10 +166,11 @@ function entryValue({ leafIndex, leaf, path, payload }: BundleEntry): CborMap {
   return mapOf({ leafIndex, leaf, path, ...(payload === undefined ? {} : { payload }) })
 }
 
-function headValue({ note, cosignatures, sth, extension, stamps }: BundleHead): CborMap {
+function headValue({ note, cosignatures, sth, extension, stamps, logs }: BundleHead): CborMap {
   return mapOf({
     ...{ note, cosignatures, timestamp: sth.timestampMs, treeHeadSignature: sth.signature, extension },
-    stamps: stamps.map(({ authority, token, certificates }) => mapOf({ authority, token, certificates })),
+    stamps: stamps.map((stamp) => mapOf({ ...membersOf(stamp), renewals: stamp.renewals.map(renewalValue) })),
+    logs: logs.map(logAnchorValue),
   })
 }
 
@@ -180,16 +188,48 @@ function readHead(value: CborValue): BundleHead {
     sth: { timestampMs: integerIn(head, 'timestamp'), signature: bytesIn(head, 'treeHeadSignature') },
     extension: hashesIn(head, 'extension'),
     stamps: listIn(head, 'stamps').map(readStamp),
+    logs: listIn(head, 'logs').map(readLogAnchor),
   }
 }
 
 function readStamp(value: CborValue): BundleStamp {
   const stamp = mapIn(value, 'stamp')
+  return { ...readAuthorityStamp(stamp), renewals: listIn(stamp, 'renewals').map(readRenewal) }
+}
+
+function readRenewal(value: CborValue): BundleRenewal {
+  const renewal = mapIn(value, 'renewal')
+  const place = { index: integerIn(renewal, 'index'), size: integerIn(renewal, 'size') }
+  return { ...readAuthorityStamp(renewal), ...place, path: hashesIn(renewal, 'path') }
+}
+
+function readAuthorityStamp(stamp: CborMap): AuthorityStamp {
   const certificates = listIn(stamp, 'certificates').map((each) => {
     if (each instanceof Uint8Array) return each
     throw malformed('certificate is no byte string')
   })
   return { authority: textIn(stamp, 'authority'), token: bytesIn(stamp, 'token'), certificates }
+}
+
+function membersOf({ authority, token, certificates }: AuthorityStamp): Readonly<Record<string, CborValue>> {
+  return { authority, token, certificates }
+}
+
+function renewalValue({ index, size, path, ...stamp }: BundleRenewal): CborMap {
+  return mapOf({ ...membersOf(stamp), index, size, path })
+}
+
+/** Another log's anchor as CBOR; of its evidence in the database as well. */
+export function logAnchorValue({ log, vkey, index, leaf, path, checkpoint }: LogAnchor): CborMap {
+  return mapOf({ log, vkey, index, ...(leaf === undefined ? {} : { leaf }), path, checkpoint })
+}
+
+/** `malformed-bundle` where it is none. Nothing of it is proven yet. */
+export function readLogAnchor(value: CborValue): LogAnchor {
+  const anchor = mapIn(value, 'log')
+  const leaf = anchor.has('leaf') ? bytesIn(anchor, 'leaf') : undefined
+  const names = { log: textIn(anchor, 'log'), vkey: textIn(anchor, 'vkey'), checkpoint: textIn(anchor, 'checkpoint') }
+  return { ...names, index: integerIn(anchor, 'index'), leaf, path: hashesIn(anchor, 'path') }
 }
 
 function readKey(value: CborValue): BundleKey {

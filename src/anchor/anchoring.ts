@@ -1,14 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { CheckedToken } from './check-token.ts'
-import type { TimeStamp } from './time-stamp-client.ts'
 
 /** A checkpoint that may be stamped; `note` is as the log signed it, without cosignatures. */
 export type StampedCheckpoint = { readonly number: number; readonly treeSize: number; readonly note: string }
 
-export type Anchored<Checkpoint extends StampedCheckpoint> = {
+/** What an anchor says of times, in microseconds since 1970. */
+export type SaidTimes = {
+  readonly time: number
+  readonly accuracy: number
+  /** When the first of its certificates ends. */
+  readonly validUntil: number
+}
+
+/** Evidence from outside that was checked, as it is stored. */
+export type MadeAnchor = {
+  readonly evidence: Uint8Array
+  /** Undefined where it says no time, as another log. */
+  readonly said: SaidTimes | undefined
+}
+
+export type Anchored<Checkpoint extends StampedCheckpoint> = MadeAnchor & {
+  /** Who made it: a time-stamp authority, or another log. */
   readonly authority: string
   readonly checkpoint: Checkpoint
-  readonly stamp: TimeStamp
   /** How far the authority's clock is ahead of ours, in milliseconds; 0 within what asking and its accuracy leave open. */
   readonly skewMs: number
 }
@@ -17,10 +30,10 @@ export type AnchoringOptions<Checkpoint extends StampedCheckpoint> = {
   readonly authority: string
   /** The newest checkpoint that may be shown; undefined where this is not for this server to do now. */
   readonly newest: () => Checkpoint | undefined
-  /** Entries under the newest checkpoint that has a stamp of this authority; 0 where none has. */
+  /** Entries under the newest checkpoint that has an anchor of this authority; 0 where none has. */
   readonly readAnchoredSize: () => Promise<number>
-  /** Resolves with a stamp that was checked. */
-  readonly stamp: (note: string, signal: AbortSignal) => Promise<TimeStamp>
+  /** Resolves with an anchor that was checked. */
+  readonly make: (checkpoint: Checkpoint, signal: AbortSignal) => Promise<MadeAnchor>
   /** Makes it durable. */
   readonly store: (anchored: Anchored<Checkpoint>) => Promise<void>
   /** Told of each that is durable; must not throw. */
@@ -50,7 +63,7 @@ export const defaultPace: AnchoringPace = {
   lookMs: 500,
 }
 
-/** Has checkpoints stamped by one time-stamp authority, one request at a time, until `signal` aborts. Never rejects. */
+/** Has checkpoints anchored by one authority or log, one request at a time, until `signal` aborts. Never rejects. */
 export async function runAnchoring<Checkpoint extends StampedCheckpoint>(
   options: AnchoringOptions<Checkpoint>,
   signal: AbortSignal,
@@ -88,20 +101,20 @@ function isDue(newEntries: number, sinceMs: number, { entries, everyMs }: Anchor
 }
 
 async function anchor<Checkpoint extends StampedCheckpoint>(
-  { authority, stamp, store }: AnchoringOptions<Checkpoint>,
+  { authority, make, store }: AnchoringOptions<Checkpoint>,
   checkpoint: Checkpoint,
   signal: AbortSignal,
 ): Promise<Anchored<Checkpoint>> {
   const askedAt = Date.now() * 1_000
-  const stamped = await stamp(checkpoint.note, signal)
-  const skewMs = skewOf(stamped.checked, askedAt, Date.now() * 1_000) / 1_000
-  const anchored = { authority, checkpoint, stamp: stamped, skewMs }
+  const made = await make(checkpoint, signal)
+  const skewMs = made.said === undefined ? 0 : skewOf(made.said, askedAt, Date.now() * 1_000) / 1_000
+  const anchored = { authority, checkpoint, ...made, skewMs }
   await store(anchored)
   return anchored
 }
 
 /** Microseconds that the stamp is outside of what may be, when it was asked for at `from` and there at `to`. */
-function skewOf({ time, accuracy }: CheckedToken, from: number, to: number): number {
+function skewOf({ time, accuracy }: SaidTimes, from: number, to: number): number {
   // Authorities that tell seconds cut off what is behind them.
   const coarseness = time % 1_000_000 === 0 ? 1_000_000 : 1_000
   if (time - accuracy > to) return time - accuracy - to

@@ -15,7 +15,8 @@ export type KnownAuthority = {
 
 const fileBytesMax = 65_536
 const rootsBytesMax = 1_048_576
-const namePattern = /^[A-Za-z0-9._-]{1,64}$/
+/** Names of authorities and other logs. */
+export const anchorNamePattern: RegExp = /^[A-Za-z0-9._-]{1,64}$/
 const policyPattern = /^[0-2](\.\d{1,18}){1,20}$/
 
 /**
@@ -44,7 +45,7 @@ async function readAuthority(
   known: readonly KnownAuthority[],
 ): Promise<KnownAuthority> {
   if (roots === '' || surplus.length > 0) throw new Error('want NAME URL ROOTS [POLICY]')
-  if (!namePattern.test(name)) throw new Error(`name ${JSON.stringify(name.slice(0, 80))}`)
+  if (!anchorNamePattern.test(name)) throw new Error(`name ${JSON.stringify(name.slice(0, 80))}`)
   if (known.some((each) => each.name === name)) throw new Error(`a second ${name}`)
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new Error('want an http:// or https:// URL')
   if (policy !== undefined && !policyPattern.test(policy)) throw new Error('policy: want an object identifier')

@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto'
+import { logAnchorValue, readLogAnchor } from '../../tlog/bundle.ts'
 import { type CborMap, type CborValue, decodeCbor, encodeCbor } from '../../tlog/cbor-value.ts'
+import type { LogAnchor } from '../../tlog/log-anchor.ts'
 import type { TimeStamp } from './time-stamp-client.ts'
 
 /** A stamp as it is stored: all that is needed to check it again, years later and elsewhere. */
@@ -29,6 +31,29 @@ export function encodeStampEvidence(authority: string, { token, nonce, checked }
     ['certificates', checked.chain.map(({ raw }) => new Uint8Array(raw))],
   ])
   return encodeCbor(evidence)
+}
+
+/** Kind of an anchor in another log. */
+export function logKindOf(log: string): string {
+  return `log/${log}`
+}
+
+export function isStamp({ kind }: { readonly kind: string }): boolean {
+  return kind.startsWith('rfc3161/')
+}
+
+export function isInLog({ kind }: { readonly kind: string }): boolean {
+  return kind.startsWith('log/')
+}
+
+/** Deterministic CBOR, as in bundles. */
+export function encodeLogEvidence(anchor: LogAnchor): Uint8Array {
+  return encodeCbor(new Map([...logAnchorValue(anchor), ['version', version] as const]))
+}
+
+/** Throws TlogError where it is none; nothing of it is proved. */
+export function decodeLogEvidence(bytes: Uint8Array): LogAnchor {
+  return readLogAnchor(decodeCbor(bytes))
 }
 
 /** Throws TlogError or TypeError where it is none. */

@@ -1,6 +1,7 @@
 import { parseBase64, parseHex } from '../../tlog/bytes.ts'
 import { TlogError } from '../../tlog/errors.ts'
 import { asHash, type Hash } from '../../tlog/hash.ts'
+import { parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
 import { policyBytesMax } from '../../tlog/witness-policy.ts'
 import { readRoots } from '../anchor/authorities-file.ts'
 import { readGivenFile, UnfitFile } from '../ops/given-file.ts'
@@ -15,7 +16,7 @@ import { readSthKey, readVkey, requireVkey, type VkeyValues, vkeyOptions } from 
 export const checkCommand: Command = {
   summary: 'check a receipt, proof or evidence offline',
   synopsis:
-    'FILE|- (--vkey VKEY | --vkey-file FILE) [--policy FILE] [--roots FILE] [--leaf-hash HASH] [--from-root HASH] [--sth-key KEY] [--json]',
+    'FILE|- (--vkey VKEY | --vkey-file FILE) [--policy FILE] [--roots FILE] [--anchor-log VKEY] [--leaf-hash HASH] [--from-root HASH] [--sth-key KEY] [--json]',
   help: `Checks, with nothing but the log's keys, what a server answered or \`prove\` or \`monitor\` wrote. Asks nobody.
 
   a receipt             that the entry is what its leaf says, that the leaf is in the tree, and that the log signed the
@@ -31,6 +32,7 @@ export const checkCommand: Command = {
   --vkey-file FILE  a file with it
   --policy FILE     a tlog-policy file: its witnesses must have cosigned the checkpoint, as its quorum says
   --roots FILE      PEM certificates whose time-stamp authorities you trust
+  --anchor-log VKEY the verifier key of another log that you trust, into which checkpoints are put; may be given again
   --leaf-hash HASH  the hash that the leaf must have, in hex or base64. A proof of our servers carries the hash of its
                     leaf; one of others may not
   --from-root HASH  the root of the smaller tree, for a COSE receipt of consistency
@@ -56,6 +58,7 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
     'sth-key': { type: 'string' },
     policy: { type: 'string' },
     roots: { type: 'string' },
+    'anchor-log': { type: 'string', multiple: true },
     json: { type: 'boolean' },
   } as const
   const { values, positionals } = parseArguments(args, options, 1)
@@ -65,7 +68,12 @@ async function check(args: readonly string[]): Promise<ExitStatus> {
   const leaf = values['leaf-hash'] === undefined ? undefined : readHash('leaf-hash', values['leaf-hash'])
   const fromRoot = values['from-root'] === undefined ? undefined : readHash('from-root', values['from-root'])
   const sthKey = values['sth-key'] === undefined ? undefined : readSthKey(values['sth-key'])
-  const result = await checkFile(file, values, { leaf, fromRoot, sthKey }, values)
+  const result = await checkFile(
+    file,
+    values,
+    { leaf, fromRoot, sthKey, logs: (values['anchor-log'] ?? []).map(readAnchorKey) },
+    values,
+  )
   if (values.json === true) printJson(resultJson(result))
   else printLine(describeResult(result))
   return exitStatuses[result.kind]
@@ -98,6 +106,15 @@ function nameNoJson(file: string, result: Result): Result {
   return {
     ...result,
     detail: `${name} is no receipt, proof or answer of a server: it is neither JSON nor a C2SP tlog-proof (${result.detail})`,
+  }
+}
+
+function readAnchorKey(text: string): VerifierKey {
+  try {
+    return parseVkey(text.trim())
+  } catch (error) {
+    if (!(error instanceof TlogError)) throw error
+    throw new UsageError(`--anchor-log: ${error.message}`)
   }
 }
 

@@ -2,7 +2,7 @@ import { type BundleEntry, type BundleHead, type BundleKey, encodeBundle } from 
 import { parseBase64 } from '../../tlog/bytes.ts'
 import { asLeafIndex, asTreeSize } from '../../tlog/coords.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
-import { decodeStampEvidence } from '../anchor/evidence.ts'
+import { decodeLogEvidence, isInLog, isStamp } from '../anchor/evidence.ts'
 import type { PublishedCheckpoint, Witnessing } from '../log/cosigned.ts'
 import type { Log } from '../log/log.ts'
 import { type PublishedLog, readEntriesByNumber } from '../log/published-entries.ts'
@@ -12,6 +12,7 @@ import type { Schema } from '../store/batch.ts'
 import { readCheckpointsAfter } from '../store/checkpoints.ts'
 import { entryReads } from '../store/entries.ts'
 import type { Query } from '../store/session.ts'
+import { stampWithRenewals } from './renewals.ts'
 
 export type BundleSource = {
   /** Under the newest checkpoint that may be shown. */
@@ -104,14 +105,12 @@ async function headsOf(
   return Promise.all(
     checkpoints.map(async ({ number, treeSize, note, cosignatures, timestampMs, sthSignature }, i) => {
       const before = asTreeSize(checkpoints[i - 1]?.treeSize ?? 0)
-      const stamps = anchors.filter((anchor) => anchor.checkpointNumber === number).map(({ evidence }) => evidence)
+      const mine = anchors.filter((anchor) => anchor.checkpointNumber === number)
       return {
         ...{ note, cosignatures, sth: { timestampMs, signature: sthSignature } },
         extension: await log.proofs.proveConsistency(before, asTreeSize(treeSize), log.checkpoint),
-        stamps: stamps.map((evidence) => {
-          const { authority, token, chain } = decodeStampEvidence(evidence)
-          return { authority, token, certificates: chain.map(({ raw }) => new Uint8Array(raw)) }
-        }),
+        stamps: await Promise.all(mine.filter(isStamp).map((each) => stampWithRenewals(query, schema, each))),
+        logs: mine.filter(isInLog).map(({ evidence }) => decodeLogEvidence(evidence)),
       }
     }),
   )

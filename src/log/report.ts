@@ -196,11 +196,11 @@ export function reportWitnesses(
   }
 }
 
-/** What was stamped, as far as that is told. Times in microseconds since 1970. */
+/** What was anchored, as far as that is told. Times in microseconds since 1970. */
 type Stamped = {
   readonly authority: string
   readonly checkpoint: { readonly number: number; readonly treeSize: number }
-  readonly stamp: { readonly checked: { readonly time: number; readonly validUntil: number } }
+  readonly said: { readonly time: number; readonly validUntil: number } | undefined
   readonly skewMs: number
 }
 
@@ -212,18 +212,20 @@ export function reportStamps(
   const failing = new Map<string, ReturnType<typeof onceAMinute>>()
   const lastAt = new Map<string, number>()
   return {
-    onAnchored: ({ authority, checkpoint, stamp, skewMs }) => {
+    onAnchored: ({ authority, checkpoint, said, skewMs }) => {
       const { number, treeSize } = checkpoint
       const [now, before] = [performance.now(), lastAt.get(authority)]
       lastAt.set(authority, now)
       metrics.stamps.inc({ authority, outcome: 'stamped' })
-      metrics.stampedAt.set({ authority }, stamp.checked.time / 1e6)
+      metrics.stampedAt.set({ authority }, said === undefined ? Date.now() / 1_000 : said.time / 1e6)
       metrics.stampedSize.set({ authority }, treeSize)
-      metrics.stampSkew.set({ authority }, skewMs / 1_000)
-      metrics.stampExpiry.set({ authority }, stamp.checked.validUntil / 1e6)
+      if (said !== undefined) {
+        metrics.stampSkew.set({ authority }, skewMs / 1_000)
+        metrics.stampExpiry.set({ authority }, said.validUntil / 1e6)
+      }
       if (before !== undefined) metrics.stampSpacing.set({ authority }, (now - before) / 1_000)
       if (failing.delete(authority) || before === undefined) {
-        logger.info({ authority, checkpoint: number, treeSize, skewMs }, 'a checkpoint has a time stamp')
+        logger.info({ authority, checkpoint: number, treeSize, skewMs }, 'a checkpoint is anchored')
       }
     },
     onFailed: (authority, error) => {
@@ -232,7 +234,31 @@ export function reportStamps(
       failing.set(authority, mayTell)
       const reason = error instanceof Error ? error.message : String(error)
       const heldBack = mayTell(reason)
-      if (heldBack !== undefined) logger.warn({ authority, reason, heldBack }, 'no time stamp')
+      if (heldBack !== undefined) logger.warn({ authority, reason, heldBack }, 'no anchor')
+    },
+  }
+}
+
+/** Counts stamps that were stamped again, and tells of failures once a minute. Times in microseconds since 1970. */
+export function reportRenewals(
+  logger: Logger,
+  metrics: Pick<Metrics, 'stampRenewals' | 'stampsEnd'>,
+): {
+  onRenewed: (authority: string, count: number) => void
+  onWaiting: (authority: string, endsUs: number) => void
+  onFailed: (authority: string, error: unknown) => void
+} {
+  const mayTell = onceAMinute()
+  return {
+    onRenewed: (authority, count) => {
+      metrics.stampRenewals.inc({ authority }, count)
+      logger.info({ authority, count }, 'stamps were stamped again before their certificates end')
+    },
+    onWaiting: (authority, endsUs) => metrics.stampsEnd.set({ authority }, endsUs / 1e6),
+    onFailed: (authority, error) => {
+      const reason = error instanceof Error ? error.message : String(error)
+      const heldBack = mayTell(reason)
+      if (heldBack !== undefined) logger.warn({ authority, reason, heldBack }, 'no second stamp')
     },
   }
 }

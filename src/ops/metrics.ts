@@ -82,6 +82,9 @@ export type Metrics = {
   readonly stampSkew: Gauge<'authority'>
   readonly stampSpacing: Gauge<'authority'>
   readonly stampExpiry: Gauge<'authority'>
+  /** By `authority` of the stamps: how many were stamped again, and when the first ends of those that were not. */
+  readonly stampRenewals: Counter<'authority'>
+  readonly stampsEnd: Gauge<'authority'>
   /** Prometheus text format 0.0.4. */
   readonly format: () => Promise<string>
   readonly contentType: string
@@ -205,6 +208,18 @@ export function createMetrics(read: () => Readings): Metrics {
     }),
     stampSpacing: new Gauge({
       ...{ name: 'dendrolog_stamp_spacing_seconds', help: 'From one stamp to the next', registers },
+      labelNames: ['authority'] as const,
+    }),
+    stampRenewals: new Counter({
+      ...{ name: 'dendrolog_stamps_renewed_total', help: 'Stamps that were stamped again', registers },
+      labelNames: ['authority'] as const,
+    }),
+    stampsEnd: new Gauge({
+      ...{
+        name: 'dendrolog_stamps_end_timestamp_seconds',
+        help: 'When the first of the stamps ends that were not stamped again',
+        registers,
+      },
       labelNames: ['authority'] as const,
     }),
     stampExpiry: new Gauge({

@@ -3,7 +3,12 @@ import { type Row, readBytes, readInteger, readText } from './row.ts'
 import type { Query } from './session.ts'
 
 /** Outside evidence that a checkpoint existed at a time. */
-export type StoredAnchor = {
+export type StoredAnchor = NewAnchor & {
+  /** UUIDv7: in the order in which they were stored. */
+  readonly id: string
+}
+
+export type NewAnchor = {
   readonly checkpointNumber: number
   /** What it is, and whose: `rfc3161/NAME`. */
   readonly kind: string
@@ -15,7 +20,7 @@ export async function insertAnchor(
   query: Query,
   schema: Schema,
   id: string,
-  { checkpointNumber, kind, evidence }: StoredAnchor,
+  { checkpointNumber, kind, evidence }: NewAnchor,
 ): Promise<void> {
   await query(
     `insert into ${schema.evidence}.anchors (anchor_id, checkpoint_number, kind, evidence)
@@ -47,7 +52,7 @@ export async function readAnchorsOf(
   limit: number,
 ): Promise<readonly StoredAnchor[]> {
   const rows = await query(
-    `select checkpoint_number, kind, evidence
+    `select anchor_id, checkpoint_number, kind, evidence
      from ${schema.evidence}.anchors
      where checkpoint_number = any ($1::bigint[])
      order by checkpoint_number, kind
@@ -69,6 +74,7 @@ export async function readFirstAnchored(query: Query, schema: Schema, size: numb
      ), kinds as (
        select distinct kind
        from ${schema.evidence}.anchors
+       where not starts_with(kind, 'rfc3161-renewal/')
      )
      select distinct (
        select min(a.checkpoint_number)
@@ -83,8 +89,70 @@ export async function readFirstAnchored(query: Query, schema: Schema, size: numb
   return rows.flatMap((row) => (row.number === null ? [] : [readInteger(row, 'number')]))
 }
 
+/**
+ * Anchors of the kind `kind`, and of kinds that begin with `prefix` and end with `suffix`, behind `after`, in order; none
+ * of the last seconds, behind which another server might still put one.
+ */
+export async function readAnchorsAfter(
+  query: Query,
+  schema: Schema,
+  { kind, prefix, suffix }: { readonly kind: string; readonly prefix: string; readonly suffix: string },
+  after: string,
+  limit: number,
+): Promise<readonly StoredAnchor[]> {
+  const rows = await query(
+    `select anchor_id, checkpoint_number, kind, evidence
+     from ${schema.evidence}.anchors
+     where anchor_id > $1
+       and (kind = $2 or (starts_with(kind, $3) and right(kind, length($4)) = $4))
+       and created_at < now() - interval '10 seconds'
+     order by anchor_id
+     limit $5`,
+    [after, kind, prefix, suffix, limit],
+  )
+  return rows.map(anchorOf)
+}
+
+/** The newest anchor of the kinds that begin so. */
+export async function readNewestAnchor(
+  query: Query,
+  schema: Schema,
+  prefix: string,
+): Promise<StoredAnchor | undefined> {
+  const [row] = await query(
+    `select anchor_id, checkpoint_number, kind, evidence
+     from ${schema.evidence}.anchors
+     where starts_with(kind, $1)
+     order by anchor_id desc
+     limit 1`,
+    [prefix],
+  )
+  return row === undefined ? undefined : anchorOf(row)
+}
+
+/** The first anchors of the kinds that begin so, of this checkpoint or later ones; at most `limit`. */
+export async function readAnchorsFrom(
+  query: Query,
+  schema: Schema,
+  prefix: string,
+  checkpointNumber: number,
+  limit: number,
+): Promise<readonly StoredAnchor[]> {
+  const rows = await query(
+    `select anchor_id, checkpoint_number, kind, evidence
+     from ${schema.evidence}.anchors
+     where starts_with(kind, $1)
+       and checkpoint_number >= $2
+     order by checkpoint_number, anchor_id
+     limit $3`,
+    [prefix, checkpointNumber, limit],
+  )
+  return rows.map(anchorOf)
+}
+
 function anchorOf(row: Row): StoredAnchor {
   return {
+    id: readText(row, 'anchor_id'),
     checkpointNumber: readInteger(row, 'checkpoint_number'),
     kind: readText(row, 'kind'),
     evidence: readBytes(row, 'evidence'),

@@ -114,7 +114,7 @@ test('after a restart it goes on where it was; an authority that is away keeps t
   await stamped('one', 2)
   expect(one.asked()).toBe(before + 1)
   expect(await metric('stamps_total{authority="two",outcome="failed"}')).toBeGreaterThan(0)
-  expect(server.output()).toContain('no time stamp')
+  expect(server.output()).toContain('no anchor')
   expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
   expect((await checkAnchors()).length).toBe(3)
   expect(await server.stop()).toBe(0)

@@ -16,6 +16,8 @@ export type TestAuthority = {
   readonly root: string
   /** How often it was asked. */
   readonly asked: () => number
+  /** From now on it stamps with a new certificate of the same root. */
+  readonly renew: (notAfter: Date) => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -39,13 +41,25 @@ export async function makeAuthorityPair(
     { name: 'keyUsage', digitalSignature: true, critical: true },
     { name: 'extKeyUsage', timeStamping: true, critical: true },
   ],
-): Promise<{ readonly root: string; readonly cert: string; readonly key: string }> {
+  issuer?: { readonly root: string; readonly rootKey: string },
+): Promise<{ readonly root: string; readonly rootKey: string; readonly cert: string; readonly key: string }> {
   const keys = keyType === 'ec' ? ({ keyType, curve: 'P-256' } as const) : ({ keyType, keySize: 2048 } as const)
   const dates = {
     notBeforeDate: notBefore ?? new Date(Date.now() - dayMs),
     notAfterDate: notAfter ?? new Date(Date.now() + 365 * dayMs),
   }
-  const root = await generate([{ name: 'commonName', value: 'Test TSA Root' }], {
+  const { root, rootKey } = issuer ?? (await makeRoot(keys))
+  const made = await generate([{ name: 'commonName', value: 'Test TSA' }], {
+    ...{ ...keys, algorithm: 'sha256', ...dates, extensions },
+    ca: { key: rootKey, cert: root },
+  })
+  return { root, rootKey, cert: made.cert, key: made.private }
+}
+
+async function makeRoot(
+  keys: { readonly keyType: 'ec'; readonly curve: 'P-256' } | { readonly keyType: 'rsa'; readonly keySize: 2048 },
+): Promise<{ readonly root: string; readonly rootKey: string }> {
+  const made = await generate([{ name: 'commonName', value: 'Test TSA Root' }], {
     ...{ ...keys, algorithm: 'sha256' },
     ...{ notBeforeDate: new Date(Date.now() - 1000 * dayMs), notAfterDate: new Date(Date.now() + 3650 * dayMs) },
     extensions: [
@@ -53,16 +67,12 @@ export async function makeAuthorityPair(
       { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
     ],
   })
-  const made = await generate([{ name: 'commonName', value: 'Test TSA' }], {
-    ...{ ...keys, algorithm: 'sha256', ...dates, extensions },
-    ca: { key: root.private, cert: root.cert },
-  })
-  return { root: root.cert, cert: made.cert, key: made.private }
+  return { root: made.cert, rootKey: made.private }
 }
 
 export async function startAuthority(options: TestAuthorityOptions = {}): Promise<TestAuthority> {
   const folder = await mkdtemp(join(tmpdir(), 'dendrolog-tsa-'))
-  const { root, cert, key } = await makeAuthorityPair(options)
+  const { root, rootKey, cert, key } = await makeAuthorityPair(options)
   await writeFile(join(folder, 'root.pem'), root)
   await writeFile(join(folder, 'tsa.pem'), cert)
   await writeFile(join(folder, 'tsa.key'), key, { mode: 0o600 })
@@ -88,6 +98,12 @@ export async function startAuthority(options: TestAuthorityOptions = {}): Promis
   await once(server, 'listening')
   return {
     ...{ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tsr`, folder, root, asked: () => asked },
+    renew: async (notAfter) => {
+      const made = await makeAuthorityPair({ ...options, notAfter }, undefined, { root, rootKey })
+      await last.catch(() => {})
+      await writeFile(join(folder, 'tsa.pem'), made.cert)
+      await writeFile(join(folder, 'tsa.key'), made.key, { mode: 0o600 })
+    },
     close: async () => {
       server.closeAllConnections()
       server.close()

@@ -41,7 +41,23 @@ function headOf(size: number, from = 0, of = tree): BundleHead {
     ...{ note: signed.note, cosignatures: '' },
     sth: { timestampMs: signed.timestampMs, signature: signed.sthSignature },
     extension: from === 0 ? [] : of.proof(from, size),
-    stamps: [{ authority: 'tsa', token: Uint8Array.of(1, 2, 3), certificates: [Uint8Array.of(4, 5)] }],
+    stamps: [
+      {
+        ...{ authority: 'tsa', token: Uint8Array.of(1, 2, 3), certificates: [Uint8Array.of(4, 5)] },
+        renewals: [
+          {
+            ...{ authority: 'other', token: Uint8Array.of(6), certificates: [Uint8Array.of(7)] },
+            ...{ index: 1, size: 2, path: [digest(Uint8Array.of(8), nobleSha256)] },
+          },
+        ],
+      },
+    ],
+    logs: [
+      {
+        ...{ log: 'outside', vkey: formatVkey(key), index: 4, leaf: undefined, checkpoint: signed.note },
+        path: [digest(Uint8Array.of(9), nobleSha256)],
+      },
+    ],
   }
 }
 

@@ -1,26 +1,26 @@
-import { createHash, X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { type BundleHead, checkBundle } from '../../../tlog/bundle.ts'
 import { equalBytes } from '../../../tlog/bytes.ts'
 import type { Checkpoint } from '../../../tlog/checkpoint.ts'
 import type { LeafFields } from '../../../tlog/entry.ts'
 import { TlogError } from '../../../tlog/errors.ts'
-import type { NoteVerifier } from '../../../tlog/note.ts'
+import { checkLogAnchor } from '../../../tlog/log-anchor.ts'
+import { type NoteVerifier, textVerifier } from '../../../tlog/note.ts'
+import { formatVkey, parseVkey, type VerifierKey } from '../../../tlog/note-key.ts'
 import { entryMembers } from '../../../tlog/receipt.ts'
 import { formatMicroseconds } from '../../../tlog/time.ts'
-import { checkTimeStampToken, TokenError } from '../../anchor/check-token.ts'
 import type { Cosigned, Witnesses } from '../../cosign/witnesses.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../ops/signing.ts'
 import { quoteText, visibleText } from '../command.ts'
+import { describeStamp, type ProvedStamp, proveStamps, stampJson } from './stamps.ts'
 
-/** A time stamp that holds. Microseconds since 1970. */
-export type ProvedStamp = {
-  readonly authority: string
-  readonly subject: string
-  readonly time: number
-  readonly accuracy: number
+/** A head that stands in another log. */
+export type ProvedLog = {
+  readonly log: string
+  readonly index: number
   readonly treeSize: number
-  /** Whether its certificates come from a root that the caller trusts; otherwise they are the file's own word. */
+  /** Whether the caller gave the log's key; otherwise it is the file's own word. */
   readonly isTrusted: boolean
 }
 
@@ -30,6 +30,7 @@ export type ProvedBundle = {
   readonly checkpoint: Checkpoint
   readonly entries: readonly { readonly fields: LeafFields; readonly payload: string | undefined }[]
   readonly stamps: readonly ProvedStamp[]
+  readonly logs: readonly ProvedLog[]
   /** By the policy that was given: cosignatures of all heads; undefined without one. */
   readonly cosigned: readonly (Cosigned & { readonly treeSize: number })[] | undefined
   /** Of the log's own STHs: when it says that it signed the first head, milliseconds. */
@@ -42,10 +43,15 @@ export type BundleTrust = {
   readonly sthKey: Uint8Array | undefined
   readonly witnesses: Witnesses | undefined
   readonly roots: readonly X509Certificate[]
+  /** Keys of other logs that are trusted. */
+  readonly logs: readonly VerifierKey[]
 }
 
 /** Checks a bundle with all that is in it. Throws TlogError where the log, a witness of the policy or an authority did not say so. */
-export function proveBundle(bytes: Uint8Array, { verifier, sthKey, witnesses, roots }: BundleTrust): ProvedBundle {
+export function proveBundle(
+  bytes: Uint8Array,
+  { verifier, sthKey, witnesses, roots, logs }: BundleTrust,
+): ProvedBundle {
   const { bundle, fields, checkpoints } = checkBundle(bytes, verifier, nodeSignatureCheck, nativeSha256)
   if (sthKey !== undefined && !equalBytes(sthKey, bundle.sthKey)) {
     throw new TlogError('origin-mismatch', "bundle: its key of STHs is not the log's")
@@ -62,7 +68,8 @@ export function proveBundle(bytes: Uint8Array, { verifier, sthKey, witnesses, ro
       const payload = bundle.entries[i]?.payload
       return { fields: each, payload: payload === undefined ? undefined : Buffer.from(payload).toString('utf8') }
     }),
-    stamps: bundle.heads.flatMap((head, i) => stampsOf(head, sizes[i] as number, roots)),
+    stamps: bundle.heads.flatMap((head, i) => proveStamps(head, sizes[i] as number, roots)),
+    logs: bundle.heads.flatMap((head, i) => logsOf(head, sizes[i] as number, logs)),
     cosigned: held?.flatMap(({ cosigned }, i) => cosigned.map((each) => ({ ...each, treeSize: sizes[i] as number }))),
     signedAtMs: bundle.heads[0]?.sth.timestampMs ?? 0,
   }
@@ -72,33 +79,27 @@ function linesOf({ cosignatures }: BundleHead): readonly string[] {
   return cosignatures.split('\n').filter((line) => line !== '')
 }
 
-function stampsOf(head: BundleHead, treeSize: number, roots: readonly X509Certificate[]): readonly ProvedStamp[] {
-  const sha256 = createHash('sha256').update(head.note).digest()
-  return head.stamps.map(({ authority, token, certificates }) => {
-    try {
-      const others = certificates.map((der) => new X509Certificate(der))
-      const isTrusted = others.some((each) => roots.some(({ raw }) => equalBytes(raw, each.raw)))
-      const trusted = isTrusted ? roots : others.slice(-1)
-      const { time, accuracy, chain } = checkTimeStampToken(token, { sha256, roots: trusted, others })
-      const subject = (chain[0]?.subject ?? '').replaceAll('\n', ', ')
-      return { authority, subject, time, accuracy, treeSize, isTrusted }
-    } catch (cause) {
-      if (!(cause instanceof TokenError)) throw cause
-      throw new TlogError('invalid-signature', `bundle: time stamp of ${authority}: ${cause.message}`, { cause })
-    }
+/** Anchors of a head in other logs, by keys that the caller gave or the file names. */
+function logsOf({ note, logs }: BundleHead, treeSize: number, trusted: readonly VerifierKey[]): readonly ProvedLog[] {
+  return logs.map((anchor) => {
+    const key = parseVkey(anchor.vkey)
+    const { origin } = checkLogAnchor(anchor, note, textVerifier(key, nodeSignatureCheck), nativeSha256)
+    const isTrusted = trusted.some((each) => formatVkey(each) === anchor.vkey)
+    return { log: origin, index: anchor.index, treeSize, isTrusted }
   })
 }
 
 /** In plain sentences: what is proven, by whom, and what is not. */
-export function describeBundle({ checkpoint, entries, stamps, cosigned, signedAtMs }: ProvedBundle): string {
+export function describeBundle({ checkpoint, entries, stamps, logs, cosigned, signedAtMs }: ProvedBundle): string {
   const { origin, size } = checkpoint
   const signed = `the tree of size ${size} that ${quoteText(origin)} signed`
   return [
     `holds: ${entries.length === 1 ? 'an entry stands' : `${entries.length} entries stand`} in ${signed}`,
     ...entries.map(describeEntry),
     `  the log says that it signed this tree at ${timeOf(signedAtMs * 1_000)}`,
-    ...stamps.map(describeStamp),
+    ...stamps.flatMap((stamp) => describeStamp(stamp, Date.now() * 1_000)),
     ...(stamps.length === 0 ? ['  NOT proven: since when it exists; no time-stamp authority has stamped it'] : []),
+    ...logs.map(describeLog),
     ...describeCosigned(cosigned),
   ].join('\n')
 }
@@ -110,10 +111,9 @@ function describeEntry({ fields, payload }: ProvedBundle['entries'][number]): st
   return `  ${what}, logged ${formatMicroseconds(timestamp)}; ${said}`
 }
 
-function describeStamp({ subject, time, accuracy, treeSize, isTrusted }: ProvedStamp): string {
-  const whose = isTrusted ? '' : ", by certificates that are this file's own word: give --roots"
-  const by = `says time-stamp authority ${quoteText(subject)} of the tree of size ${treeSize}${whose}`
-  return `  existed before ${formatMicroseconds(time + accuracy)}, ${by}`
+function describeLog({ log, index, treeSize, isTrusted }: ProvedLog): string {
+  const whose = isTrusted ? '' : ", by a key that is this file's own word: give --anchor-log"
+  return `  the tree of size ${treeSize} stands in the log ${quoteText(log)} at index ${index}${whose}`
 }
 
 function describeCosigned(cosigned: ProvedBundle['cosigned']): readonly string[] {
@@ -125,14 +125,18 @@ function describeCosigned(cosigned: ProvedBundle['cosigned']): readonly string[]
 }
 
 /** For programs. */
-export function bundleJson({ entries, stamps, cosigned, signedAtMs }: ProvedBundle): Readonly<Record<string, unknown>> {
+export function bundleJson({
+  entries,
+  stamps,
+  logs,
+  cosigned,
+  signedAtMs,
+}: ProvedBundle): Readonly<Record<string, unknown>> {
   return {
     entries: entries.map(({ fields, payload }) => ({ ...entryMembers(fields), payload: payload ?? null })),
     signedAt: timeOf(signedAtMs * 1_000),
-    stamps: stamps.map(({ authority, subject, time, accuracy, treeSize, isTrusted }) => ({
-      ...{ authority, subject, treeSize, isTrusted },
-      before: formatMicroseconds(time + accuracy),
-    })),
+    stamps: stamps.map(stampJson),
+    logs,
     cosigned:
       cosigned?.map(({ witness, timeS, treeSize }) => ({
         ...{ witness, treeSize },

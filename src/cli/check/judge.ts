@@ -38,12 +38,12 @@ const couldNotCheckCodes: readonly TlogErrorCode[] = [
 export function judgeBytes(
   bytes: Uint8Array,
   key: VerifierKey,
-  { leaf, fromRoot, sthKey, witnesses, roots = [] }: Known = {},
+  { leaf, fromRoot, sthKey, witnesses, roots = [], logs = [] }: Known = {},
 ): Result {
   try {
     if (isBundle(bytes)) {
       const verifier = textVerifier(key, nodeSignatureCheck)
-      return { kind: 'holds', proved: proveBundle(bytes, { verifier, sthKey, witnesses, roots }) }
+      return { kind: 'holds', proved: proveBundle(bytes, { verifier, sthKey, witnesses, roots, logs }) }
     }
     if (isCoseSign1(bytes)) return judgeCose(bytes, key.name, { leaf, fromRoot, sthKey, witnesses })
     const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf, sthKey)

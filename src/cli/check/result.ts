@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { encodeLeaf } from '../../../tlog/entry.ts'
 import { type Hash, leafHash } from '../../../tlog/hash.ts'
+import type { VerifierKey } from '../../../tlog/note-key.ts'
 import type { ProvedConsistency, ProvedLeaf } from '../../../tlog/proof-json.ts'
 import type { CheckedReceipt } from '../../../tlog/receipt.ts'
 import type { Cosigned, Witnesses } from '../../cosign/witnesses.ts'
@@ -42,6 +43,8 @@ export type Known = {
   readonly witnesses?: Witnesses | undefined
   /** Whose time-stamp authorities are trusted. */
   readonly roots?: readonly X509Certificate[] | undefined
+  /** Keys of other logs that the log's checkpoints are put into. */
+  readonly logs?: readonly VerifierKey[] | undefined
 }
 
 /** Undefined where it is about trees, or several entries. */
