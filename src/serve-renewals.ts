@@ -42,6 +42,8 @@ type Parts = {
 const firstId = '00000000-0000-0000-0000-000000000000'
 const lookMsMax = 3_600_000
 const lookMsMin = 5_000
+/** After an authority or the database gave no answer. */
+const failedMs = 600_000
 /** From one request for a renewal to the next at least. */
 const restMs = 10_000
 
@@ -54,8 +56,9 @@ export async function runRenewals(stampers: readonly Stamper[], parts: Parts, si
   const lookMs = Math.max(lookMsMin, Math.min(lookMsMax, marginMs / 60))
   const report = reportRenewals(parts.logger, parts.metrics)
   while (!signal.aborted) {
-    let pauseMs = lookMs
-    for (const { name } of parts.log.health.isLeader ? stampers : []) {
+    const { isLeader } = parts.log.health
+    let pauseMs = isLeader ? lookMs : lookMsMin
+    for (const { name } of isLeader ? stampers : []) {
       try {
         const renewed = await renew(name, stampers, parts, marginMs)
         if (renewed.kind === 'renewed') report.onRenewed(name, renewed.count)
@@ -64,6 +67,7 @@ export async function runRenewals(stampers: readonly Stamper[], parts: Parts, si
         if (renewed.kind === 'no-later-end') raiseEnding(parts.alarms, name, renewed.endsUs, marginMs)
       } catch (error) {
         if (!signal.aborted) report.onFailed(name, error)
+        pauseMs = Math.min(pauseMs, failedMs)
       }
     }
     await sleep(pauseMs, undefined, { signal }).catch(() => {})

@@ -50,6 +50,7 @@ export {
 } from './cosignature.ts'
 export { decodeLeaf, encodeLeaf, type LeafFields, leafBytesMax, leafFormat } from './entry.ts'
 export { bundleEntryBytesMax, decodeEntryBundle, encodeEntryBundle, tileOfEntryBundle } from './entry-bundle.ts'
+export { entryMembers } from './entry-members.ts'
 export { TlogError, type TlogErrorCode } from './errors.ts'
 export {
   checkEvidence,
@@ -142,7 +143,7 @@ export {
   type ProvedConsistency,
   type ProvedLeaf,
 } from './proof-json.ts'
-export { type CheckedReceipt, checkReceipt, entryMembers, parseReceipt, receiptDepthMax } from './receipt.ts'
+export { type CheckedReceipt, checkReceipt, parseReceipt, receiptDepthMax } from './receipt.ts'
 export {
   checkSth,
   decodeDigitallySigned,

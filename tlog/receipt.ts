@@ -3,14 +3,13 @@ import { chainHash, chainText, genesisHash } from './chain.ts'
 import { type CheckpointBody, openCheckpoint } from './checkpoint.ts'
 import { asLeafIndex, asTreeSize, type SequenceNumber } from './coords.ts'
 import { decodeLeaf, type LeafFields, leafBytesMax } from './entry.ts'
+import { entryMembers } from './entry-members.ts'
 import { TlogError } from './errors.ts'
 import { digest, hashBytes, leafHash, nobleSha256, type Sha256 } from './hash.ts'
 import { jcs } from './jcs.ts'
 import { parseStrict } from './json-scan.ts'
 import { Tape } from './json-tape.ts'
 import { type NoteVerifier, noteBytesMax } from './note.ts'
-import { formatMicroseconds } from './time.ts'
-import { formatUuid } from './uuid.ts'
 import { checkInclusion } from './verify.ts'
 
 /** What a receipt proves, once it was checked. */
@@ -53,25 +52,6 @@ export function checkReceipt(receipt: unknown, verifier: NoteVerifier, hash: Sha
   const leaf = leafHash(parts.leaf, hash)
   checkInclusion(asLeafIndex(index), asTreeSize(treeSize), leaf, hashes, checkpoint.root, hash)
   return { fields, checkpoint }
-}
-
-/** The members of an entry that its leaf holds, as the server prints them. */
-export function entryMembers(fields: LeafFields): Readonly<Record<string, string | number | null>> {
-  return {
-    sequenceNumber: fields.sequenceNumber,
-    id: formatUuid(fields.eventId),
-    timestamp: formatMicroseconds(fields.timestamp),
-    occurredAt: fields.occurredAt === null ? null : formatMicroseconds(fields.occurredAt),
-    lamport: fields.lamport,
-    actorId: fields.actorId,
-    action: fields.action,
-    resource: fields.resource,
-    clientIp: fields.clientIp,
-    writer: fields.writer,
-    sourcePosition: fields.sourcePosition,
-    payloadHash: formatHex(fields.payloadHash),
-    currentHash: formatHex(fields.currentHash),
-  }
 }
 
 type Members = Readonly<Record<string, unknown>>

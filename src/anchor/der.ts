@@ -1,9 +1,12 @@
+import { TlogError } from '../../tlog/errors.ts'
+import { parseOccurredAt } from '../../tlog/time.ts'
+
 // Reading and writing of the little ASN.1 that time stamps need (X.690). Read are DER and, in what wraps other things,
 // the indefinite lengths and cut strings of BER that some authorities send; written is DER.
 
 export class DerError extends Error {
-  constructor(message: string) {
-    super(`DER: ${message}`)
+  constructor(message: string, options?: ErrorOptions) {
+    super(`DER: ${message}`, options)
     this.name = 'DerError'
   }
 }
@@ -105,13 +108,13 @@ export function derTime(element: DerElement | undefined, what: string): number {
   const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)([0-5]\d)(?:\.(\d*[1-9]))?Z$/.exec(text)
   if (match === null) throw new DerError(`${what}: time ${JSON.stringify(text.slice(0, 40))}`)
   const [, year, month, day, hour, minute, second, fraction = ''] = match
-  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}Z`
-  const ms = Date.parse(iso)
-  // The 30th of February is a day of March to a Date.
-  if (!Number.isFinite(ms) || new Date(ms).toISOString() !== iso.replace('Z', '.000Z')) {
-    throw new DerError(`${what}: time ${JSON.stringify(text)}`)
+  const digits = fraction.slice(0, 6)
+  try {
+    return parseOccurredAt(`${year}-${month}-${day}T${hour}:${minute}:${second}${digits === '' ? '' : `.${digits}`}Z`)
+  } catch (cause) {
+    if (!(cause instanceof TlogError)) throw cause
+    throw new DerError(`${what}: time ${JSON.stringify(text)}`, { cause })
   }
-  return ms * 1_000 + Number(fraction.slice(0, 6).padEnd(6, '0'))
 }
 
 export function writeDer(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {

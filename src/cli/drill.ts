@@ -13,9 +13,9 @@ import {
   printLine,
   UsageError,
 } from './command.ts'
-import { explainStart } from './describe-error.ts'
 import { describeOutcome, outcomeJson } from './drill/describe.ts'
 import { drill, notDrilled, stageNames } from './drill/drill.ts'
+import { explainStart } from './explain-start.ts'
 
 export const drillCommand: Command = {
   summary: 'attack a copy that is made for it, and see who notices',

@@ -20,7 +20,8 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { describeError, explainStart } from './describe-error.ts'
+import { describeError } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 import { releaseHolds } from './incident/release.ts'
 import { tryHooks } from './incident/try-hooks.ts'
 import { localIdentity, openLocalKeys, withLocalState } from './local-state.ts'

@@ -10,7 +10,7 @@ import {
   printLine,
   UsageError,
 } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 import { handOver } from './init/hand-over.ts'
 import { joinLog } from './init/join.ts'
 import { moveCell } from './init/move-cell.ts'

@@ -18,7 +18,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 
 export const keysCommand: Command = {
   summary: 'show the public keys of the log in the data folder, or export them',

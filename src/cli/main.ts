@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { readSetting } from '../config.ts'
 import { type Command, type ExitStatus, exitCouldNotCheck, exitHolds, printJson, UsageError } from './command.ts'
 import { describeError, stackOf } from './describe-error.ts'
 import { interruption } from './interrupt.ts'
@@ -63,9 +62,11 @@ async function runCommand(name: string | undefined, args: readonly string[]): Pr
   }
 }
 
-function refuse(name: string, args: readonly string[], error: unknown): ExitStatus {
+async function refuse(name: string, args: readonly string[], error: unknown): Promise<ExitStatus> {
   const message = describeError(error)
   process.stderr.write(`dendrolog ${name}: ${message}\n`)
+  // Only here: commands that need no settings begin without reading their tables.
+  const { readSetting } = await import('../config.ts')
   if (readSetting('DENDROLOG_LOG_LEVEL') === 'debug') process.stderr.write(`${stackOf(error)}\n`)
   if (args.includes('--json')) printJson({ error: message })
   return exitCouldNotCheck

@@ -4,7 +4,7 @@ import { migrateDatabase } from '../instance.ts'
 import { openCluster } from '../store/embedded.ts'
 import type { Migration } from '../store/migrate.ts'
 import { type Command, type ExitStatus, exitHolds, parseArguments, printJson, printLine } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 
 export const migrateCommand: Command = {
   summary: 'bring the database to the newest schema',

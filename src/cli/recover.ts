@@ -15,7 +15,7 @@ import {
   UsageError,
   visibleText,
 } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 import { beginLog } from './recover/begin-log.ts'
 import { endLog } from './recover/end-log.ts'
 import { rollLog } from './recover/roll.ts'

@@ -11,7 +11,7 @@ import {
   printLine,
   visibleText,
 } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 
 export const serveCommand: Command = {
   summary: 'serve the log; a first start makes it',

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { type Command, type ExitStatus, type Parsed, parseArguments, UsageError } from './command.ts'
-import { explainStart } from './describe-error.ts'
+import { explainStart } from './explain-start.ts'
 import { readSchedule } from './schedule.ts'
 import { vkeyOptions } from './verifier-key.ts'
 import { verifyAgainst } from './verify/against.ts'

@@ -23,7 +23,7 @@ const checkpointsMax = 16
 export async function readNewestWitnessed(
   query: Query,
   schema: Schema,
-  { hold }: Held,
+  witnessing: Held,
   checkSigned: CheckSigned,
   { first, last }: { readonly first: number; readonly last: number },
 ): Promise<PublishedCheckpoint | undefined> {
@@ -33,7 +33,7 @@ export async function readNewestWitnessed(
     const [checkpoint] = await readCheckpointsAfter(query, schema, number - 1, 1)
     if (checkpoint?.number !== number || !isSigned(checkpoint, checkSigned)) continue
     const lines = stored.filter(({ checkpointNumber }) => checkpointNumber === number).map(({ line }) => line)
-    const held = hold(checkpoint.note, lines)
+    const held = witnessing.hold(checkpoint.note, lines)
     if (held.isQuorum) return { ...checkpoint, cosignatures: held.lines }
   }
   return undefined
@@ -43,11 +43,11 @@ export async function readNewestWitnessed(
 export async function readCosigned(
   query: Query,
   schema: Schema,
-  { hold }: Held,
+  witnessing: Held,
   checkpoint: StoredCheckpoint,
 ): Promise<{ readonly checkpoint: PublishedCheckpoint; readonly isQuorum: boolean }> {
   const stored = await readCosignatures(query, schema, checkpoint.number, checkpoint.number, linesMax)
-  const held = hold(
+  const held = witnessing.hold(
     checkpoint.note,
     stored.map(({ line }) => line),
   )

@@ -1,5 +1,5 @@
 import { formatBase64 } from '../../../tlog/bytes.ts'
-import { entryMembers } from '../../../tlog/receipt.ts'
+import { entryMembers } from '../../../tlog/entry-members.ts'
 import { formatMicroseconds } from '../../../tlog/time.ts'
 import { quoteText, visibleText } from '../command.ts'
 import { bundleJson, describeBundle } from './bundle.ts'

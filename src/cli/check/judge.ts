@@ -1,63 +1,34 @@
 import { isBundle } from '../../../tlog/bundle.ts'
 import { equalBytes, formatHex } from '../../../tlog/bytes.ts'
 import { isCoseSign1 } from '../../../tlog/cose-receipt.ts'
-import { TlogError, type TlogErrorCode } from '../../../tlog/errors.ts'
+import { TlogError } from '../../../tlog/errors.ts'
 import { checkEvidence, isEvidence } from '../../../tlog/evidence.ts'
 import type { Hash } from '../../../tlog/hash.ts'
 import { type NoteVerifier, textVerifier } from '../../../tlog/note.ts'
-import { formatKeyId, type VerifierKey } from '../../../tlog/note-key.ts'
+import type { VerifierKey } from '../../../tlog/note-key.ts'
 import { checkOwnAct, type OwnActEntry, ownActionPrefix } from '../../../tlog/own-act.ts'
 import { checkProofFile, leafHashOfExtra, parseProofFile, proofFileHeader } from '../../../tlog/proof-file.ts'
 import { checkProofJson, isProofJson } from '../../../tlog/proof-json.ts'
 import { checkReceipt, parseReceipt } from '../../../tlog/receipt.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { nodeSignatureCheck } from '../../ops/signing.ts'
-import { proveBundle } from './bundle.ts'
 import { judgeCose } from './cose.ts'
 import { checkCosigned } from './cosigned.ts'
+import { judgeBundle } from './judge-bundle.ts'
+import { judged, saysNothing } from './judged.ts'
 import { type Known, leafHashOf, type ProvedEntry, type Result } from './result.ts'
 
-/**
- * Errors that say nothing about the log of the key: what was given is no receipt or proof, of a format that this
- * program cannot check, or signed by others.
- */
-const couldNotCheckCodes: readonly TlogErrorCode[] = [
-  'malformed-json',
-  'json-not-strict',
-  'malformed-receipt',
-  'malformed-proof-file',
-  'malformed-evidence',
-  'unknown-leaf-format',
-  'malformed-key',
-  'unverified-note',
-  'malformed-policy',
-  'malformed-bundle',
-]
-
 /** Checks the bytes of a receipt, proof or evidence. */
-export function judgeBytes(
-  bytes: Uint8Array,
-  key: VerifierKey,
-  { leaf, fromRoot, sthKey, witnesses, roots = [], logs = [] }: Known = {},
-): Result {
-  try {
-    if (isBundle(bytes)) {
-      const verifier = textVerifier(key, nodeSignatureCheck)
-      return { kind: 'holds', proved: proveBundle(bytes, { verifier, sthKey, witnesses, roots, logs }) }
-    }
+export function judgeBytes(bytes: Uint8Array, key: VerifierKey, known: Known = {}): Result {
+  if (isBundle(bytes)) return judgeBundle(bytes, key, known)
+  const { leaf, fromRoot, sthKey, witnesses } = known
+  return judged(key, () => {
     if (isCoseSign1(bytes)) return judgeCose(bytes, key.name, { leaf, fromRoot, sthKey, witnesses })
     const result = checkBytes(bytes, textVerifier(key, nodeSignatureCheck), leaf, sthKey)
-    const judged = leaf === undefined ? result : requireLeaf(result, leaf)
-    if (judged.kind !== 'holds' || witnesses === undefined) return judged
-    return { ...judged, cosigned: checkCosigned(noteOf(bytes), witnesses) }
-  } catch (error) {
-    if (!(error instanceof TlogError)) throw error
-    const { code, message } = error
-    const kind = couldNotCheckCodes.includes(code) ? 'unknown' : 'violated'
-    if (code !== 'unverified-note') return { kind, code, detail: message }
-    const want = `${key.name}+${formatKeyId(key.keyId)}`
-    return { kind, code, detail: `the receipt is of another log or key: ${message}; the key given is ${want}` }
-  }
+    const ofLeaf = leaf === undefined ? result : requireLeaf(result, leaf)
+    if (ofLeaf.kind !== 'holds' || witnesses === undefined) return ofLeaf
+    return { ...ofLeaf, cosigned: checkCosigned(noteOf(bytes), witnesses) }
+  })
 }
 
 function checkBytes(
@@ -83,7 +54,7 @@ function judgeEvidence(value: unknown, verifier: NoteVerifier, sthKey: Uint8Arra
     if (verdict.kind === 'proved') return { kind: 'violated', code: verdict.code, detail: verdict.detail }
     return { kind: 'unknown', code: 'proves-nothing', detail: verdict.detail }
   } catch (error) {
-    if (!(error instanceof TlogError) || couldNotCheckCodes.includes(error.code)) throw error
+    if (!(error instanceof TlogError) || saysNothing(error)) throw error
     return { kind: 'unknown', code: error.code, detail: `the evidence does not hold: ${error.message}` }
   }
 }
