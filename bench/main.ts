@@ -11,6 +11,7 @@ import { type Findings, measures, type Outcome, type PartName, partNames } from 
 import type { Part, PartContext } from './part.ts'
 import { measureBaseline } from './parts/baseline.ts'
 import { measureCosigned } from './parts/cosigned.ts'
+import { measureEvidence } from './parts/evidence.ts'
 import { measureGrowth } from './parts/growth.ts'
 import { measureHashing } from './parts/hashing.ts'
 import { measureLimit } from './parts/limit.ts'
@@ -36,6 +37,7 @@ const parts: Readonly<Record<PartName, Part>> = {
   verifier: measureVerifier,
   witness: measureWitness,
   cosigned: measureCosigned,
+  evidence: measureEvidence,
   growth: measureGrowth,
 }
 

@@ -12,6 +12,7 @@ export const partNames = [
   'verifier',
   'witness',
   'cosigned',
+  'evidence',
   'growth',
 ] as const
 export type PartName = (typeof partNames)[number]
@@ -153,7 +154,7 @@ function verifierRows(): Measure[] {
 
 function witnessRows(): Measure[] {
   return [
-    row('ratios', 'cosigned', 'NDJSON with three witnesses / without', 'x', { required: atLeast(0.9) }),
+    row('ratios', 'cosigned', 'NDJSON with three witnesses and time stamps / without', 'x', { required: atLeast(0.9) }),
     row('witness', 'perCore', 'add-checkpoint for each core that it takes', 'answers/s', { required: atLeast(2_000) }),
     row('witness', 'rate', 'add-checkpoint, 64 connections', 'answers/s'),
     row('witness', 'p99', 'add-checkpoint: p99', 'ms'),
@@ -164,8 +165,11 @@ function witnessRows(): Measure[] {
       required: atMost(1_000),
     }),
     row('cosigned', 'failed', 'requests that failed', 'requests', none),
-    row('cosigned', 'ingestWith', 'NDJSON, with three witnesses', 'entries/s'),
+    row('cosigned', 'ingestWith', 'NDJSON, with three witnesses and time stamps', 'entries/s'),
     row('cosigned', 'ingestWithout', 'NDJSON, without', 'entries/s'),
+    row('evidence', 'check', '`dendrolog check` of a bundle, start to end', 'ms', { required: atMost(150) }),
+    row('evidence', 'node', 'a Node that does nothing, start to end', 'ms'),
+    row('evidence', 'size', 'a bundle of one entry without stamps', 'bytes', { required: atMost(12_000) }),
   ]
 }
 

@@ -22,6 +22,7 @@ const headings: Readonly<Record<Measure['part'], string>> = {
   verifier: 'The verifier of a server',
   witness: 'A witness of 1,000 logs',
   cosigned: 'A log with three witnesses, two of them the quorum',
+  evidence: 'Evidence: `dendrolog check`, as a process',
   growth: 'Growth: a small and a large log',
   limit: 'Limit: COPY by one connection',
   baseline: 'Baseline: one serializable transaction an entry',

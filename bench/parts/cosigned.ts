@@ -1,5 +1,5 @@
 // A log with three witnesses of which two are the quorum: how long a client waits for their cosignatures, and what they
-// cost at full ingest.
+// and a time-stamp authority cost at full ingest.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runLoad } from '../load/load-process.ts'
@@ -8,6 +8,7 @@ import type { Findings } from '../measures.ts'
 import { FindingsList, type PartContext } from '../part.ts'
 import { removeFolder } from '../run-folder.ts'
 import { type ServerProcess, startServer } from '../server-process.ts'
+import { type BenchAuthority, startAuthority } from '../time-stamp-authority.ts'
 import { type BenchWitness, startWitness } from '../witness-process.ts'
 import { loadNdjson } from './ndjson.ts'
 
@@ -59,11 +60,12 @@ async function withServer(
   const { vkey } = (await (await fetch(`${first.url}/v1/log`)).json()) as { vkey: string }
   await first.stop()
   const started: BenchWitness[] = []
+  const authority = await startAuthority(join(folder, 'authority'))
   try {
     for (let i = 1; isWitnessed && i <= witnesses; i++) {
       started.push(await startWitness(join(folder, `witness-${i}`), `bench.example/w${i}`, [vkey]))
     }
-    const settings = isWitnessed ? { DENDROLOG_WITNESS_POLICY: await writePolicy(folder, started) } : {}
+    const settings = isWitnessed ? await settingsOf(folder, started, authority) : {}
     const server = await startServer({ dataDir, settings, profileFolder: plan.profileFolder })
     try {
       await work(server)
@@ -72,9 +74,21 @@ async function withServer(
     }
   } finally {
     for (const witness of started) await witness.stop()
+    await authority.stop()
+    await removeFolder(join(folder, 'authority'))
     await removeFolder(dataDir)
     for (let i = 1; i <= witnesses; i++) await removeFolder(join(folder, `witness-${i}`))
   }
+}
+
+async function settingsOf(
+  folder: string,
+  started: readonly BenchWitness[],
+  { url, certificate }: BenchAuthority,
+): Promise<Readonly<Record<string, string>>> {
+  const authorities = join(folder, 'authorities')
+  await writeFile(authorities, `bench ${url} ${certificate}\n`)
+  return { DENDROLOG_WITNESS_POLICY: await writePolicy(folder, started), DENDROLOG_TIME_STAMPS: authorities }
 }
 
 async function writePolicy(folder: string, started: readonly BenchWitness[]): Promise<string> {
