@@ -75,7 +75,7 @@ export type CheckedBundle = {
 export const bundleBytesMax = 67_108_864
 const digestBytes = 32
 
-export function encodeBundle({ entries, heads, keys, sthKey }: Bundle): Uint8Array {
+export function encodeBundle({ entries, heads, keys, sthKey }: Bundle, hash: Sha256 = nobleSha256): Uint8Array {
   const members = new Map<string, CborValue>([
     ['format', bundleFormat],
     ['entries', entries.map(entryValue)],
@@ -83,7 +83,7 @@ export function encodeBundle({ entries, heads, keys, sthKey }: Bundle): Uint8Arr
     ['keys', keys.map(({ vkey, from, until }) => mapOf({ vkey, from, until }))],
     ['sthKey', sthKey],
   ])
-  const sha256 = digest(encodeCbor(members))
+  const sha256 = digest(encodeCbor(members), hash)
   return encodeCbor(new Map([...members, ['sha256', sha256]]))
 }
 
@@ -94,7 +94,7 @@ export function isBundle(bytes: Uint8Array): boolean {
 }
 
 /** `malformed-bundle` unless it is the one spelling of what it says. Nothing is proven yet. */
-export function decodeBundle(bytes: Uint8Array): Bundle {
+export function decodeBundle(bytes: Uint8Array, hash: Sha256 = nobleSha256): Bundle {
   if (bytes.length > bundleBytesMax) throw malformed(`${bytes.length} bytes, limit ${bundleBytesMax}`)
   const members = mapIn(
     unlessMalformed(() => decodeCbor(bytes)),
@@ -107,7 +107,7 @@ export function decodeBundle(bytes: Uint8Array): Bundle {
     keys: listIn(members, 'keys').map(readKey),
     sthKey: bytesIn(members, 'sthKey'),
   }
-  if (bytesIn(members, 'sha256').length !== digestBytes || !equalBytes(encodeBundle(bundle), bytes)) {
+  if (bytesIn(members, 'sha256').length !== digestBytes || !equalBytes(encodeBundle(bundle, hash), bytes)) {
     throw malformed('it was altered: its bytes are not those of which it has the hash')
   }
   return bundle
@@ -124,7 +124,7 @@ export function checkBundle(
   check: SignatureCheck,
   sha256: Sha256 = nobleSha256,
 ): CheckedBundle {
-  const bundle = decodeBundle(bytes)
+  const bundle = decodeBundle(bytes, sha256)
   const checkpoints = bundle.heads.map((head) => openHead(head, verifier, bundle.sthKey, check))
   const [first] = checkpoints
   if (first === undefined || bundle.entries.length === 0) throw malformed('no head or no entry')

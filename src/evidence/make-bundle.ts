@@ -76,7 +76,8 @@ export async function makeBundle(
     }),
   )
   const heads = await headsOf(source, checkpoints)
-  return encodeBundle({ entries, heads, keys: source.keys, sthKey: parseBase64(source.sthPublicKey) })
+  const said = { entries, heads, keys: source.keys, sthKey: parseBase64(source.sthPublicKey) }
+  return encodeBundle(said, log.hash)
 }
 
 /** In order of their sizes, each size once. */
