@@ -102,8 +102,11 @@ export async function renewOnce({ readNext, stamp, store, nowUs, marginUs }: Ren
 }
 
 /** Checks a stored renewal against its own hashes. TokenError, TlogError. */
-export function checkRenewal({ token, nonce, certificates, leafHashes }: RenewalEvidence): void {
-  const chain = certificates.map((der) => new X509Certificate(der))
+export function checkRenewal(
+  { token, nonce, certificates, leafHashes }: RenewalEvidence,
+  roots: readonly X509Certificate[],
+): void {
+  const others = certificates.map((der) => new X509Certificate(der))
   const sha256 = createHash('sha256').update(renewalTextOf(leafHashes, nativeSha256)).digest()
-  checkTimeStampToken(token, { sha256, nonce, roots: chain.slice(-1), others: chain })
+  checkTimeStampToken(token, { sha256, nonce, roots, others })
 }

@@ -54,6 +54,10 @@ function describeTree(finding: OnlyTree): string {
       return `the signer's memory is of ${finding.treeSize} entries at ${timeOf(finding.timestampMs)}, older than what was signed: ${describeLater(finding)}`
     case 'SIGNATURE_INVALID':
       return `checkpoint ${finding.checkpoint}: ${finding.reason}`
+    case 'ANCHOR_INVALID':
+      return `anchor ${finding.anchor} of checkpoint ${finding.checkpoint}: ${finding.reason}`
+    case 'COSIGNATURE_INVALID':
+      return `cosignature of checkpoint ${finding.checkpoint} by ${finding.witness}: ${finding.reason}`
     case 'CHECKPOINT_MISSING': {
       const { checkpoint, lastCheckpoint, knownBy } = finding
       const which =

@@ -10,6 +10,8 @@ export function keyOf(finding: Finding): string {
 function placeOf(finding: Finding): string {
   if ('eventId' in finding) return finding.eventId
   if ('of' in finding && finding.of !== 'entries') return `${finding.of} ${finding.treeSize}`
+  if ('anchor' in finding) return `checkpoint ${finding.checkpoint} ${finding.anchor}`
+  if ('witness' in finding) return `checkpoint ${finding.checkpoint} ${finding.witness}`
   if ('checkpoint' in finding) return `checkpoint ${finding.checkpoint}`
   if ('object' in finding) return `${finding.object} ${formatHex(digest(encodeUtf8(finding.reason))).slice(0, 8)}`
   if ('level' in finding) return `tile ${finding.level}/${finding.index}`

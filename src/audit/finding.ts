@@ -162,6 +162,20 @@ export type TreeFinding =
       readonly reason: string
     }
   | {
+      /** An anchor (`rfc3161/NAME`, `log/NAME`) is not one of the checkpoint's note, or not of whom it names. */
+      readonly kind: 'ANCHOR_INVALID'
+      readonly checkpoint: number
+      readonly anchor: string
+      readonly reason: string
+    }
+  | {
+      /** A witness of the policy did not cosign this checkpoint, though it is stored so. */
+      readonly kind: 'COSIGNATURE_INVALID'
+      readonly checkpoint: number
+      readonly witness: string
+      readonly reason: string
+    }
+  | {
       /** Checkpoints of these numbers are not stored. */
       readonly kind: 'CHECKPOINT_MISSING'
       readonly checkpoint: number

@@ -6,6 +6,7 @@ import type { ReadSession } from '../store/copy-out.ts'
 import { readNewestHeads } from '../store/head-reads.ts'
 import { CheckpointCheck, checkpointsAtOnce, type SignatureReview } from './checkpoint-check.ts'
 import { checkNumbers } from './checkpoint-numbers.ts'
+import { checkEvidence, type EvidenceReview } from './evidence-check.ts'
 import { readExpected } from './expected-nodes.ts'
 import type { Finding, TreeFinding } from './finding.ts'
 import { Findings } from './findings.ts'
@@ -32,6 +33,8 @@ export type VerifyOptions = {
   readonly isSealed: SealCheck
   readonly review: SignatureReview
   readonly schemaCheck: Pick<SchemaCheck, 'review'>
+  /** Of cosignatures and anchors; undefined: they are not checked. */
+  readonly evidence?: EvidenceReview | undefined
   /** What others know of this log. */
   readonly askOutside: AskOutside
   /** Told how far the rows are checked, and of how many. */
@@ -166,7 +169,8 @@ class LedgerRun {
     await this.#options.ranges.checkAll(await this.#jobsOf(size), (result) => this.#join(result, size), signal)
     await this.#checkpoints.checkRest(size)
     const { session, schema } = this.#options
-    await checkNumbers(session.query, schema, { from: 0, seen: 0 }, this.#known, this.#findings)
+    const next = await checkNumbers(session.query, schema, { from: 0, seen: 0 }, this.#known, this.#findings)
+    await checkEvidence(session.query, schema, this.#options.evidence, { from: 0, next }, this.#findings)
     this.#outside.checkRest(size)
     await checkStrays(session, schema, size, this.#findings)
   }

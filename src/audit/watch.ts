@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ReadSession } from '../store/copy-out.ts'
 import { checkNumbers, checkpointsProbed } from './checkpoint-numbers.ts'
 import { describeFinding } from './describe-finding.ts'
+import { checkEvidence, type EvidenceReview, evidenceSpan } from './evidence-check.ts'
 import { readExpected, readTailEnd } from './expected-nodes.ts'
 import { readExtent } from './extent.ts'
 import { type Finding, sequenceNumberOf } from './finding.ts'
@@ -30,6 +31,7 @@ export type WatchOptions = Omit<TreeChecks, 'query'> &
     readonly session: ReadSession
     readonly work: RangeWork
     readonly schemaCheck: Pick<SchemaCheck, 'review'>
+    readonly evidence?: EvidenceReview | undefined
     /** What others know of this log now: asked before the database is. */
     readonly askOutside: AskOutside
     /** Told once of each. */
@@ -185,8 +187,7 @@ export class Watch {
   async #askOutside(): Promise<Outside> {
     const { session, schema, review, askOutside } = this.#options
     const outside = await askOutside(await readNewestSigned(session.query, schema, review))
-    this.#known = outside.known
-    this.#notAsked = outside.notAsked
+    ;({ known: this.#known, notAsked: this.#notAsked } = outside)
     return outside
   }
 
@@ -283,10 +284,11 @@ export class Watch {
   }
 
   async #checkNumbers(from: number): Promise<void> {
-    const findings = new Findings()
-    const { query, schema } = this.#checks
-    const span = { from, seen: this.#nextCheckpoint }
-    this.#nextCheckpoint = await checkNumbers(query, schema, span, this.#known, findings)
+    const [findings, { query, schema }] = [new Findings(), this.#checks]
+    const seen = this.#nextCheckpoint
+    this.#nextCheckpoint = await checkNumbers(query, schema, { from, seen }, this.#known, findings)
+    const span = evidenceSpan(from, seen, this.#nextCheckpoint)
+    await checkEvidence(query, schema, this.#options.evidence, span, findings)
     await this.#tell(findings.inOrder(this.#size))
   }
 

@@ -85,6 +85,14 @@ export class Witnesses {
     return isQuorum(this.#policy, new Set(names.filter((name) => name !== undefined)))
   }
 
+  /** What is wrong with a stored line of a witness; undefined where it holds, or its key is not of the policy (any more). */
+  findFault(note: string, line: string): string | undefined {
+    const [signature] = readLine(line)
+    if (signature === undefined) return 'is no signature line'
+    if (!this.#byPair.has(pairOf(signature)) || this.hold(note, [line]).cosigned.length > 0) return undefined
+    return `the cosignature of ${pairOf(signature)} is not of this checkpoint`
+  }
+
   /**
    * Of `lines`, as they were stored or answered, those that hold for a checkpoint of ours, each key once, the policy's
    * order kept. What is wrong is left out: one bad line would make the note unreadable to whoever knows its key.

@@ -3,11 +3,13 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { undefended } from '../../src/store/drill/attacks.ts'
+import { openPool } from '../../src/store/session.ts'
 import { decodeBundle } from '../../tlog/bundle.ts'
 import { type Finished, finished, makeFolder, removeFolder, run } from '../cli/binary.ts'
-import { until } from '../support/log.ts'
+import { schema, until } from '../support/log.ts'
 import { pythonWith } from '../support/python.ts'
-import { endAll, type ServerProcess, startServer } from '../support/server-process.ts'
+import { adminConfig, endAll, type ServerProcess, startServer } from '../support/server-process.ts'
 import { startAuthority, type TestAuthority } from '../support/time-stamp-authority.ts'
 import { startWitnessProgram, type WitnessProcess } from '../support/witness-program.ts'
 
@@ -85,6 +87,12 @@ async function metric(line: string): Promise<number> {
   return Number(found?.split(' ').at(-1) ?? 0)
 }
 
+async function append(): Promise<void> {
+  const body = JSON.stringify({ actorId: 'alice', action: 'read', resource: 'doc/1', payload: { why: 'an audit' } })
+  const headers = { authorization: `Bearer ${server.tokens.writer}`, 'content-type': 'application/json' }
+  expect((await fetch(`${server.url}/v1/entries`, { method: 'POST', headers, body })).status).toBe(201)
+}
+
 const trust = (): readonly string[] => [
   ...['--vkey', vkey, '--roots', inFolder('roots.pem')],
   ...['--policy', inFolder('policy'), '--anchor-log', anchorKey],
@@ -94,9 +102,7 @@ const second = (script: string, ...args: string[]): Promise<Finished> =>
   finished(spawn(python, [join(import.meta.dirname, '../..', script), ...args]))
 
 test('both verifiers say the same of all that is in it', async () => {
-  const body = JSON.stringify({ actorId: 'alice', action: 'read', resource: 'doc/1', payload: { why: 'an audit' } })
-  const headers = { authorization: `Bearer ${server.tokens.writer}`, 'content-type': 'application/json' }
-  expect((await fetch(`${server.url}/v1/entries`, { method: 'POST', headers, body })).status).toBe(201)
+  await append()
   await until(
     async () =>
       (await metric('stamped_size{authority="one"}')) > 0 && (await metric('stamped_size{authority="second"}')) > 0,
@@ -140,6 +146,49 @@ test('no byte of it may be another, says the second verifier', async () => {
   const flipped = await second('test/support/flip_bundle.py', ...args, inFolder('policy'))
   expect(flipped).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d{5,} flipped, 0 taken\n$/) })
 })
+
+/** The verifier that this log’s operator runs by hand. */
+async function verify(): Promise<{ readonly status: number | null; readonly kinds: readonly string[] }> {
+  const { status, stdout } = await run(['verify', '--full', '--json'], {
+    ...{ DENDROLOG_DATA_DIR: inFolder('data'), DENDROLOG_TIME_STAMPS: inFolder('authorities') },
+    ...{ DENDROLOG_WITNESS_POLICY: inFolder('policy'), DENDROLOG_ANCHOR_LOGS: inFolder('logs') },
+  })
+  const { findings } = JSON.parse(stdout) as { findings: { violationType: string }[] }
+  return { status, kinds: findings.map(({ violationType }) => violationType).sort() }
+}
+
+test('swapped tokens and proofs and a replayed cosignature are findings', async () => {
+  await append()
+  await until(
+    async () => {
+      const sizes = await Promise.all(['one', 'second'].map((name) => metric(`stamped_size{authority="${name}"}`)))
+      return Math.min(...sizes) >= 3
+    },
+    () => server.output().slice(-3_000),
+    40_000,
+  )
+  expect(await verify()).toEqual({ status: 0, kinds: [] })
+  const pool = openPool(await adminConfig(inFolder('data')), 1, 10_000)
+  const bySuperuser = (text: string): Promise<unknown> => undefended(pool.query, schema, () => pool.query(text))
+  const swapOf = (kind: string): string =>
+    `update security.anchors a set evidence = b.evidence from security.anchors b
+     where a.kind = '${kind}' and b.kind = a.kind and b.checkpoint_number < a.checkpoint_number`
+  try {
+    await bySuperuser(swapOf('rfc3161/one'))
+    expect(new Set((await verify()).kinds)).toEqual(new Set(['ANCHOR_INVALID']))
+    await bySuperuser(`delete from security.anchors where kind = 'rfc3161/one'`)
+    await bySuperuser(swapOf('log/second'))
+    expect(new Set((await verify()).kinds)).toEqual(new Set(['ANCHOR_INVALID']))
+    await bySuperuser(`delete from security.anchors where kind = 'log/second'`)
+    await bySuperuser(
+      `update security.cosignatures c set line = o.line from security.cosignatures o
+       where c.witness = o.witness and c.witness like 'w1%' and o.checkpoint_number < c.checkpoint_number`,
+    )
+    expect(new Set((await verify()).kinds)).toEqual(new Set(['COSIGNATURE_INVALID']))
+  } finally {
+    await pool.close()
+  }
+}, 120_000)
 
 async function writeVectors(to: string): Promise<void> {
   await mkdir(to, { recursive: true })

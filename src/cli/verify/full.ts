@@ -10,6 +10,7 @@ import { nativeSha256 } from '../../ops/native-sha256.ts'
 import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { withLocalLogin } from '../local-login.ts'
 import type { VkeyValues } from '../verifier-key.ts'
+import { openEvidenceReview } from './evidence-review.ts'
 import { type Knowledge, readKnowledge } from './knowledge.ts'
 import { openSchemaCheck } from './open-schema-check.ts'
 import { verifierSource } from './outside.ts'
@@ -49,7 +50,7 @@ async function openAs(readerUrl: string): Promise<ReadConfig> {
 async function run(
   config: Config,
   login: ReadConfig,
-  { isSealed, review, outside, log, notChecked }: Knowledge,
+  { isSealed, review, outside, log, key, notChecked }: Knowledge,
   options: FullOptions,
   signal: AbortSignal,
 ): Promise<VerificationReport> {
@@ -63,8 +64,9 @@ async function run(
       const sources = [...outside.sources, ...(log === undefined ? [] : [verifierSource(config, log)])]
       const parts = { session, ranges: threads, schema, sha256: nativeSha256, isSealed, review, onProgress }
       const schemaCheck = await openSchemaCheck(config)
+      const evidence = key && (await openEvidenceReview(config, key))
       const ask: AskOutside = (stored) => askOutside({ ...outside, sources }, review, stored)
-      const verification = await verifyLedger({ ...parts, schemaCheck, askOutside: ask }, signal)
+      const verification = await verifyLedger({ ...parts, schemaCheck, evidence, askOutside: ask }, signal)
       const seconds = (performance.now() - startedAt) / 1_000
       const report = reportOf(verification, formatHex(verification.root), notChecked, seconds)
       if (log !== undefined) await rememberPass(config, log, passOf(report, startedMs)).catch(options.onUnkept)

@@ -15,6 +15,7 @@ import { openReadSession, type ReadConfig } from '../../store/copy-out.ts'
 import { insertFinding, insertProgress } from '../../store/findings.ts'
 import { openPool } from '../../store/session.ts'
 import { withLocalLogin } from '../local-login.ts'
+import { openEvidenceReview } from './evidence-review.ts'
 import { readKnowledge } from './knowledge.ts'
 import { openSchemaCheck } from './open-schema-check.ts'
 import { forgetSettled, type OwnLog, openMemory, readState } from './state.ts'
@@ -76,6 +77,7 @@ async function openWatch(
     ...{ isSealed: knowledge.isSealed, review: knowledge.review },
     askOutside: (stored) => askOutside(knowledge.outside, knowledge.review, stored),
     ...{ schemaCheck: await openSchemaCheck(config), onNotChecked: events.onNotChecked },
+    evidence: knowledge.key && (await openEvidenceReview(config, knowledge.key)),
     ...{ onRewritten: events.onRewritten, dueMs },
     readOthers: memory.readOthers,
     save: async (next) => {
