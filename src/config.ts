@@ -7,7 +7,6 @@ import type { HookSettings } from './ops/hooks/open-hooks.ts'
 import { type OutsideSettings, outsideSettings, readOutsideSettings } from './outside-settings.ts'
 import {
   ConfigError,
-  hiddenUnit,
   readBoolean,
   readInteger,
   readLevel,
@@ -17,13 +16,15 @@ import {
   setting,
   showSetting,
 } from './setting-values.ts'
+import { readSignerSettings, type SignerSettings, signerSettings } from './signer-settings.ts'
 import { type UnknownSetting, unknownAmong } from './unknown-settings.ts'
 import { readVerifierSettings, type VerifierSettings, verifierSettings } from './verifier-settings.ts'
 
 export { ConfigError } from './setting-values.ts'
 
 export type Config = VerifierSettings &
-  OutsideSettings & {
+  OutsideSettings &
+  SignerSettings & {
     readonly databaseUrl: string | undefined
     readonly roleUrls: RoleUrls
     readonly dataDir: string
@@ -36,9 +37,6 @@ export type Config = VerifierSettings &
     /** Files of certificates and key; undefined: plain HTTP. */
     readonly tls: { readonly cert: string; readonly key: string } | undefined
     readonly origin: string | undefined
-    /** A path, or a URL: postgres://… or s3://bucket/key. */
-    readonly signerState: string | undefined
-    readonly objectStore: ObjectStore
     readonly checkpointIntervalMs: number
     readonly resignIntervalMs: number
     readonly poolEntriesMax: number
@@ -76,13 +74,6 @@ export type RoleUrls =
   | undefined
 
 /** How the store of an s3:// URL is reached; what is missing is looked for where AWS's programs do. */
-export type ObjectStore = {
-  readonly endpoint: string | undefined
-  readonly region: string | undefined
-  readonly accessKeyId: string | undefined
-  readonly secretAccessKey: string | undefined
-}
-
 export type Source = 'default' | 'environment'
 
 /** A setting as `dendrolog config` shows it. `value` hides the password of a URL. */
@@ -127,16 +118,6 @@ const settings = {
   tlsCert: setting('DENDROLOG_TLS_CERT', '', 'file', 'PEM certificates, the own one first; empty: plain HTTP'),
   tlsKey: setting('DENDROLOG_TLS_KEY', '', 'file', 'PEM private key of the certificate, readable by its owner only'),
   origin: setting('DENDROLOG_ORIGIN', '', 'name', 'name of a new log; empty: localhost/<random>'),
-  signerState: setting(
-    'DENDROLOG_SIGNER_STATE',
-    '',
-    'file or URL',
-    'what the signer remembers; empty: a file in the data folder. Several servers: postgres://… of a second database, or s3://bucket/key',
-  ),
-  s3Endpoint: setting('DENDROLOG_S3_ENDPOINT', '', 'URL', "of an object store that is not AWS's"),
-  s3Region: setting('DENDROLOG_S3_REGION', '', 'name', 'of the object store'),
-  s3AccessKeyId: setting('DENDROLOG_S3_ACCESS_KEY_ID', '', 'name', "empty: looked for where AWS's programs do"),
-  s3SecretAccessKey: setting('DENDROLOG_S3_SECRET_ACCESS_KEY', '', hiddenUnit, 'goes with the access key'),
   checkpointIntervalMs: setting('DENDROLOG_CHECKPOINT_INTERVAL_MS', '200', 'ms', 'a new head is signed this often'),
   resignIntervalMs: setting('DENDROLOG_RESIGN_INTERVAL_MS', '60000', 'ms', 'an idle log signs its head again'),
   poolEntriesMax: setting('DENDROLOG_POOL_ENTRIES_MAX', '65536', 'entries', 'more pending ones are 503'),
@@ -171,6 +152,7 @@ const settings = {
   ),
   ...verifierSettings,
   ...outsideSettings,
+  ...signerSettings,
   watchRules: setting('DENDROLOG_WATCH_RULES', '', 'file', 'rules by which new entries are watched; empty: none'),
   logLevel: setting('DENDROLOG_LOG_LEVEL', 'info', 'level', 'debug, info, warn, error or silent'),
   ...hookSettings,
@@ -195,8 +177,6 @@ export function readConfig(environment: Environment = process.env): Config {
     port: readInteger(settings.port, text(settings.port), 0, 65_535),
     tls: readTlsFiles(text),
     origin: optional(settings.origin) && readName(settings.origin, text(settings.origin), /^[^+\s\p{Cc}]{1,255}$/u),
-    signerState: readSignerState(text(settings.signerState)),
-    objectStore: readObjectStore(text),
     checkpointIntervalMs: readInteger(settings.checkpointIntervalMs, text(settings.checkpointIntervalMs), 10, 60_000),
     resignIntervalMs: readInteger(settings.resignIntervalMs, text(settings.resignIntervalMs), 100, 86_400_000),
     poolEntriesMax: readInteger(settings.poolEntriesMax, text(settings.poolEntriesMax), 1, 10_000_000),
@@ -216,6 +196,7 @@ export function readConfig(environment: Environment = process.env): Config {
     trustProxy: readBoolean(settings.trustProxy, text(settings.trustProxy)),
     ...readVerifierSettings(text),
     ...readOutsideSettings(text),
+    ...readSignerSettings(text),
     logLevel: readLevel(settings.logLevel, text(settings.logLevel)),
     watchRules: optional(settings.watchRules),
     heartbeat: readHeartbeat(text),
@@ -249,11 +230,18 @@ export function readHookConfig(environment: Environment = process.env): Pick<Con
 
 /** One setting as it is written, unchecked: for what must work where another setting is bad. */
 export function readSetting(
-  name: 'DENDROLOG_DATA_DIR' | 'DENDROLOG_LOG_LEVEL' | 'DENDROLOG_TLS_CERT' | 'HOST' | 'PORT',
+  name:
+    | 'DENDROLOG_DATA_DIR'
+    | 'DENDROLOG_KEY_PASSPHRASE_COMMAND'
+    | 'DENDROLOG_LOG_LEVEL'
+    | 'DENDROLOG_TLS_CERT'
+    | 'HOST'
+    | 'PORT',
   environment: Environment = process.env,
 ): string {
   const fallback = {
     DENDROLOG_DATA_DIR: settings.dataDir,
+    DENDROLOG_KEY_PASSPHRASE_COMMAND: settings.passphraseCommand,
     DENDROLOG_LOG_LEVEL: settings.logLevel,
     DENDROLOG_TLS_CERT: settings.tlsCert,
     HOST: settings.host,
@@ -299,30 +287,6 @@ function readTlsFiles(text: (s: Setting) => string): Config['tls'] {
   if (cert === '') throw new ConfigError(tlsCert.name, `is missing: ${tlsKey.name} is set, and a key needs it`)
   if (key === '') throw new ConfigError(tlsKey.name, `is missing: ${tlsCert.name} is set, and a certificate needs it`)
   return { cert, key }
-}
-
-function readSignerState(text: string): string | undefined {
-  if (!text.includes('://')) return text || undefined
-  if (/^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\/[!-~]{1,900}$/.test(text)) return text
-  if (/^postgres(ql)?:\/\//.test(text)) return text
-  throw new ConfigError(
-    settings.signerState.name,
-    'is neither a file, nor postgres://user:password@host:5432/database, nor s3://bucket/key',
-  )
-}
-
-function readObjectStore(text: (s: Setting) => string): ObjectStore {
-  const { s3Endpoint, s3Region, s3AccessKeyId, s3SecretAccessKey } = settings
-  const endpoint = text(s3Endpoint) || undefined
-  if (endpoint !== undefined && !/^https?:\/\/[^/@]+\/?$/.test(endpoint)) {
-    throw new ConfigError(s3Endpoint.name, 'want http://host:port or https://host')
-  }
-  const accessKeyId = text(s3AccessKeyId) || undefined
-  const secretAccessKey = text(s3SecretAccessKey) || undefined
-  if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
-    throw new ConfigError(s3AccessKeyId.name, `goes with ${s3SecretAccessKey.name}: set both or none`)
-  }
-  return { endpoint, region: text(s3Region) || undefined, accessKeyId, secretAccessKey }
 }
 
 /** Schemas of PostgreSQL's own, and names that another log's schemas for state and guard may have. */

@@ -12,6 +12,7 @@ import { type LogFile, readLogFile } from './log/log-file.ts'
 import { type LogKeys, openKeys } from './log/log-keys.ts'
 import type { OpenedCell } from './log/signer-cell.ts'
 import { createInstance } from './new-instance.ts'
+import { type Unlock, unlockBy } from './ops/passphrase.ts'
 import { cellPlaceOf, checkCellPlace, noMemory } from './signer-state.ts'
 import type { Schema } from './store/batch.ts'
 import { readUnsafeSettings } from './store/durability.ts'
@@ -162,7 +163,7 @@ export async function migrateDatabase(
 
 /** Opens the log of folder and database, or makes it where both are empty. One without the other is refused. */
 export async function openInstance(config: Config, database: Database, nowMs: number): Promise<Instance> {
-  const keysFolder = keysFolderOf(config)
+  const [keysFolder, unlock] = [keysFolderOf(config), unlockOf(config)]
   const writer = openPool(database.connections.writer, 1, 30_000)
   try {
     const place = cellPlaceOf(config)
@@ -185,15 +186,20 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
     const cell = openCell(place, origin)
     if (isNew) {
       await cell.prepare()
-      const folders = { dataDir: config.dataDir, keys: keysFolder, tokens: tokenFilePath(config) }
+      const folders = { dataDir: config.dataDir, keys: keysFolder, tokens: tokenFilePath(config), unlock }
       const succeeds = found?.state === 'creating' ? found.succeeds : undefined
       await createInstance({ folders, database, writer: writer.query, origin, cell, nowMs, succeeds })
     }
     if ((await cell.read()) === undefined) throw new ConfigError('DENDROLOG_SIGNER_STATE', noMemory(place))
-    return { origin, keys: await openKeys(keysFolder, origin), cell, isNew }
+    return { origin, keys: await openKeys(keysFolder, origin, unlock), cell, isNew }
   } finally {
     await writer.close()
   }
+}
+
+/** Of the key files of the settings. */
+export function unlockOf({ passphraseCommand }: Pick<Config, 'passphraseCommand'>): Unlock {
+  return unlockBy(passphraseCommand)
 }
 
 export function keysFolderOf({ dataDir }: Pick<Config, 'dataDir'>): string {

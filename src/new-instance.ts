@@ -11,6 +11,7 @@ import { hashSecret, type SealKey } from './log/seal.ts'
 import type { SignerCell } from './log/signer-cell.ts'
 import { writeSuccession } from './log/succession.ts'
 import { nativeSha256 } from './ops/native-sha256.ts'
+import type { Unlock } from './ops/passphrase.ts'
 import type { Schema } from './store/batch.ts'
 import { readSecretFile, writeSecretFile } from './store/secret-file.ts'
 import { openPool, openSession, type Query } from './store/session.ts'
@@ -23,8 +24,13 @@ const tokenRoles: readonly TokenRole[] = ['writer', 'auditor', 'admin']
 const idleTimeoutMs = 5_000
 
 type NewInstance = {
-  /** Data folder, its keys, and the file of the tokens. */
-  readonly folders: { readonly dataDir: string; readonly keys: string; readonly tokens: string }
+  /** Data folder, its keys and their passphrase, and the file of the tokens. */
+  readonly folders: {
+    readonly dataDir: string
+    readonly keys: string
+    readonly tokens: string
+    readonly unlock: Unlock
+  }
   readonly database: {
     readonly schema: Schema
     readonly connections: { readonly writer: ClientConfig; readonly signer: ClientConfig; readonly state: ClientConfig }
@@ -42,8 +48,8 @@ type NewInstance = {
 export async function createInstance(log: NewInstance): Promise<void> {
   const { folders, database, writer, origin, cell, nowMs, succeeds } = log
   await writeLogFile(folders.dataDir, { origin, state: 'creating', ...(succeeds === undefined ? {} : { succeeds }) })
-  await createKeys(folders.keys, origin)
-  const keys = await openKeys(folders.keys, origin)
+  await createKeys(folders.keys, origin, folders.unlock)
+  const keys = await openKeys(folders.keys, origin, folders.unlock)
   const { signing, sealKey } = keys
   const { schema } = database
   const signer = openPool(database.connections.signer, 1, 30_000)

@@ -118,7 +118,10 @@ export function threadsOf(config: Config, { connections, schema }: Database, { o
   const { writer, signer } = connections
   const [keysFolder, cell] = [keysFolderOf(config), cellPlaceOf(config)]
   return {
-    signing: signingThread({ origin, keysFolder, cell, config: signer, schema, statementTimeoutMs: signerTimeoutMs }),
+    signing: signingThread({
+      ...{ origin, keysFolder, passphraseCommand: config.passphraseCommand, cell },
+      ...{ config: signer, schema, statementTimeoutMs: signerTimeoutMs },
+    }),
     committing: committingThread({ config: writer, schema, idleTimeoutMs: writerIdleTimeoutMs }),
   }
 }

@@ -36,6 +36,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'src/containment-settings.ts',
     'src/verifier-settings.ts',
     'src/outside-settings.ts',
+    'src/signer-settings.ts',
     'src/unknown-settings.ts',
     'src/ops',
   ],
@@ -43,6 +44,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/containment-settings.ts': ['src/setting-values.ts', 'src/ops'],
   'src/verifier-settings.ts': ['src/setting-values.ts'],
   'src/outside-settings.ts': ['src/setting-values.ts'],
+  'src/signer-settings.ts': ['src/setting-values.ts'],
   'src/setting-values.ts': [],
   'src/unknown-settings.ts': [],
   api: [

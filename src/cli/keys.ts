@@ -6,8 +6,10 @@ import { formatKeyId, parseVkey } from '../../tlog/note-key.ts'
 import { readSetting } from '../config.ts'
 import { endedKeysFolderOf, keysFolderOf } from '../instance.ts'
 import { readLogFile } from '../log/log-file.ts'
-import { keyFiles, type LogKeys, openKeys } from '../log/log-keys.ts'
+import { keyFiles, type LogKeys, openKeys, rewriteKeys } from '../log/log-keys.ts'
+import { type Unlock, unlockBy } from '../ops/passphrase.ts'
 import { ed25519Spki } from '../ops/signing.ts'
+import { readPassphraseCommand } from '../signer-settings.ts'
 import {
   type Command,
   type ExitStatus,
@@ -21,8 +23,8 @@ import {
 import { explainStart } from './explain-start.ts'
 
 export const keysCommand: Command = {
-  summary: 'show the public keys of the log in the data folder, or export them',
-  synopsis: 'show [--json] | export [--format vkey|pem|jwk|spki] [--json]',
+  summary: 'show the public keys of the log in the data folder, export them, or encrypt the private ones',
+  synopsis: 'show [--json] | export [--format vkey|pem|jwk|spki] [--json] | encrypt | decrypt',
   help: `Reads the keys in DENDROLOG_DATA_DIR and prints what auditors may know of them, never a private key. Needs neither
 server nor database. Like the server it refuses key files that others than their owner may read.
 
@@ -32,6 +34,11 @@ server nor database. Like the server it refuses key files that others than their
     --format spki   the key of the STHs, base64 of DER SubjectPublicKeyInfo (ECDSA P-256), as GET /v1/log has it
     --format pem    both as PEM, checkpoints first
     --format jwk    both as a JWK Set (RFC 7517): kid is the vkey's key id, or the RFC 6962 log id
+  encrypt           the key files, under the passphrase that DENDROLOG_KEY_PASSPHRASE_COMMAND says (scrypt, AES-256-GCM); a
+                    server reads them as before while it has that setting
+    --old-passphrase-command COMMAND
+                    they are encrypted already, under the passphrase that this one says
+  decrypt           the key files, as they were before
   --json            {"origin", "vkey", "sthPublicKey", "logId", "files": [{path, mode, use}]}; of export {"format", "keys"},
                     a list of texts, or of JWKs`,
   run: explainStart(runKeys),
@@ -41,14 +48,18 @@ const formats = ['vkey', 'pem', 'jwk', 'spki'] as const
 type Format = (typeof formats)[number]
 
 async function runKeys(args: readonly string[]): Promise<ExitStatus> {
-  const options = { format: { type: 'string' }, json: { type: 'boolean' } } as const
+  const old = 'old-passphrase-command'
+  const options = { format: { type: 'string' }, json: { type: 'boolean' }, [old]: { type: 'string' } } as const
   const { values, positionals } = parseArguments(args, options, 1)
   const [what] = positionals
   const isJson = values.json === true
+  if (what !== 'export' && values.format !== undefined) throw new UsageError('--format is for export')
+  if (what !== 'encrypt' && values[old] !== undefined) throw new UsageError('--old-passphrase-command is for encrypt')
   if (what === 'export') return exportKeys(readFormat(values.format ?? 'vkey'), isJson)
-  if (what !== 'show') throw new UsageError('want show or export')
-  if (values.format !== undefined) throw new UsageError('--format is for export')
-  return showKeys(isJson)
+  if (what === 'show') return showKeys(isJson)
+  if (what === 'encrypt') return encryptKeys(values[old], isJson)
+  if (what === 'decrypt') return decryptKeys(isJson)
+  throw new UsageError('want show, export, encrypt or decrypt')
 }
 
 function readFormat(text: string): Format {
@@ -104,17 +115,46 @@ function importSpki(spki: Uint8Array): KeyObject {
   return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
 }
 
+/** Under the passphrase of the setting; from plain files, or from those under an older one. */
+async function encryptKeys(old: string | undefined, isJson: boolean): Promise<ExitStatus> {
+  const unlock = passphraseOfSetting()
+  if (unlock === undefined) throw new Error('DENDROLOG_KEY_PASSPHRASE_COMMAND: is not set; it says the passphrase')
+  const from = old === undefined ? unlock : unlockBy(readPassphraseCommand('--old-passphrase-command', old))
+  const { folder } = await openFolder(from)
+  await rewriteKeys(folder, from, unlock)
+  return tellRewritten(folder, 'encrypted', isJson)
+}
+
+async function decryptKeys(isJson: boolean): Promise<ExitStatus> {
+  const unlock = passphraseOfSetting()
+  const { folder } = await openFolder(unlock)
+  await rewriteKeys(folder, unlock, undefined)
+  return tellRewritten(folder, 'decrypted', isJson)
+}
+
+function tellRewritten(folder: string, done: 'encrypted' | 'decrypted', isJson: boolean): ExitStatus {
+  const files = keyFiles.map(({ name }) => resolve(folder, name))
+  if (isJson) printJson({ done, files })
+  else printLine(`${done}:\n${files.map((path) => `  ${visibleText(path)}`).join('\n')}`)
+  return exitHolds
+}
+
+function passphraseOfSetting(): Unlock {
+  const name = 'DENDROLOG_KEY_PASSPHRASE_COMMAND'
+  return unlockBy(readPassphraseCommand(name, readSetting(name)))
+}
+
 type Folder = { readonly origin: string; readonly keys: LogKeys; readonly folder: string }
 
 /** One setting only: keys are shown also where another setting is bad. */
-async function openFolder(): Promise<Folder> {
+async function openFolder(unlock: Unlock = passphraseOfSetting()): Promise<Folder> {
   const dataDir = readSetting('DENDROLOG_DATA_DIR')
   const found = await readLogFile(dataDir)
   if (found === undefined || found.state === 'creating') {
     throw new Error(`DENDROLOG_DATA_DIR: ${resolve(dataDir)} holds no log; set the folder of one, or make it by init`)
   }
   const folder = found.state === 'ended' ? endedKeysFolderOf({ dataDir }) : keysFolderOf({ dataDir })
-  return { origin: found.origin, keys: await openKeys(folder, found.origin), folder }
+  return { origin: found.origin, keys: await openKeys(folder, found.origin, unlock), folder }
 }
 
 async function describeFile(path: string, use: string): Promise<{ path: string; mode: string; use: string }> {

@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import { type Config, ConfigError } from '../config.ts'
-import { expectedLogin, keysFolderOf, withPool } from '../instance.ts'
+import { expectedLogin, keysFolderOf, unlockOf, withPool } from '../instance.ts'
 import { readLogFile } from '../log/log-file.ts'
 import { type LogKeys, openKeys } from '../log/log-keys.ts'
 import { readLoginProblem } from '../store/logins.ts'
@@ -15,7 +15,7 @@ export async function openLocalKeys(config: Config): Promise<LogKeys> {
   if (log?.state !== 'ready') {
     throw new ConfigError('DENDROLOG_DATA_DIR', `${resolve(config.dataDir)} holds no log; set the folder of a server`)
   }
-  return openKeys(keysFolderOf(config), log.origin)
+  return openKeys(keysFolderOf(config), log.origin, unlockOf(config))
 }
 
 /** As `withLocalLogin`, of the login that keeps state; one that is another is refused. */

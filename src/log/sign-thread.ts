@@ -1,6 +1,7 @@
 // The thread behind `signingThread`: keys, memory and the signer's own login.
 import { workerData } from 'node:worker_threads'
 import { nativeSha256 } from '../ops/native-sha256.ts'
+import { unlockBy } from '../ops/passphrase.ts'
 import { serveCalls } from '../ops/thread-calls.ts'
 import { openPool } from '../store/session.ts'
 import { openCell } from './cell-place.ts'
@@ -8,10 +9,18 @@ import { openKeys } from './log-keys.ts'
 import { Signer } from './signer.ts'
 import type { SignRequest, SignSetup } from './signing-thread.ts'
 
-const { origin, keysFolder, cell: place, config, schema, statementTimeoutMs } = workerData as SignSetup
+const {
+  origin,
+  keysFolder,
+  passphraseCommand,
+  cell: place,
+  config,
+  schema,
+  statementTimeoutMs,
+} = workerData as SignSetup
 
 await serveCalls(async () => {
-  const { sealKey, signing: keys } = await openKeys(keysFolder, origin)
+  const { sealKey, signing: keys } = await openKeys(keysFolder, origin, unlockBy(passphraseCommand))
   const pool = openPool(config, 2, statementTimeoutMs)
   const cell = openCell(place, origin)
   const close = async (): Promise<void> => {

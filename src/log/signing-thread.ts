@@ -1,5 +1,6 @@
 import type { ClientConfig } from 'pg'
 import type { Hash } from '../../tlog/hash.ts'
+import type { Command } from '../ops/outside-command.ts'
 import { SpareThread, ThreadError } from '../ops/thread-calls.ts'
 import type { Schema } from '../store/batch.ts'
 import type { StoredCheckpoint } from '../store/checkpoints.ts'
@@ -25,6 +26,7 @@ export async function openSignerHere(options: SignerOptions): Promise<LogSigner>
 export type SignSetup = {
   readonly origin: string
   readonly keysFolder: string
+  readonly passphraseCommand: Command | undefined
   readonly cell: CellPlace
   /** The signer's own login. */
   readonly config: ClientConfig

@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { writeLogFile } from '../../src/log/log-file.ts'
-import { createKeys, openKeys } from '../../src/log/log-keys.ts'
+import { createKeys, keyFiles, openKeys, rewriteKeys } from '../../src/log/log-keys.ts'
 import { makeFolder, removeFolder, run } from './binary.ts'
 
 const origin = 'log.example/keys'
@@ -44,6 +44,46 @@ test('show prints origin, public keys and log id, and each private key’s file 
   )
   const lines = (await keys('show')).stdout
   for (const text of [origin, vkey, sthPublicKey, logId, join(keysFolder, 'seal-key')]) expect(lines).toContain(text)
+})
+
+test('key files are encrypted, opened by the passphrase command alone, and decrypted again', async () => {
+  const plain = await Promise.all(keyFiles.map(({ name }) => readFile(join(keysFolder, name), 'utf8')))
+  const say = (passphrase: string): string => JSON.stringify(['/bin/echo', passphrase])
+  const withPassphrase = (passphrase: string, ...args: string[]): ReturnType<typeof run> =>
+    run(['keys', ...args], { DENDROLOG_DATA_DIR: dataDir, DENDROLOG_KEY_PASSPHRASE_COMMAND: say(passphrase) })
+  expect((await keys('encrypt')).stderr).toContain('DENDROLOG_KEY_PASSPHRASE_COMMAND: is not set')
+  const { vkey } = await openKeys(keysFolder, origin)
+  expect(await withPassphrase('one', 'encrypt')).toMatchObject({ status: 0, stderr: '' })
+  for (const [i, { name }] of keyFiles.entries()) {
+    const text = await readFile(join(keysFolder, name), 'utf8')
+    expect(text).toMatch(/^\{"format":"dendrolog\/sealed-secret\/1","n":32768,/)
+    expect(text).not.toContain(plain[i]?.trim().slice(-20))
+  }
+  expect(await withPassphrase('one', 'export')).toMatchObject({ status: 0, stdout: `${vkey}\n` })
+  const unlocked = await openKeys(keysFolder, origin, async () => 'one')
+  expect(unlocked.vkey).toBe(vkey)
+  for (const refused of [await keys('export'), await withPassphrase('two', 'export')]) {
+    expect(refused.status).toBe(2)
+    expect(refused.stderr).toMatch(/note-key: is encrypted; set|note-key: the passphrase does not open it/)
+    expect(refused.stderr).not.toContain('two')
+  }
+  const again = await withPassphrase('two', 'encrypt', '--old-passphrase-command', say('one'))
+  expect(again).toMatchObject({ status: 0, stderr: '' })
+  expect((await withPassphrase('one', 'export')).status).toBe(2)
+  expect((await withPassphrase('two', 'decrypt', '--json')).stdout).toContain('"done":"decrypted"')
+  expect(await Promise.all(keyFiles.map(({ name }) => readFile(join(keysFolder, name), 'utf8')))).toEqual(plain)
+})
+
+test.each([
+  [['/bin/false'], 'the passphrase command ended with status 1'],
+  [['/bin/true'], 'the passphrase command wrote no line'],
+  [['/nowhere/x'], 'the passphrase command could not be started (ENOENT)'],
+])('a passphrase command that does not say it: %j', async (command, reason) => {
+  await rewriteKeys(keysFolder, undefined, async () => 'one')
+  const environment = { DENDROLOG_DATA_DIR: dataDir, DENDROLOG_KEY_PASSPHRASE_COMMAND: JSON.stringify(command) }
+  const { status, stderr } = await run(['keys', 'show'], environment)
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(reason) })
+  await rewriteKeys(keysFolder, async () => 'one', undefined)
 })
 
 test('exported keys verify what the log signs', async () => {

@@ -12,6 +12,7 @@ import {
   type RoleConnections,
   schemaNames,
   tokenFilePath,
+  unlockOf,
   withPool,
 } from '../../instance.ts'
 import { isShared, openCell } from '../../log/cell-place.ts'
@@ -23,6 +24,7 @@ import { isSealed } from '../../log/seal.ts'
 import { checkExtends } from '../../log/signer.ts'
 import { readGivenFile } from '../../ops/given-file.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
+import type { Unlock } from '../../ops/passphrase.ts'
 import { cellPlaceOf, checkCellPlace, noMemory } from '../../signer-state.ts'
 import type { StoredCheckpoint } from '../../store/checkpoints.ts'
 import { claimDataFolder } from '../../store/embedded.ts'
@@ -49,7 +51,7 @@ export async function joinLog(config: Config, folder: string): Promise<Joined> {
     if ((await readLogFile(config.dataDir)) !== undefined) {
       throw new ConfigError('DENDROLOG_DATA_DIR', `${resolve(config.dataDir)} holds a log already; set a new folder`)
     }
-    const handed = await readHandedOver(folder)
+    const handed = await readHandedOver(folder, unlockOf(config))
     const { signer } = await openConnections(config, folder)
     await withPool(signer, (query) => checkOneLog(config, handed, query))
     for (const name of keyFiles) await copySecret(join(folder, name), join(keysFolderOf(config), name))
@@ -70,13 +72,13 @@ const noFile =
 
 const noteBytesMax = 1_048_576
 
-async function readHandedOver(folder: string): Promise<HandedOver> {
+async function readHandedOver(folder: string, unlock: Unlock): Promise<HandedOver> {
   const file = join(folder, checkpointFile)
   const note = await readGivenFile(file, noteBytesMax).catch((cause: NodeJS.ErrnoException) => {
     throw new Error(`${file}: the note of a checkpoint is wanted there (${cause.code ?? cause.message})`, { cause })
   })
   const { origin } = parseCheckpoint(parseNote(note).text)
-  const keys = await openKeys(folder, origin)
+  const keys = await openKeys(folder, origin, unlock)
   return { origin, keys, checkpoint: openCheckpoint(note, origin, [verifierOf(keys)]).checkpoint }
 }
 

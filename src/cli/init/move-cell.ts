@@ -1,7 +1,7 @@
 import { rename } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { type Config, ConfigError } from '../../config.ts'
-import { keysFolderOf, withPool } from '../../instance.ts'
+import { keysFolderOf, unlockOf, withPool } from '../../instance.ts'
 import { isShared, openCell } from '../../log/cell-place.ts'
 import { checkSigned } from '../../log/follow-checkpoints.ts'
 import { readLogFile } from '../../log/log-file.ts'
@@ -40,7 +40,7 @@ export async function moveCell(config: Config, file: string): Promise<Moved> {
 async function copyMemory(config: Config, origin: string, file: string): Promise<void> {
   const last = await openCell({ kind: 'file', path: file }, origin).read()
   if (last === undefined) throw new Error(`${resolve(file)}: is missing; name the file that the signer remembered in`)
-  checkSigned({ origin, keys: await openKeys(keysFolderOf(config), origin) }, last)
+  checkSigned({ origin, keys: await openKeys(keysFolderOf(config), origin, unlockOf(config)) }, last)
   const place = cellPlaceOf(config)
   const cell = openCell(place, origin)
   try {

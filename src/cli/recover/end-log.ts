@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { encodeUtf8 } from '../../../tlog/bytes.ts'
 import { openCheckpoint } from '../../../tlog/checkpoint.ts'
 import { type Config, ConfigError } from '../../config.ts'
-import { endedKeysFolderOf, keysFolderOf } from '../../instance.ts'
+import { endedKeysFolderOf, keysFolderOf, unlockOf } from '../../instance.ts'
 import { openCell } from '../../log/cell-place.ts'
 import { type Ending, LogEnded, reasonCharactersMax } from '../../log/ending.ts'
 import { verifierOf } from '../../log/follow-checkpoints.ts'
@@ -54,7 +54,7 @@ export async function endLog(config: Config, request: EndRequest): Promise<Ended
 
 async function endCell(config: Config, { origin, newOrigin, reason, checkpoint }: EndRequest): Promise<Ending> {
   checkRequest(origin, newOrigin, reason)
-  const { vkey } = await openKeys(keysFolderOf(config), origin)
+  const { vkey } = await openKeys(keysFolderOf(config), origin, unlockOf(config))
   const cell = openCell(cellPlaceOf(config), origin)
   try {
     const last = await newestNote(cell, origin, vkey, checkpoint)

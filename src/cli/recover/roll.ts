@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Config } from '../../config.ts'
-import { type Database, keysFolderOf, openDatabase, schemaNames, withPool } from '../../instance.ts'
+import { type Database, keysFolderOf, openDatabase, schemaNames, unlockOf, withPool } from '../../instance.ts'
 import { openCell } from '../../log/cell-place.ts'
 import { readLogFile } from '../../log/log-file.ts'
 import { openKeys } from '../../log/log-keys.ts'
@@ -36,7 +36,7 @@ export async function rollLog(
   const log = await readLogFile(config.dataDir)
   if (log?.state !== 'ready') throw new CannotRecover(`${resolve(config.dataDir)} holds no log that could go on`)
   const { origin } = log
-  const keys = await openKeys(keysFolderOf(config), origin)
+  const keys = await openKeys(keysFolderOf(config), origin, unlockOf(config))
   const database = await openDatabase(config, () => {}, signal)
   try {
     const lock = await waitForLock(database.connections.writer, database.schema, lockWaitMs, signal)

@@ -5,7 +5,7 @@ import type { OutsideSource, OutsideSources } from '../../audit/reconcile.ts'
 import type { SealCheck } from '../../audit/seal-check.ts'
 import { signatureReview } from '../../audit/signature-review.ts'
 import { type Config, ConfigError } from '../../config.ts'
-import { endedKeysFolderOf, keysFolderOf } from '../../instance.ts'
+import { endedKeysFolderOf, keysFolderOf, unlockOf } from '../../instance.ts'
 import { readLogFile } from '../../log/log-file.ts'
 import { openKeys } from '../../log/log-keys.ts'
 import { isSealed } from '../../log/seal.ts'
@@ -32,7 +32,8 @@ export async function readKnowledge(config: Config, vkey: VkeyValues): Promise<K
   const given = isGiven ? await readVkey(vkey) : undefined
   if (log === undefined || log.state === 'creating') return knowledgeOf(config, given)
   const { origin } = log
-  const keys = await openKeys(log.state === 'ended' ? endedKeysFolderOf(config) : keysFolderOf(config), origin)
+  const folder = log.state === 'ended' ? endedKeysFolderOf(config) : keysFolderOf(config)
+  const keys = await openKeys(folder, origin, unlockOf(config))
   if (given !== undefined && given.name !== origin) {
     throw new ConfigError('DENDROLOG_DATA_DIR', `has the keys of ${origin}; the verifier key is of ${given.name}`)
   }
