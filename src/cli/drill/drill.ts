@@ -17,19 +17,21 @@ import {
 } from './stages/outside.ts'
 import { refused } from './stages/refused.ts'
 import { rows } from './stages/rows.ts'
+import { splitView, witnessed } from './stages/witnessed.ts'
 
 /** In the order in which they are told. Those that wait for a verifier come first. */
 const stages: readonly Stage[] = [
   ...[rows, rechained, rewritten, tailRows, tail, tailReplaced, schemaTampered, twoFaces],
   ...[suppressedAlarms, grownFinding, lostMemory, killedVerifier, otherTypes, unreadableRow, alteredTile],
   ...[stolenWriter, registeredId, restoredBackup, clockBack, silencedVerifier, restoredSnapshot, stolenKeys, refused],
+  ...[witnessed, splitView],
 ]
 
 export const stageNames: readonly string[] = stages.map(({ name }) => name)
 
 /** Attacks of DESIGN section 6 that need what is not built yet. */
 export const notDrilled: readonly string[] = [
-  'witnesses, time stamps (RFC 3161) and write-once archives: not there yet',
+  'time-stamp authorities (RFC 3161): there is none in this program; write-once archives: not there yet',
 ]
 
 /** Servers at once: each takes two processes. */

@@ -28,8 +28,11 @@ export async function runProgram(args: readonly string[], environment: Environme
   return { status, stdout: stdout(), stderr: stderr() }
 }
 
+/** Where a program has its log, and its settings. */
+type Place = Pick<Copy, 'folder' | 'environment'>
+
 /** A job that goes on until it is ended. */
-export function startProgram(args: readonly string[], copy: Copy): RunningProgram {
+export function startProgram(args: readonly string[], copy: Place): RunningProgram {
   return startNode([program, ...args], copy, `${args[0]}.log`)
 }
 
@@ -41,7 +44,7 @@ export type RunningProgram = {
   readonly stop: () => Promise<void>
 }
 
-function startNode(args: readonly string[], copy: Copy, logName: string): RunningProgram {
+function startNode(args: readonly string[], copy: Place, logName: string): RunningProgram {
   const child = spawn(process.execPath, args, { env: environmentOf(copy.environment), cwd: '/' })
   const log = createWriteStream(join(copy.folder, logName), { flags: 'a' })
   child.stdout.pipe(log, { end: false })

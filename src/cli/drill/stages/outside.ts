@@ -10,9 +10,16 @@ import { awaitAlarm, type Bench, byServer, type Stage } from '../stage.ts'
 const stopMs = 15_000
 
 /** Resolves with what `/readyz` says where that is the finding; undefined where it is something else for long. */
-function stoppedBy(server: DrillServer, attack: Attack, { signal }: Bench): () => Promise<string | undefined> {
+export function stoppedBy(server: DrillServer, attack: Attack, { signal }: Bench): () => Promise<string | undefined> {
   return () =>
-    until(async () => ((await server.incident()) === attack.finding ? attack.finding : undefined), stopMs, signal)
+    until(
+      async () => {
+        const incident = await server.incident()
+        return incident === attack.finding || incident === attack.orFinding ? incident : undefined
+      },
+      stopMs,
+      signal,
+    )
 }
 
 export const restoredBackup: Stage = {
@@ -67,7 +74,7 @@ export const stolenKeys: Stage = {
   },
 }
 
-async function submitMore(server: DrillServer, count: number): Promise<void> {
+export async function submitMore(server: DrillServer, count: number): Promise<void> {
   const event = JSON.stringify({ actorId: 'mallory', action: 'never.happened', resource: 'the log', payload: {} })
   const answer = await fetch(`${server.url}/v1/entries?wait=published`, {
     method: 'POST',
