@@ -1,6 +1,7 @@
 // The HTTP side of a witness (C2SP tlog-witness): `POST /add-checkpoint`, and what it cosigned last of a log by the hash
 // of its origin. Its statuses are the protocol's; what is no question of a witness is a problem document, as of a log.
 import { type Context, Hono } from 'hono'
+import type { WitnessMetrics } from '../src/ops/witness-metrics.ts'
 import type { Answer } from '../src/witness/witness.ts'
 import { addCheckpointBytesMax, sizeMediaType } from '../tlog/add-checkpoint.ts'
 import { type BodyLimits, withBody } from './body.ts'
@@ -16,6 +17,7 @@ export type WitnessServer = ProblemTellers & {
   readonly bodyBudget: ByteBudget
   readonly addCheckpoint: (body: Uint8Array) => Promise<Answer>
   readonly readCheckpoint: (id: string) => Uint8Array | undefined
+  readonly witnessMetrics: WitnessMetrics
 }
 
 /** Whoever asks is nobody in particular: what he may do, the signature of the log says. */
@@ -31,13 +33,21 @@ export function createWitnessApp(server: WitnessServer): Hono<Env> {
     budget: server.bodyBudget,
   }
   app.post('/add-checkpoint', (c) =>
-    withBody(c, limits, anybody, async (body) => respond(c, await server.addCheckpoint(body))),
+    withBody(c, limits, anybody, async (body) => {
+      const answer = await server.addCheckpoint(body)
+      server.witnessMetrics.onAnswered(answer.kind === 'cosigned' ? answer.kind : String(answer.status))
+      return respond(c, answer)
+    }),
   )
   app.get('/:id{[0-9a-f]{64}}/checkpoint', (c) => {
     const note = server.readCheckpoint(c.req.param('id'))
     if (note === undefined) throw new Problem('not-found', 'nothing of such a log was cosigned')
     return c.body(new Uint8Array(note), 200, openHeaders(c, { 'content-type': text, 'cache-control': 'no-store' }))
   })
+  app.get('/healthz', (c) => c.json({ status: 'alive' }))
+  app.get('/metrics', async (c) =>
+    c.body(await server.witnessMetrics.render(), 200, { 'content-type': server.witnessMetrics.contentType }),
+  )
   app.notFound((c) => problemResponse(c, new Problem('not-found', 'there is no such path here'), server))
   app.onError((error, c) => problemResponse(c, error, server))
   return app

@@ -25,7 +25,7 @@ export type WitnessOptions = {
 export type Answer = { readonly kind: 'cosigned'; readonly lines: string } | Refusal
 
 /** What was cosigned last of a log: `durable` was answered, `head` may be on its way there. */
-type Row = { head: CosignedHead; durable: Uint8Array | undefined }
+type Row = { head: CosignedHead; durable: Uint8Array | undefined; cosignedS?: number }
 
 type Waiting = {
   readonly origin: string
@@ -82,6 +82,8 @@ export class Witness {
     const cosigned = formatNote({ text, signatures: [...note.signatures, ...cosignatures] })
     this.#accept(checkpoint)
     await this.#store(checkpoint.origin, cosigned)
+    const row = this.#rows.get(checkpoint.origin)
+    if (row !== undefined) row.cosignedS = timeS
     return { kind: 'cosigned', lines: cosignatures.map(formatSignatureLine).join('') }
   }
 
@@ -89,6 +91,14 @@ export class Witness {
   readCheckpoint(id: string): Uint8Array | undefined {
     const origin = this.#origins.get(id)
     return origin === undefined ? undefined : this.#rows.get(origin)?.durable
+  }
+
+  /** Of each log that is witnessed, the size that was cosigned last, 0 before, and when since the start. */
+  get logs(): readonly { readonly origin: string; readonly size: number; readonly cosignedS: number | undefined }[] {
+    return [...this.#logs.keys()].map((origin) => {
+      const row = this.#rows.get(origin)
+      return { origin, size: row?.head.size ?? 0, cosignedS: row?.cosignedS }
+    })
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { createWitnessApp } from '../../api/witness.ts'
 import { createMetrics } from '../../src/ops/metrics.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { ed25519SignerFromSeed, nodeSignatureCheck } from '../../src/ops/signing.ts'
+import { createWitnessMetrics } from '../../src/ops/witness-metrics.ts'
 import { Witness } from '../../src/witness/witness.ts'
 import { addCheckpointBytesMax } from '../../tlog/add-checkpoint.ts'
 import { parseHex } from '../../tlog/bytes.ts'
@@ -56,6 +57,7 @@ beforeEach(async () => {
     bodyBudget: new ByteBudget(3 * addCheckpointBytesMax),
     addCheckpoint: (body) => witness.addCheckpoint(body),
     readCheckpoint: (id) => witness.readCheckpoint(id),
+    witnessMetrics: createWitnessMetrics(() => witness.logs),
     onUnexpected: (error) => unexpected.push(error),
     onRefused: () => {},
     metrics: createMetrics(() => {
@@ -112,4 +114,28 @@ test('monitors read what was cosigned last by the hash of the origin', async () 
   for (const other of [`/${'0'.repeat(64)}/checkpoint`, '/checkpoint', '/']) {
     expect((await app.request(other)).status).toBe(404)
   }
+})
+
+test('it is alive, and tells what it answered and how far each log was cosigned', async () => {
+  expect(await (await app.request('/healthz')).json()).toEqual({ status: 'alive' })
+  const metrics = async (): Promise<string> => {
+    const answer = await app.request('/metrics')
+    expect(answer.headers.get('content-type')).toContain('text/plain; version=0.0.4')
+    return answer.text()
+  }
+  const size = 'dendrolog_witness_server_size{origin="log.example.com/tlog"}'
+  expect(await metrics()).toContain(`${size} 0`)
+  const [first] = vectors.steps.filter(
+    ({ status, request }) => status === 200 && !request.includes('\n\nlog.example.com/tlog\n0\n'),
+  ) as [Step]
+  nowMs = 1_700_000_000_000
+  await app.request('/add-checkpoint', { method: 'POST', body: first.request })
+  await app.request('/add-checkpoint', { method: 'POST', body: 'nonsense' })
+  const said = await metrics()
+  expect(said).toContain('dendrolog_witness_server_answers_total{outcome="cosigned"} 1')
+  expect(said).toContain('dendrolog_witness_server_answers_total{outcome="400"} 1')
+  expect(said).toContain(`${size} ${first.request.split('\n\n')[1]?.split('\n')[1]}\n`)
+  expect(said).toContain(
+    'dendrolog_witness_server_cosigned_timestamp_seconds{origin="log.example.com/tlog"} 1700000000',
+  )
 })

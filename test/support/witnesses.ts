@@ -16,6 +16,7 @@ import { createMetrics } from '../../src/ops/metrics.ts'
 import { checkMlDsa44 } from '../../src/ops/ml-dsa.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { ed25519SignerFromSeed, generateEd25519Seed, nodeSignatureCheck } from '../../src/ops/signing.ts'
+import { createWitnessMetrics } from '../../src/ops/witness-metrics.ts'
 import { openWitnessing } from '../../src/serve-witnesses.ts'
 import { Witness } from '../../src/witness/witness.ts'
 import { addCheckpointBytesMax } from '../../tlog/add-checkpoint.ts'
@@ -100,6 +101,7 @@ async function startWitness(name: string, logVkey: string): Promise<TestWitness>
       bodyBudget: new ByteBudget(16 * addCheckpointBytesMax),
       addCheckpoint: (body) => witness.addCheckpoint(body),
       readCheckpoint: (id) => witness.readCheckpoint(id),
+      witnessMetrics: createWitnessMetrics(() => witness.logs),
       onUnexpected: (error) => {
         throw error
       },

@@ -7,6 +7,7 @@ import { addCheckpointBytesMax } from '../../../tlog/add-checkpoint.ts'
 import { formatVkey } from '../../../tlog/note-key.ts'
 import { createLogger } from '../../ops/logger.ts'
 import { nativeSha256 } from '../../ops/native-sha256.ts'
+import { createWitnessMetrics } from '../../ops/witness-metrics.ts'
 import { lockFolder } from '../../store/embedded/folder-lock.ts'
 import { Witness } from '../../witness/witness.ts'
 import { openWitnessKeys, readLogs } from './folder.ts'
@@ -43,6 +44,7 @@ export async function serveWitness(
       bodyBudget: new ByteBudget(bodiesMax * addCheckpointBytesMax),
       addCheckpoint: (body) => witness.addCheckpoint(body),
       readCheckpoint: (id) => witness.readCheckpoint(id),
+      witnessMetrics: createWitnessMetrics(() => witness.logs),
       onUnexpected: (err, requestId) => logger.error({ err, requestId }, 'a request failed'),
       onRefused: () => {},
       metrics: { problems: { inc: () => {} } },
