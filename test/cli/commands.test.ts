@@ -68,7 +68,7 @@ test.each([
   [['config', '--json=yes'], "config: Option '--json' does not take an argument"],
   [['check'], 'check: want the file of a receipt'],
   [['check', 'x'], 'check: want one of --vkey and --vkey-file'],
-  [['keys'], 'keys: want show or export'],
+  [['keys'], 'keys: want show, export, encrypt or decrypt'],
   [['keys', 'show', '--format', 'pem'], 'keys: --format is for export'],
   [['keys', 'export', '--format', 'der'], 'keys: --format: want one of vkey, pem, jwk, spki'],
   [['incident'], 'incident: want list, show, close, dead-letters, retry'],
