@@ -186,7 +186,8 @@ export async function openInstance(config: Config, database: Database, nowMs: nu
     const cell = openCell(place, origin)
     if (isNew) {
       await cell.prepare()
-      const folders = { dataDir: config.dataDir, keys: keysFolder, tokens: tokenFilePath(config), unlock }
+      const keyPlaces = { note: config.noteKey, sth: config.sthKey }
+      const folders = { dataDir: config.dataDir, keys: keysFolder, tokens: tokenFilePath(config), unlock, keyPlaces }
       const succeeds = found?.state === 'creating' ? found.succeeds : undefined
       await createInstance({ folders, database, writer: writer.query, origin, cell, nowMs, succeeds })
     }

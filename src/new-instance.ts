@@ -6,7 +6,7 @@ import { makeId } from './ingest/make-id.ts'
 import { createLog } from './log/create.ts'
 import type { Ending } from './log/ending.ts'
 import { writeLogFile } from './log/log-file.ts'
-import { createKeys, type LogKeys, openKeys } from './log/log-keys.ts'
+import { createKeys, type KeyPlaces, type LogKeys, openKeys } from './log/log-keys.ts'
 import { hashSecret, type SealKey } from './log/seal.ts'
 import type { SignerCell } from './log/signer-cell.ts'
 import { writeSuccession } from './log/succession.ts'
@@ -30,6 +30,7 @@ type NewInstance = {
     readonly keys: string
     readonly tokens: string
     readonly unlock: Unlock
+    readonly keyPlaces: KeyPlaces
   }
   readonly database: {
     readonly schema: Schema
@@ -48,7 +49,7 @@ type NewInstance = {
 export async function createInstance(log: NewInstance): Promise<void> {
   const { folders, database, writer, origin, cell, nowMs, succeeds } = log
   await writeLogFile(folders.dataDir, { origin, state: 'creating', ...(succeeds === undefined ? {} : { succeeds }) })
-  await createKeys(folders.keys, origin, folders.unlock)
+  await createKeys(folders.keys, origin, folders.unlock, folders.keyPlaces)
   const keys = await openKeys(folders.keys, origin, folders.unlock)
   const { signing, sealKey } = keys
   const { schema } = database

@@ -7,6 +7,9 @@ export type SignerSettings = {
   readonly objectStore: ObjectStore
   /** A program that says the passphrase of the key files; undefined: they are not encrypted. */
   readonly passphraseCommand: readonly [string, ...string[]] | undefined
+  /** URIs of keys that are elsewhere, for a log that is made; undefined: made here. */
+  readonly noteKey: string | undefined
+  readonly sthKey: string | undefined
 }
 
 export type ObjectStore = {
@@ -16,7 +19,15 @@ export type ObjectStore = {
   readonly secretAccessKey: string | undefined
 }
 
-type Name = 'signerState' | 's3Endpoint' | 's3Region' | 's3AccessKeyId' | 's3SecretAccessKey' | 'passphraseCommand'
+type Name =
+  | 'signerState'
+  | 's3Endpoint'
+  | 's3Region'
+  | 's3AccessKeyId'
+  | 's3SecretAccessKey'
+  | 'passphraseCommand'
+  | 'noteKey'
+  | 'sthKey'
 
 /** Their rows in the table of settings. */
 export const signerSettings: Readonly<Record<Name, Setting>> = {
@@ -36,6 +47,18 @@ export const signerSettings: Readonly<Record<Name, Setting>> = {
     'file or JSON',
     'says the passphrase of encrypted key files on its standard output, without a shell: a program, or a JSON array of it and its arguments',
   ),
+  noteKey: setting(
+    'DENDROLOG_NOTE_KEY',
+    '',
+    'URI',
+    'Ed25519 key of a log that is made, where it is not in a file: awskms:// or pkcs11: (RFC 7512)',
+  ),
+  sthKey: setting(
+    'DENDROLOG_STH_KEY',
+    '',
+    'URI',
+    'P-256 key of a log that is made, likewise; a log never has another one',
+  ),
 }
 
 /** `text` gives a setting's value. Throws ConfigError. */
@@ -44,6 +67,8 @@ export function readSignerSettings(text: (s: Setting) => string): SignerSettings
     signerState: readSignerState(text(signerSettings.signerState)),
     objectStore: readObjectStore(text),
     passphraseCommand: readCommand(signerSettings.passphraseCommand, text(signerSettings.passphraseCommand)),
+    noteKey: readKeyUri(signerSettings.noteKey, text(signerSettings.noteKey)),
+    sthKey: readKeyUri(signerSettings.sthKey, text(signerSettings.sthKey)),
   }
 }
 
@@ -60,6 +85,11 @@ function readSignerState(text: string): string | undefined {
     signerSettings.signerState.name,
     'is neither a file, nor postgres://user:password@host:5432/database, nor s3://bucket/key',
   )
+}
+
+function readKeyUri(s: Setting, text: string): string | undefined {
+  if (text === '' || /^(awskms:\/\/|pkcs11:)[!-~]+$/.test(text)) return text || undefined
+  throw new ConfigError(s.name, 'want awskms://… or pkcs11:…')
 }
 
 function readObjectStore(text: (s: Setting) => string): ObjectStore {

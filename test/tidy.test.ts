@@ -18,7 +18,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/store': ['tlog', 'src/ops'],
   'src/auth': ['tlog', 'src/ops', 'src/store', 'src/log'],
   'src/incident': ['tlog', 'src/ops', 'src/store'],
-  'src/log': ['tlog', 'src/ops', 'src/store'],
+  'src/signing': ['tlog', 'src/ops'],
+  'src/log': ['tlog', 'src/ops', 'src/store', 'src/signing'],
   'src/follow.ts': ['src/store'],
   'src/search': ['tlog', 'src/ops', 'src/store', 'src/follow.ts'],
   'src/rules': ['tlog', 'src/store', 'src/follow.ts'],
@@ -91,6 +92,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   croner: ['src/cli'],
   uuidv7: ['src/ingest'],
   pino: ['src/ops'],
+  '@aws-sdk/client-kms': ['src/signing'],
   'prom-client': ['src/ops'],
   'cbor-x': ['api'],
 }

@@ -100,6 +100,21 @@ export function openNote(bytes: Uint8Array, verifiers: readonly NoteVerifier[]):
   return { text, verified: [...verified.values()], unverified: [...unverified.values()] }
 }
 
+/** A signer whose key may be elsewhere: it rejects where that cannot be asked. */
+export type AnyNoteSigner = Pick<NoteSigner, 'name' | 'keyId'> & {
+  sign(text: Uint8Array): Uint8Array | Promise<Uint8Array>
+}
+
+/** As `signNote`, by keys that may be elsewhere. Rejects as they do. */
+export async function signNoteAnywhere(text: string, signers: readonly AnyNoteSigner[]): Promise<Uint8Array> {
+  checkNoteText(text)
+  const message = encodeUtf8(text)
+  const signatures = signers.map(async (signer) => ({
+    ...{ name: signer.name, keyId: signer.keyId, signature: await signer.sign(message) },
+  }))
+  return formatNote({ text, signatures: await Promise.all(signatures) })
+}
+
 /** Signs `text` with each signer in turn; the bytes of the note. `malformed-note` unless `text` is one a note can have. */
 export function signNote(text: string, signers: readonly NoteSigner[]): Uint8Array {
   checkNoteText(text)

@@ -2,7 +2,7 @@ import { decodeUtf8, encodeUtf8, formatBase64 } from './bytes.ts'
 import { TlogError } from './errors.ts'
 import { digest, nobleSha256, type Sha256 } from './hash.ts'
 import { jcs } from './jcs.ts'
-import { type NoteSigner, type NoteVerifier, openNote, signNote } from './note.ts'
+import { type AnyNoteSigner, type NoteSigner, type NoteVerifier, openNote, signNote, signNoteAnywhere } from './note.ts'
 
 // What the log did itself, as entries: their actions begin with `dendrolog.`, and they count only with the log's
 // signature in their payload, a note (C2SP signed-note) by the key that signs its checkpoints.
@@ -65,6 +65,16 @@ export function signOwnAct(
   checkDetail(act)
   const note = signNote(formatOwnAct(signer.name, act, hash), [signer])
   return { ...act.detail, [signatureMember]: decodeUtf8(note) }
+}
+
+/** The signature of an act, by a key that may be elsewhere: what `signOwnAct` puts into the payload. Rejects as the key does. */
+export async function signOwnActAnywhere(
+  act: OwnAct,
+  signer: AnyNoteSigner,
+  hash: Sha256 = nobleSha256,
+): Promise<string> {
+  checkDetail(act)
+  return decodeUtf8(await signNoteAnywhere(formatOwnAct(signer.name, act, hash), [signer]))
 }
 
 /**

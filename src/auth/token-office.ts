@@ -63,7 +63,7 @@ export class TokenOffice {
     const secret = createTokenSecret()
     const token = { ...wanted, id: makeId(), createdBy: by }
     const { scopes, expiresAt, requestsPerSecond, entriesPerSecond } = token
-    const told = this.#tell('made', token, by, {
+    const told = await this.#tell('made', token, by, {
       ...{ scopes, requestsPerSecond, entriesPerSecond },
       expiresAt: timeText(expiresAt),
     })
@@ -89,7 +89,7 @@ export class TokenOffice {
     const { query, schema } = this.#options
     const token = await this.read(id)
     if (token.state === 'revoked') return token
-    const revoked = await revokeToken(query, schema, id, this.#tell('revoked', token, by, {}))
+    const revoked = await revokeToken(query, schema, id, await this.#tell('revoked', token, by, {}))
     this.#options.onChanged(id)
     return revoked ?? this.#refusedChange(id, (now) => now.state === 'revoked')
   }
@@ -99,7 +99,7 @@ export class TokenOffice {
     const { query, schema } = this.#options
     const token = await this.read(id)
     if (token.state === 'live' && token.expiresAt === expiresAt) return token
-    const told = this.#tell('expiry-set', token, by, {
+    const told = await this.#tell('expiry-set', token, by, {
       expiresAt: timeText(expiresAt),
       before: timeText(token.expiresAt),
     })
@@ -117,7 +117,7 @@ export class TokenOffice {
   }
 
   /** Never with secret or hash. */
-  #tell(what: string, token: Pick<TokenGrant, 'id' | 'name' | 'role'>, by: string, more: object): SignedAct {
+  #tell(what: string, token: Pick<TokenGrant, 'id' | 'name' | 'role'>, by: string, more: object): Promise<SignedAct> {
     const { id, name, role } = token
     return this.#options.signAct({
       action: `dendrolog.token.${what}`,

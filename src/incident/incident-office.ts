@@ -102,7 +102,9 @@ export class IncidentOffice {
     const { query, schema, hooks } = this.#options
     const opening = { incident, hooks, openMax: max, uncountedKey: overflowKeyOf(incident) }
     try {
-      return await insertIncident(query, schema, { ...opening, told: this.#tellOpened(incident) })
+      // Nor does an alarm wait for a key that is elsewhere: what was not told is told later.
+      const told = await this.#tellOpened(incident).catch(() => undefined)
+      return await insertIncident(query, schema, { ...opening, told })
     } catch (error) {
       if (!isFull(error)) throw error
       // An alarm does not wait for the log to take entries: it may be the reason why it takes none.
@@ -114,7 +116,7 @@ export class IncidentOffice {
   async tellUntold(): Promise<void> {
     const { query, schema } = this.#options
     for (const incident of await readUntoldOpened(query, schema, untoldMax)) {
-      await tellOpened(query, schema, incident.id, this.#tellOpened(incident))
+      await tellOpened(query, schema, incident.id, await this.#tellOpened(incident))
     }
   }
 
@@ -149,7 +151,7 @@ export class IncidentOffice {
     const incident = await this.read(id)
     if (incident.closedAt !== null) return incident
     const closing = { id, by, reason: storableText(reason, 2 * closeReasonMax) }
-    const told = signAct({
+    const told = await signAct({
       ...{ action: 'dendrolog.incident.close', actorId: by, resource: `incident:${id}` },
       detail: { incidentId: id, violationType: incident.violationType, key: incident.key, reason: closing.reason },
     })
@@ -165,7 +167,7 @@ export class IncidentOffice {
     const part = { id, done: JSON.stringify(done) }
     try {
       const told = { action: 'dendrolog.incident.contain', actorId: by, resource: `incident:${id}` }
-      const act = signAct({ ...told, detail: { incidentId: id, containment: done } })
+      const act = await signAct({ ...told, detail: { incidentId: id, containment: done } })
       return await addContainment(query, schema, part, act)
     } catch (error) {
       if (!isFull(error)) throw error
@@ -177,7 +179,7 @@ export class IncidentOffice {
   async tellReleased(holds: Holds, by: string): Promise<void> {
     const { query, schema, signAct } = this.#options
     const told = { action: 'dendrolog.incident.release', actorId: by, resource: 'containment' }
-    await insertAct(query, schema, signAct({ ...told, detail: holds }))
+    await insertAct(query, schema, await signAct({ ...told, detail: holds }))
   }
 
   /** What could not be delivered and was given up, the oldest first, at most `limit`. */
@@ -197,7 +199,7 @@ export class IncidentOffice {
   }
 
   /** The evidence by its hash: it stays with the incident. */
-  #tellOpened({ id, violationType, key, sequenceNumber, detail, evidence, openedBy }: NewIncident): SignedAct {
+  #tellOpened({ id, violationType, key, sequenceNumber, detail, evidence, openedBy }: NewIncident): Promise<SignedAct> {
     return this.#options.signAct({
       ...{ action: 'dendrolog.incident.open', actorId: openedBy, resource: `incident:${id}` },
       detail: {

@@ -1,23 +1,23 @@
 // The log's own acts, wired: who signs them, who has something to tell, and the loop that makes entries of them.
 
 import type { Sha256 } from '../../tlog/hash.ts'
-import type { NoteSigner, NoteVerifier } from '../../tlog/note.ts'
+import type { AnyNoteSigner, NoteVerifier } from '../../tlog/note.ts'
 import { formatMicroseconds } from '../../tlog/time.ts'
-import { insertActs, type SignAct, type SignedAct } from '../store/acts.ts'
+import { type Act, insertActs, type SignAct, type SignedAct } from '../store/acts.ts'
 import type { Schema } from '../store/batch.ts'
 import { readUntoldIncidents, tellIncident, type UntoldIncident } from '../store/incidents.ts'
 import type { QuarantinedRecord } from '../store/quarantine.ts'
 import type { Query } from '../store/session.ts'
 import { ActRecorder, type ActRecorderOptions, type ActSource, type ActTiming } from './act-recorder.ts'
 import { ActSums, type SaidAct } from './act-sums.ts'
-import { createSignAct } from './own-act-entry.ts'
+import { createSignAct, prepareAct, signAct } from './own-act-entry.ts'
 import { ownActor, type ShownSetting, tellMigrations, tellSettingsChanged } from './start-acts.ts'
 
 export type ActsOptions = Pick<ActRecorderOptions, 'submit' | 'isReady' | 'onFailed' | 'onDropped'> & {
   /** Of the login that keeps state. */
   readonly query: Query
   readonly schema: Schema
-  readonly signer: NoteSigner
+  readonly signer: AnyNoteSigner
   readonly verifier: NoteVerifier
   readonly hash: Sha256
   readonly makeId: () => Uint8Array
@@ -53,18 +53,19 @@ const detailCharactersMax = 4_000
 export function openActs(options: ActsOptions): Acts {
   const { query, schema, server, settings, sumIntervalMs } = options
   const sign = createSignAct(options)
-  const waiting = new WaitingActs(query, schema)
+  const waiting = new WaitingActs(query, schema, (act) => signAct(options, act))
+  const wait = (said: readonly SaidAct[]): void => waiting.add(said.map((each) => prepareAct(options, each)))
   const sums = new ActSums(options.nowMs)
   const stopping = new AbortController()
   const sources: ActSource[] = [
     once('migrations', () => tellMigrations(query, schema, sign)),
     once('settings', () => tellSettingsChanged(query, schema, sign, server, settings)),
-    { name: 'sums', tell: tellSums(sums, waiting, sign, options, stopping.signal) },
+    { name: 'sums', tell: tellSums(sums, waiting, wait, options, stopping.signal) },
   ]
   const whenReady = [{ name: 'incidents', tell: () => tellIncidents(query, schema, sign) }]
   const recorder = new ActRecorder({ ...options, sources, whenReady })
   const noteServer = (kind: 'started' | 'stopped'): void => {
-    if (options.recordsStarts) waiting.add([sign(serverAct(kind, server))])
+    if (options.recordsStarts) wait([serverAct(kind, server)])
   }
   return {
     sign,
@@ -86,11 +87,11 @@ export function openActs(options: ActsOptions): Acts {
   }
 }
 
-/** Signs the sums when they are due, or the log is about to stop, and puts what waits into the outbox. */
+/** Takes the sums when they are due, or the log is about to stop, and puts what waits into the outbox, signed. */
 function tellSums(
   sums: ActSums,
   waiting: WaitingActs,
-  sign: SignAct,
+  wait: (said: readonly SaidAct[]) => void,
   { nowMs, sumIntervalMs }: Pick<ActsOptions, 'nowMs' | 'sumIntervalMs'>,
   stopping: AbortSignal,
 ): () => Promise<void> {
@@ -100,7 +101,7 @@ function tellSums(
     const isDue = stopping.aborted || passedMs >= sumIntervalMs || passedMs < 0
     if (isDue && waiting.hasRoom) {
       summedAtMs = nowMs()
-      waiting.add(sums.take().map(sign))
+      wait(sums.take())
     }
     await waiting.insert()
   }
@@ -117,28 +118,30 @@ function once(name: string, work: () => Promise<void>): ActSource {
   return { name, tell }
 }
 
-/** Acts on their way into the outbox: signed once, so that one whose insertion has an unknown outcome is the same again. */
+/** Acts on their way into the outbox, each with its id: one whose insertion has an unknown outcome is the same again. */
 class WaitingActs {
   readonly #query: Query
   readonly #schema: Schema
-  #acts: SignedAct[] = []
+  readonly #sign: (act: Act) => Promise<SignedAct>
+  #acts: Act[] = []
 
-  constructor(query: Query, schema: Schema) {
+  constructor(query: Query, schema: Schema, sign: (act: Act) => Promise<SignedAct>) {
     this.#query = query
     this.#schema = schema
+    this.#sign = sign
   }
 
   get hasRoom(): boolean {
     return this.#acts.length < waitingMax
   }
 
-  add(acts: readonly SignedAct[]): void {
+  add(acts: readonly Act[]): void {
     this.#acts.push(...acts)
   }
 
   async insert(): Promise<void> {
     for (let next = this.#acts.slice(0, insertedMax); next.length > 0; next = this.#acts.slice(0, insertedMax)) {
-      await insertActs(this.#query, this.#schema, next)
+      await insertActs(this.#query, this.#schema, await Promise.all(next.map(this.#sign)))
       this.#acts = this.#acts.filter((act) => !next.includes(act))
     }
   }
@@ -146,7 +149,7 @@ class WaitingActs {
 
 async function tellIncidents(query: Query, schema: Schema, sign: SignAct): Promise<void> {
   for (const incident of await readUntoldIncidents(query, schema, incidentsMax)) {
-    await tellIncident(query, schema, incident, sign(incidentAct(incident)))
+    await tellIncident(query, schema, incident, await sign(incidentAct(incident)))
   }
 }
 

@@ -36,7 +36,7 @@ export async function createLog(options: CreateOptions): Promise<void> {
   if (remembered === undefined && (await readWriterHead(writer, schema))?.head.treeSize !== 0) {
     throw new LogIncident('ROLLBACK', 'the database holds a log with entries, of which the signer remembers nothing')
   }
-  const first = remembered ?? signTreeHead(keys, origin, 0, { treeSize: 0, root: emptyRoot }, nowMs)
+  const first = remembered ?? (await signTreeHead(keys, origin, 0, { treeSize: 0, root: emptyRoot }, nowMs))
   if (remembered === undefined) await cell.write(first)
   if ((await readNewestCheckpoint(signer, schema)) === undefined) await insertCheckpoint(signer, schema, first)
 }

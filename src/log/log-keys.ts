@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { formatBase64, formatHex, parseHex } from '../../tlog/bytes.ts'
-import { ed25519KeyType, formatSkey, formatVkey, namedKey, namedSeed, parseSkey } from '../../tlog/note-key.ts'
+import { ed25519KeyType, formatSkey, formatVkey, namedSeed } from '../../tlog/note-key.ts'
 import { logId } from '../../tlog/sth.ts'
 import type { Unlock } from '../ops/passphrase.ts'
 import { isSealedSecret, openSecret, sealSecret } from '../ops/secret-box.ts'
-import { ed25519SignerFromSeed, generateEd25519Seed, generateP256Pem, p256Signer } from '../ops/signing.ts'
+import { ed25519SignerFromSeed, generateEd25519Seed, generateP256Pem } from '../ops/signing.ts'
 import { readSecretFile, writeSecretFile } from '../store/secret-file.ts'
+import { noteKeyAt, readNoteKey, readSthKey, sthKeyAt } from './key-file.ts'
 import type { SealKey } from './seal.ts'
 import type { SigningKeys } from './signer.ts'
 
@@ -26,6 +27,9 @@ const noteKeyFile = 'note-key'
 const sthKeyFile = 'sth-key.pem'
 const sealKeyFile = 'seal-key'
 
+/** Where new keys are to be, as URIs; here where there is none. */
+export type KeyPlaces = { readonly note?: string | undefined; readonly sth?: string | undefined }
+
 /** The files of a log's keys, all of them secret, and what each is for. */
 export const keyFiles: readonly { readonly name: string; readonly use: string }[] = [
   { name: noteKeyFile, use: 'signs checkpoints and acts (Ed25519)' },
@@ -37,12 +41,21 @@ export const keyFiles: readonly { readonly name: string; readonly use: string }[
  * Makes the keys that are missing in `folder`, each a file of mode 0600, durably; encrypted where there is a passphrase.
  * Existing ones stay.
  */
-export async function createKeys(folder: string, origin: string, unlock?: Unlock): Promise<void> {
-  const seed = generateEd25519Seed()
-  const skey = formatSkey(namedSeed(origin, ed25519KeyType, seed, publicKeyOf))
-  await createFile(folder, noteKeyFile, `${skey}\n`, unlock)
-  await createFile(folder, sthKeyFile, generateP256Pem(), unlock)
-  await createFile(folder, sealKeyFile, `${formatHex(randomBytes(32))}\n`, unlock)
+export async function createKeys(
+  folder: string,
+  origin: string,
+  unlock?: Unlock,
+  { note, sth }: KeyPlaces = {},
+): Promise<void> {
+  const newNote = async (): Promise<string> => (note === undefined ? newNoteKey(origin) : noteKeyAt(note, origin))
+  const newSth = async (): Promise<string> => (sth === undefined ? generateP256Pem() : sthKeyAt(sth))
+  await createFile(folder, noteKeyFile, newNote, unlock)
+  await createFile(folder, sthKeyFile, newSth, unlock)
+  await createFile(folder, sealKeyFile, async () => `${formatHex(randomBytes(32))}\n`, unlock)
+}
+
+function newNoteKey(origin: string): string {
+  return `${formatSkey(namedSeed(origin, ed25519KeyType, generateEd25519Seed(), publicKeyOf))}\n`
 }
 
 /**
@@ -58,24 +71,24 @@ export async function rewriteKeys(folder: string, from: Unlock, to: Unlock): Pro
 
 /** Reads the keys of a log. Throws where one is missing, readable to others, sealed under another passphrase, or of another origin. */
 export async function openKeys(folder: string, origin: string, unlock?: Unlock): Promise<LogKeys> {
-  const skey = parseSkey((await readKey(folder, noteKeyFile, unlock)).trim(), publicKeyOf)
-  if (skey.name !== origin) throw new Error(`${join(folder, noteKeyFile)}: key of ${skey.name}, want ${origin}`)
-  const note = ed25519SignerFromSeed(skey.seed)
-  const sth = p256Signer(await readKey(folder, sthKeyFile, unlock))
+  const { key, signer: note } = readNoteKey(await readKey(folder, noteKeyFile, unlock))
+  if (key.name !== origin) throw new Error(`${join(folder, noteKeyFile)}: key of ${key.name}, want ${origin}`)
+  const sth = readSthKey(await readKey(folder, sthKeyFile, unlock))
   const sealKey = parseHex((await readKey(folder, sealKeyFile, unlock)).trim())
   if (sealKey.length !== 32) throw new Error(`${join(folder, sealKeyFile)}: want 32 bytes in hex`)
   return {
-    signing: { note: { name: skey.name, keyId: skey.keyId, sign: note.sign }, sth },
+    signing: { note, sth },
     sealKey,
-    vkey: formatVkey(namedKey(origin, ed25519KeyType, note.publicKey)),
+    vkey: formatVkey(key),
     sthPublicKey: formatBase64(sth.spki),
     logId: formatBase64(logId(sth.spki)),
   }
 }
 
-async function createFile(folder: string, name: string, text: string, unlock: Unlock): Promise<void> {
+async function createFile(folder: string, name: string, make: () => Promise<string>, unlock: Unlock): Promise<void> {
   const path = join(folder, name)
   if ((await readSecretFile(path)) !== undefined) return
+  const text = await make()
   await writeSecretFile(path, unlock === undefined ? text : await sealSecret(name, text, await unlock()))
 }
 

@@ -5,8 +5,8 @@ import { encodeUtf8 } from '../../tlog/bytes.ts'
 import { chainText } from '../../tlog/chain.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import { jcs } from '../../tlog/jcs.ts'
-import type { NoteSigner, NoteVerifier } from '../../tlog/note.ts'
-import { checkOwnAct, type OwnActEntry, signOwnAct } from '../../tlog/own-act.ts'
+import type { AnyNoteSigner, NoteVerifier } from '../../tlog/note.ts'
+import { checkOwnAct, type OwnActEntry, signOwnActAnywhere } from '../../tlog/own-act.ts'
 import { formatMicroseconds } from '../../tlog/time.ts'
 import { formatUuid, parseUuidV7 } from '../../tlog/uuid.ts'
 import type { Act, SignAct, SignedAct } from '../store/acts.ts'
@@ -15,7 +15,7 @@ import { encodeSubmission, type Submission, type Utf8 } from './submission.ts'
 
 export type SignActOptions = {
   /** The log's note key; its name is the origin. */
-  readonly signer: NoteSigner
+  readonly signer: AnyNoteSigner
   /** A new UUIDv7, 16 bytes. */
   readonly makeId: () => Uint8Array
   /** Milliseconds since 1970. */
@@ -23,13 +23,22 @@ export type SignActOptions = {
   readonly hash: Sha256
 }
 
-/** What signs acts. It throws `json-not-strict` where a detail is not of JSON, as one with an undefined member. */
-export function createSignAct({ signer, makeId, nowMs, hash }: SignActOptions): SignAct {
-  return (said) => {
-    const act: Act = { ...said, id: formatUuid(makeId()), occurredAt: Math.floor(nowMs() * 1_000) }
-    const { signature } = signOwnAct({ ...act, occurredAt: formatMicroseconds(act.occurredAt) }, signer, hash)
-    return { ...act, signature }
-  }
+/**
+ * What signs acts. It rejects with `json-not-strict` where a detail is not of JSON, as one with an undefined member, and
+ * as the signer does.
+ */
+export function createSignAct(options: SignActOptions): SignAct {
+  return (said) => signAct(options, prepareAct(options, said))
+}
+
+/** An act with its id and time, which it keeps however often it must be signed. */
+export function prepareAct({ makeId, nowMs }: SignActOptions, said: Omit<Act, 'id' | 'occurredAt'>): Act {
+  return { ...said, id: formatUuid(makeId()), occurredAt: Math.floor(nowMs() * 1_000) }
+}
+
+export async function signAct({ signer, hash }: SignActOptions, act: Act): Promise<SignedAct> {
+  const said = { ...act, occurredAt: formatMicroseconds(act.occurredAt) }
+  return { ...act, signature: await signOwnActAnywhere(said, signer, hash) }
 }
 
 /** The members of an act's entry that its signature is about. */

@@ -5,7 +5,7 @@ import { encodeSignedHead } from '../../tlog/cose-checkpoint.ts'
 import { rawOfDer } from '../../tlog/ecdsa-signature.ts'
 import type { Sha256 } from '../../tlog/hash.ts'
 import type { TileReader } from '../../tlog/log-reader.ts'
-import { type NoteSigner, signNote } from '../../tlog/note.ts'
+import { type AnyNoteSigner, signNoteAnywhere } from '../../tlog/note.ts'
 import { encodeDigitallySigned, encodeTreeHead } from '../../tlog/sth.ts'
 import { tileWidth } from '../../tlog/tile.ts'
 import { appendLeafHashes, checkEdge, edgeFromTiles, type TreeEdge } from '../../tlog/tree-edge.ts'
@@ -20,10 +20,10 @@ import { isSealed, type SealKey } from './seal.ts'
 import type { SignerCell } from './signer-cell.ts'
 import { describeDamage } from './tile-damage.ts'
 
-/** What signs for the log. The key of the STHs (P-256) signs COSE receipts too; `sign` gives DER. */
+/** What signs for the log, here or elsewhere. The key of the STHs (P-256) signs COSE receipts too; `sign` gives DER. */
 export type SigningKeys = {
-  readonly note: NoteSigner
-  readonly sth: { readonly spki: Uint8Array; readonly sign: (message: Uint8Array) => Uint8Array }
+  readonly note: AnyNoteSigner
+  readonly sth: { readonly spki: Uint8Array; readonly sign: (message: Uint8Array) => Uint8Array | Promise<Uint8Array> }
 }
 
 export type SignerOptions = {
@@ -103,7 +103,7 @@ export class Signer {
     const isNew = head.treeSize > this.#last.treeSize
     if (!isNew && nowMs - this.#last.timestampMs < resignAfterMs) return undefined
     const edge = await this.#extend(head)
-    const checkpoint = this.#signHead(head, nowMs)
+    const checkpoint = await this.#signHead(head, nowMs)
     // From here on the signature exists. It leaves the process only when cell and database have it.
     await this.#options.cell.write(checkpoint)
     this.#last = checkpoint
@@ -135,7 +135,7 @@ export class Signer {
     }
   }
 
-  #signHead(head: TreeHead, nowMs: number): StoredCheckpoint {
+  #signHead(head: TreeHead, nowMs: number): Promise<StoredCheckpoint> {
     const { origin, keys } = this.#options
     const newestMs = Math.ceil(head.newestTimestamp / 1_000)
     const timestampMs = Math.max(nowMs, this.#last.timestampMs + 1, newestMs)
@@ -143,18 +143,21 @@ export class Signer {
   }
 }
 
-/** Note, STH and COSE signature of one head. */
-export function signTreeHead(
+/** Note, STH and COSE signature of one head. Rejects as the signers do. */
+export async function signTreeHead(
   keys: SigningKeys,
   origin: string,
   number: number,
   head: Pick<TreeHead, 'treeSize' | 'root'>,
   timestampMs: number,
-): StoredCheckpoint {
+): Promise<StoredCheckpoint> {
   const size = asTreeSize(head.treeSize)
-  const note = signNote(formatCheckpoint({ origin, size, root: head.root }), [keys.note])
-  const der = keys.sth.sign(encodeTreeHead({ size, timestampMs, root: head.root }))
-  const cose = { origin, treeSize: size, timestampMs, root: head.root }
+  const cose = encodeSignedHead(keys.sth.spki, { origin, treeSize: size, timestampMs, root: head.root })
+  const [note, der, coseDer] = await Promise.all([
+    signNoteAnywhere(formatCheckpoint({ origin, size, root: head.root }), [keys.note]),
+    keys.sth.sign(encodeTreeHead({ size, timestampMs, root: head.root })),
+    keys.sth.sign(cose),
+  ])
   return {
     number,
     treeSize: head.treeSize,
@@ -162,7 +165,7 @@ export function signTreeHead(
     timestampMs,
     note: decodeUtf8(note),
     sthSignature: encodeDigitallySigned(der),
-    coseSignature: rawOfDer(keys.sth.sign(encodeSignedHead(keys.sth.spki, cose))),
+    coseSignature: rawOfDer(coseDer),
   }
 }
 

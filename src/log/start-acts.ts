@@ -28,7 +28,7 @@ export const ownActor = 'dendrolog'
 export async function tellMigrations(query: Query, schema: Schema, sign: SignAct): Promise<void> {
   if (!(await hasToldMigrations(query, schema))) return markMigrationsTold(query, schema)
   for (const migration of await readUntoldMigrations(query, schema)) {
-    await tellMigration(query, schema, migration.version, sign(migrationAct(migration)))
+    await tellMigration(query, schema, migration.version, await sign(migrationAct(migration)))
   }
 }
 
@@ -63,7 +63,7 @@ export async function tellSettingsChanged(
     ...{ action: 'dendrolog.settings.changed', actorId: ownActor, resource: `server:${server}` },
     detail: { changes },
   }
-  await tellSettings(query, schema, server, before, settings, sign(act))
+  await tellSettings(query, schema, server, before, settings, await sign(act))
 }
 
 /** A setting that this version has and the last one had not is a change only where somebody set it. */

@@ -39,7 +39,7 @@ export async function writeSuccession(options: SuccessionOptions, ending: Ending
   if ((await readWriterHead(writer, schema))?.head.treeSize !== 0) return
   const { origin: before, vkey, checkpoint, reason, by, endedAt } = ending
   const sign = createSignAct({ signer: keys.signing.note, makeId, nowMs: () => nowMs, hash })
-  const act = sign({
+  const act = await sign({
     ...{ action: 'dendrolog.log.succeeded', actorId: by },
     resource: [...`log:${before}`].slice(0, resourceCharactersMax).join(''),
     detail: { origin: before, vkey, checkpoint, reason, endedAt },

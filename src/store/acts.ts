@@ -21,8 +21,8 @@ export type Act = {
 /** An act with the log's signature: the text of a signed note (`tlog/own-act.ts`). */
 export type SignedAct = Act & { readonly signature: string }
 
-/** Gives an act its id and time and signs it. Made once, where the keys are; passed to whoever has something to tell. */
-export type SignAct = (said: Omit<Act, 'id' | 'occurredAt'>) => SignedAct
+/** Gives an act its id and time and signs it; rejects where the key cannot be asked. Made once, where the keys are; passed to whoever has something to tell. */
+export type SignAct = (said: Omit<Act, 'id' | 'occurredAt'>) => Promise<SignedAct>
 
 /** Puts an act into the outbox, as `insertActs` does. */
 export function insertAct(query: Query, schema: Schema, act: SignedAct): Promise<void> {

@@ -91,7 +91,7 @@ test('exported keys verify what the log signs', async () => {
   expect((await keys('export')).stdout).toBe(`${vkey}\n`)
   expect((await keys('export', '--format', 'spki')).stdout).toBe(`${sthPublicKey}\n`)
   const message = Buffer.from('text')
-  const [noteSignature, sthSignature] = [signing.note.sign(message), signing.sth.sign(message)]
+  const [noteSignature, sthSignature] = [await signing.note.sign(message), await signing.sth.sign(message)]
   const { stdout: pem } = await keys('export', '--format', 'pem')
   const [notePem = '', sthPem = ''] = pem.split(/(?<=-----END PUBLIC KEY-----\n)/)
   expect(verify(null, message, notePem, noteSignature)).toBe(true)

@@ -11,7 +11,7 @@ import { LogClient } from '../../src/client/log-client.ts'
 import type { Alarm } from '../../src/ops/hooks/hook.ts'
 import { decodeUtf8 } from '../../tlog/bytes.ts'
 import { asTreeSize } from '../../tlog/coords.ts'
-import { signNote } from '../../tlog/note.ts'
+import { type NoteSigner, signNote } from '../../tlog/note.ts'
 import { parseVkey } from '../../tlog/note-key.ts'
 import { encodeTreeHead, formatSth } from '../../tlog/sth.ts'
 import { type HostileServer, openHostileServer, type React, type Said, withJson } from '../client/hostile-server.ts'
@@ -40,7 +40,7 @@ beforeAll(async () => {
   vkey = api.test.keys.vkey
   sthKey = api.test.keys.sthPublicKey
   // What a thief of the log's key can sign.
-  key = { origin, vkey, sign: (text) => decodeUtf8(signNote(text, [api.test.keys.signing.note])) }
+  key = { origin, vkey, sign: (text) => decodeUtf8(signNote(text, [api.test.keys.signing.note as NoteSigner])) }
   tokenFile = join(home, 'token')
   await writeFile(tokenFile, api.tokens.auditor, { mode: 0o600 })
   await append(300)
@@ -242,7 +242,7 @@ describe('a violation', () => {
 
   test('is an STH of another tree, signed with the log’s other key', async () => {
     const head = { size: asTreeSize(100), timestampMs: Date.now(), root: new MemoryLog(key, leavesOf(100)).root() }
-    const sth = { ...head, signature: api.test.keys.signing.sth.sign(encodeTreeHead(head)) }
+    const sth = { ...head, signature: await api.test.keys.signing.sth.sign(encodeTreeHead(head)) }
     const lying = await hostile(({ path }, forward) =>
       path === '/ct/v1/get-sth' ? { status: 200, body: JSON.stringify(formatSth(sth)) } : forward(),
     )

@@ -10,7 +10,7 @@ import { createSignAct, submissionOfAct } from '../../src/log/own-act-entry.ts'
 import { nativeSha256 } from '../../src/ops/native-sha256.ts'
 import { ed25519SignerFromSeed, nodeSignatureCheck } from '../../src/ops/signing.ts'
 import { encodeUtf8 } from '../../tlog/bytes.ts'
-import { type NoteSigner, textVerifier } from '../../tlog/note.ts'
+import { type AnyNoteSigner, textVerifier } from '../../tlog/note.ts'
 import { ed25519KeyType, namedKey, parseVkey, type VerifierKey } from '../../tlog/note-key.ts'
 import { openTestApi, submissionWith, type TestApi } from '../support/api.ts'
 import { makeFolder, removeFolder, run } from './binary.ts'
@@ -39,8 +39,8 @@ afterAll(async () => {
 })
 
 /** An entry of an act, as whoever stands at the log's own door could submit it. */
-async function act(signer: NoteSigner, key: VerifierKey): Promise<void> {
-  const signed = createSignAct({ signer, makeId, nowMs: Date.now, hash: nativeSha256 })({
+async function act(signer: AnyNoteSigner, key: VerifierKey): Promise<void> {
+  const signed = await createSignAct({ signer, makeId, nowMs: Date.now, hash: nativeSha256 })({
     ...{ action: 'dendrolog.token.revoked', actorId: 'token:admin', resource: 'token:billing' },
     detail: { role: 'writer' },
   })

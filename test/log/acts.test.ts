@@ -121,7 +121,7 @@ test('an act in the outbox becomes one entry that its signature is of, and leave
   const { log } = await home.start()
   const acts = openRunning(log)
   await submit(log, recordsOf(0, 2))
-  await insertAct(state.query, schema, acts.sign(tokenMade))
+  await insertAct(state.query, schema, await acts.sign(tokenMade))
   await untilActs(log, 1)
   expect(await recordedActs(log)).toEqual([tokenMade])
   await acts.stop()
@@ -135,7 +135,7 @@ test('an act whose entry is durable but which is still in the outbox is the same
     isDelete(text) ? Promise.reject(new Error('cut')) : state.query(text, values)
   const first = await home.start()
   const broken = openRunning(first.log, { query: deletesFail })
-  await insertAct(state.query, schema, broken.sign(tokenMade))
+  await insertAct(state.query, schema, await broken.sign(tokenMade))
   await until(
     () => failures.length > 2,
     () => 'no failures',
@@ -156,13 +156,13 @@ test('an act whose entry is durable but which is still in the outbox is the same
 test('what nobody signed, or somebody altered, does not become an entry and keeps nothing else from it', async () => {
   const { log } = await home.start()
   const acts = openRunning(log, { isReady: () => false })
-  const good = acts.sign(tokenMade)
-  const forged: SignedAct = { ...acts.sign(tokenMade), resource: 'token:another' }
+  const good = await acts.sign(tokenMade)
+  const forged: SignedAct = { ...(await acts.sign(tokenMade)), resource: 'token:another' }
   const [unsigned] = await state.query(
     `insert into security_state.acts (id, action, actor, resource, occurred_at, detail, signature)
      values (gen_random_uuid(), 'dendrolog.token.made', 'token:admin', 'token:x', now(), '{}', 'signature') returning id`,
   )
-  const [deep, late] = [acts.sign(tokenMade), acts.sign(tokenMade)]
+  const [deep, late] = [await acts.sign(tokenMade), await acts.sign(tokenMade)]
   for (const act of [forged, deep, late, good]) await insertAct(state.query, schema, act)
   await admin.query(
     `update security_state.acts set detail = ('{"a":' || repeat('[', 4000) || repeat(']', 4000) || '}')::jsonb where id = $1`,
@@ -219,7 +219,7 @@ test('sums are written once an interval, not at each read', async () => {
   let nowMs = Date.now()
   const acts = openRunning(log, { nowMs: () => nowMs })
   acts.noteRead('token:auditor', '/v1/entries')
-  await insertAct(state.query, schema, acts.sign(tokenMade))
+  await insertAct(state.query, schema, await acts.sign(tokenMade))
   await untilActs(log, 1)
   acts.noteRead('token:auditor', '/v1/entries')
   nowMs += 60_000

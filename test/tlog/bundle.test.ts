@@ -29,8 +29,8 @@ const leaves = Array.from({ length: 20 }, (_, i) =>
 const tree = referenceTree(leaves)
 const otherTree = referenceTree([encodeUtf8('other'), ...leaves.slice(1)])
 
-function headOf(size: number, from = 0, of = tree): BundleHead {
-  const signed = signTreeHead(
+async function headOf(size: number, from = 0, of = tree): Promise<BundleHead> {
+  const signed = await signTreeHead(
     signing,
     origin,
     size,
@@ -66,7 +66,7 @@ const good: Bundle = {
     ...{ leafIndex: i, leaf: leaves[i] as Uint8Array, path: tree.path(i, 0, 7) as Hash[] },
     payload: i === 2 ? payloadOf(2) : undefined,
   })),
-  heads: [headOf(7), headOf(13, 7), headOf(20, 13)],
+  heads: [await headOf(7), await headOf(13, 7), await headOf(20, 13)],
   keys: [{ vkey: formatVkey(key), from: 0, until: null }],
   sthKey: sth.spki,
 }
@@ -91,12 +91,12 @@ test('no byte of it may be another', () => {
   }
 })
 
-test('one entry fits in 12 KB many times over', () => {
-  const heads = [{ ...headOf(7), stamps: [] }]
+test('one entry fits in 12 KB many times over', async () => {
+  const heads = [{ ...(await headOf(7)), stamps: [] }]
   expect(encodeBundle({ ...good, entries: good.entries.slice(0, 1), heads }).length).toBeLessThan(2_000)
 })
 
-describe('whoever writes the hash anew is caught by what was signed', () => {
+describe('whoever writes the hash anew is caught by what was signed', async () => {
   const first = good.entries[0] as Bundle['entries'][0]
   const [small, middle] = good.heads as [BundleHead, BundleHead]
   test.each<[string, Bundle]>([
@@ -106,7 +106,7 @@ describe('whoever writes the hash anew is caught by what was signed', () => {
     ['a path that is short', { ...good, entries: [{ ...first, path: first.path.slice(1) }] }],
     ['no entry', { ...good, entries: [] }],
     ['no head', { ...good, heads: [] }],
-    ['a head of another history', { ...good, heads: [small, headOf(13, 7, otherTree)] }],
+    ['a head of another history', { ...good, heads: [small, await headOf(13, 7, otherTree)] }],
     ['heads in another order', { ...good, heads: [middle, small] }],
     ['a first head that extends something', { ...good, heads: [{ ...small, extension: tree.proof(3, 7) }] }],
     ['an STH of another head', { ...good, heads: [{ ...small, sth: middle.sth }] }],
