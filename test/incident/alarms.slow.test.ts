@@ -42,7 +42,7 @@ const logger = createLogger(
 
 function open(query: Query): Alarms {
   const hooks = [webhook({ url: new URL(receiver.url), secrets: [new Uint8Array(32)], nowMs: Date.now })]
-  const signAct = (said: object): never =>
+  const signAct = async (said: object): Promise<never> =>
     ({ ...said, id: formatUuid(makeId()), occurredAt: Date.now() * 1_000, signature: 'signed' }) as never
   const { alarms } = openAlarms(
     {

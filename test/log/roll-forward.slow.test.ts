@@ -171,8 +171,8 @@ describe('nothing is written where', () => {
     [
       'a checkpoint goes back',
       `set session_replication_role = replica;
-      update security.checkpoints c set (tree_size, root_hash, timestamp_ms, note, sth_signature) =
-        (select tree_size, root_hash, timestamp_ms, note, sth_signature from security.checkpoints where tree_size = 400 limit 1)
+      update security.checkpoints c set (tree_size, root_hash, timestamp_ms, note, sth_signature, cose_signature) =
+        (select tree_size, root_hash, timestamp_ms, note, sth_signature, cose_signature from security.checkpoints where tree_size = 400 limit 1)
       where c.tree_size = 600`,
       'goes back',
     ],
